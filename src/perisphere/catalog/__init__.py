@@ -1,0 +1,1 @@
+"""Catalogs of photos: reading, checking, splitting, showing, generating."""

@@ -1,0 +1,1 @@
+"""The Encoder: a network with its exact preprocessing, and batch embedding."""

@@ -1,0 +1,1 @@
+"""The embedded index: SQLite holds the truth, FAISS makes it fast."""

@@ -1,0 +1,1 @@
+"""Backbones, pooling, heads, and published weights read safely into them."""

@@ -1,0 +1,1 @@
+"""Queries and what is done with their answers."""

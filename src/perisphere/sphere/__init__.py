@@ -1,0 +1,1 @@
+"""Geometry of the unit sphere: pure functions on arrays."""
