@@ -9,6 +9,18 @@ from pathlib import Path
 
 from perisphere.errors import PerisphereError
 
+# A folder is replaced only when one of these says that it is ours: a mistyped path must not cost anybody's photos.
+MARKERS = (
+    "catalog.json",
+    "demo.json",
+    "embeddings.json",
+    "encoder.json",
+    "index.sqlite",
+    "recipe.yaml",
+    "scenes.json",
+    "splits.json",
+)
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -17,9 +29,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     On any error (a full disk included) the temporary file is removed and an older ``path`` stays as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     part = Path(name)
     try:
         yield part
@@ -28,7 +43,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.replace(path)
         _sync(path.parent)
     except OSError as error:
-        raise PerisphereError(f"{path}: cannot be written ({error.strerror or error}).") from error
+        raise _unwritable(path, error) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -38,16 +53,17 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; on success it is renamed to ``path``.
 
     Raises:
-        PerisphereError: ``path`` exists and ``overwrite`` is false, or the disk refuses.
+        PerisphereError: ``path`` exists and ``overwrite`` is false, ``path`` holds something that is not ours (see
+            ``MARKERS``), or the disk refuses.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise PerisphereError(f"{path}: exists already. Name another folder, or pass --overwrite.")
+    if path.exists():
+        check_replaceable(path, overwrite)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
     except OSError as error:
-        raise PerisphereError(f"{path}: cannot be written ({error.strerror or error}).") from error
+        raise _unwritable(path, error) from error
     try:
         yield part
         for file in part.rglob("*"):
@@ -63,9 +79,22 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             part.replace(path)
         _sync(path.parent)
     except OSError as error:
-        raise PerisphereError(f"{path}: cannot be written ({error.strerror or error}).") from error
+        raise _unwritable(path, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def check_replaceable(path: Path, overwrite: bool) -> None:
+    """Refuse to replace ``path`` without the word for it, or where it holds something that is not ours."""
+    if not overwrite:
+        raise PerisphereError(f"{path}: exists already. Name another folder, or pass --overwrite.")
+    ours = path.is_dir() and (any((path / name).exists() for name in MARKERS) or not any(path.iterdir()))
+    if not ours:
+        raise PerisphereError(f"{path}: holds something that Perisphere did not write. Name another folder.")
+
+
+def _unwritable(path: Path, error: OSError) -> PerisphereError:
+    return PerisphereError(f"{path}: cannot be written ({error.strerror or error}).")
 
 
 def _sync(path: Path) -> None:

@@ -46,7 +46,7 @@ def main() -> None:
     except PerisphereError as error:
         if os.environ.get("PERISPHERE_DEBUG"):
             traceback.print_exc()
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]error:[/red] ", end="")
+        Console(stderr=True, soft_wrap=True, highlight=False).print("[red]error:[/red] ", end="")
         print(" ".join(str(error).split("\n")), file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     sys.exit(code)
