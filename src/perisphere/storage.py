@@ -9,7 +9,7 @@ from pathlib import Path
 
 from perisphere.errors import PerisphereError
 
-# A folder is replaced only when one of these says that it is ours: a mistyped path must not cost anybody's photos.
+# A folder is replaced only when one of these says that it is ours: a mistyped path must cost nobody a photo.
 MARKERS = (
     "catalog.json",
     "demo.json",
@@ -53,8 +53,8 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; on success it is renamed to ``path``.
 
     Raises:
-        PerisphereError: ``path`` exists and ``overwrite`` is false, ``path`` holds something that is not ours (see
-            ``MARKERS``), or the disk refuses.
+        PerisphereError: ``path`` exists and ``overwrite`` is false, ``path`` holds something that is not ours
+            (no file of ``MARKERS``), or the disk refuses.
     """
     path = Path(path)
     if path.exists():
