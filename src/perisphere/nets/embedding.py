@@ -1,0 +1,77 @@
+"""The network of an encoder: backbone, pooling, projection, BNNeck."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from perisphere.nets.pooling import Pool
+from perisphere.nets.registry import ARCHITECTURES
+from perisphere.nets.spec import NetSpec
+
+
+class BNNeck(nn.BatchNorm1d):
+    """Batch normalisation whose shift stays zero, so that the origin of the sphere stays where it is.
+
+    Source: Luo et al., "Bag of tricks and a strong baseline for deep person re-identification", CVPRW 2019.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self.bias.requires_grad_(False)
+
+
+class EmbeddingNet(nn.Module):
+    """Images to embeddings, not normalised.
+
+    Attributes:
+        spec: what it is made of.
+        dim: length of an embedding.
+    """
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backbone = ARCHITECTURES[spec.backbone].make(**_options(spec))
+        self.pooling = Pool(spec.pooling, spec.gem_p, spec.gem_learned)
+        self.dim = spec.projection or self.backbone.dim
+        self.projection = nn.Linear(self.backbone.dim, self.dim) if spec.projection else None
+        self.bnneck = BNNeck(self.dim) if spec.bnneck else None
+
+    @property
+    def stages(self) -> list[tuple[str, nn.Module]]:
+        """The named stages from the stem to the last; each parameter is in exactly one."""
+        after = [(name, getattr(self, name)) for name in ("pooling", "projection", "bnneck")]
+        return self.backbone.stages() + [
+            (name, part) for name, part in after if part is not None and any(True for _ in part.parameters())
+        ]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return float32 ``[n, dim]`` of preprocessed images, float32 ``[n, 3, h, w]``."""
+        vectors = self.pooling(self.backbone(images))
+        if self.projection is not None:
+            vectors = self.projection(vectors)
+        if self.bnneck is not None:
+            vectors = self.bnneck(vectors)
+        return vectors.float()
+
+
+def _options(spec: NetSpec) -> dict[str, Any]:
+    if spec.backbone.startswith("resnet"):
+        return {"last_stride": spec.last_stride}
+    return {} if spec.input_size is None else {"input_size": spec.input_size}
+
+
+def build(spec: NetSpec, seed: int | None = None) -> EmbeddingNet:
+    """Build the network that ``spec`` describes, with fresh weights.
+
+    Args:
+        spec: the parts.
+        seed: makes the weights the same on every call; the caller's random state is left alone then.
+            ``None`` draws from the global random state.
+    """
+    if seed is None:
+        return EmbeddingNet(spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return EmbeddingNet(spec)

@@ -1,0 +1,129 @@
+"""Residual networks for ImageNet-sized photos, with the parameter names of the common checkpoints.
+
+Sources: He et al., "Deep residual learning for image recognition", CVPR 2016; Goyal et al. 2017 for the
+stride in the 3 x 3 convolution of a bottleneck; Pan et al., "Two at once", ECCV 2018, for IBN-a;
+Luo et al., "Bag of tricks", CVPRW 2019, for a last stride of 1.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from perisphere.nets.backbone import Backbone, initialise
+
+
+class IBN(nn.Module):
+    """Instance normalisation of the first half of the channels, batch normalisation of the others.
+
+    The names ``IN`` and ``BN`` are those of the published IBN-Net weights.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.split = channels // 2
+        self.IN = nn.InstanceNorm2d(self.split, affine=True)
+        self.BN = nn.BatchNorm2d(channels - self.split)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``[n, channels, h, w]``."""
+        first, second = x.split([self.split, x.shape[1] - self.split], dim=1)
+        return torch.cat([self.IN(first.contiguous()), self.BN(second.contiguous())], dim=1)
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int, *, ibn: bool = False) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
+        self.bn1 = IBN(width) if ibn else nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = _shortcut(inputs, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``relu(residual(x) + shortcut(x))``."""
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = self.bn2(self.conv2(out))
+        return F.relu(out + (x if self.downsample is None else self.downsample(x)), inplace=True)
+
+
+class Bottleneck(nn.Module):
+    """A 1 x 1, a 3 x 3 (which carries the stride) and a 1 x 1 convolution, and a shortcut."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int, *, ibn: bool = False) -> None:
+        super().__init__()
+        outputs = width * self.expansion
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.bn1 = IBN(width) if ibn else nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.downsample = _shortcut(inputs, outputs, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``relu(residual(x) + shortcut(x))``."""
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = F.relu(self.bn2(self.conv2(out)), inplace=True)
+        out = self.bn3(self.conv3(out))
+        return F.relu(out + (x if self.downsample is None else self.downsample(x)), inplace=True)
+
+
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
+    if stride == 1 and inputs == outputs:
+        return None
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+
+class ResNet(Backbone):
+    """A ResNet without its classifier.
+
+    Args:
+        block: the kind of residual block.
+        blocks: number of blocks in each of the four stages.
+        last_stride: stride of the last stage.
+        ibn: IBN-a: :class:`IBN` as first normalisation of each block of the first three stages.
+    """
+
+    def __init__(
+        self,
+        block: Literal["basic", "bottleneck"],
+        blocks: Sequence[int],
+        last_stride: int = 2,
+        ibn: bool = False,
+    ) -> None:
+        super().__init__()
+        kind = BasicBlock if block == "basic" else Bottleneck
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        inputs, strides = 64, (1, 2, 2, last_stride)
+        for number, (depth, stride) in enumerate(zip(blocks, strides, strict=True), start=1):
+            width = 32 << number
+            stage = nn.Sequential()
+            for position in range(depth):
+                stage.append(kind(inputs, width, stride if position == 0 else 1, ibn=ibn and number < 4))
+                inputs = width * kind.expansion
+            self.add_module(f"layer{number}", stage)
+        self.dim = inputs
+        initialise(self)
+
+    def stages(self) -> list[tuple[str, nn.Module]]:
+        """Return ``stem`` and ``layer1`` to ``layer4``."""
+        layers = [(name, self.get_submodule(name)) for name in ("layer1", "layer2", "layer3", "layer4")]
+        return [("stem", nn.ModuleList([self.conv1, self.bn1])), *layers]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the feature map, ``[n, dim, h / 32, w / 32]`` (``/ 16`` with a last stride of 1)."""
+        x = F.relu(self.bn1(self.conv1(images)), inplace=True)
+        x = F.max_pool2d(x, 3, 2, 1)
+        for _, layer in self.stages()[1:]:
+            x = layer(x)
+        return x

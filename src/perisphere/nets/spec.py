@@ -1,0 +1,56 @@
+"""What a network is made of, as plain checked values."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from perisphere.errors import nearest
+from perisphere.nets.registry import ARCHITECTURES
+
+Pooling = Literal["spoc", "mac", "gem", "rmac"]
+
+
+class NetSpec(BaseModel):
+    """The parts of an :class:`~perisphere.nets.EmbeddingNet`, enough to build it again.
+
+    Attributes:
+        backbone: name of the architecture, one of :func:`~perisphere.nets.architectures`.
+        last_stride: stride of a ResNet's last stage; 1 doubles its feature map's sides.
+        pooling: how the feature map becomes one vector (see :mod:`perisphere.nets.pooling`).
+        gem_p: GeM's exponent, or where it starts when it is learned.
+        gem_learned: whether GeM's exponent is a parameter.
+        projection: output size of a linear projection after pooling, or ``None`` for no projection.
+        bnneck: whether a batch normalisation without shift ends the network (Luo et al. 2019).
+        input_size: side in pixels of the input of the backbone ``pixels``; no other backbone takes it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: str
+    last_stride: Literal[1, 2] = 2
+    pooling: Pooling = "spoc"
+    gem_p: Annotated[float, Field(ge=1e-2, le=100, allow_inf_nan=False)] = 3.0
+    gem_learned: bool = False
+    projection: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    bnneck: bool = False
+    input_size: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+    @field_validator("backbone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in ARCHITECTURES:
+            raise ValueError(
+                f"there is no backbone {name!r}.{nearest(name, list(ARCHITECTURES))} "
+                f"Known: {', '.join(ARCHITECTURES)}."
+            )
+        return name
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.last_stride != 2 and not self.backbone.startswith("resnet"):
+            raise ValueError(f"last_stride is for ResNets; {self.backbone} has none. Leave it out.")
+        if self.input_size is not None and self.backbone != "pixels":
+            raise ValueError(f"input_size is for the backbone pixels; {self.backbone} takes any size.")
+        if self.gem_learned and self.pooling != "gem":
+            raise ValueError(f"gem_learned needs pooling: gem, not {self.pooling}.")
+        return self
