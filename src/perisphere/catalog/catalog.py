@@ -1,0 +1,280 @@
+"""A catalog: one table with one row an image, and where it came from."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+
+from perisphere.errors import PerisphereError
+from perisphere.storage import whole_folder
+
+VERSION = 1
+SPLITS = ("train", "val", "test", "query", "gallery", "index")
+SCHEMA: dict[str, pl.DataType] = {
+    "id": pl.Int64(),
+    "path": pl.String(),
+    "split": pl.String(),
+    "label": pl.String(),
+    "camera": pl.String(),
+    "domain": pl.String(),
+    "tags": pl.List(pl.String()),
+    "caption": pl.String(),
+    "categories": pl.List(pl.String()),
+    "box": pl.List(pl.Int64()),
+    "url": pl.String(),
+    "width": pl.Int64(),
+    "height": pl.Int64(),
+}
+KEYPOINTS: dict[str, pl.DataType] = {
+    "image": pl.Int64(),
+    "point": pl.Int64(),
+    "x": pl.Float32(),
+    "y": pl.Float32(),
+}
+MASKS: dict[str, pl.DataType] = {"image": pl.Int64(), "part": pl.String(), "path": pl.String()}
+
+_LISTS = ("tags", "categories")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is not in the catalog, and why; ``path`` is relative to the catalog's root."""
+
+    path: str
+    reason: str
+
+
+class Catalog:
+    """A table of images, saved as one folder that a person can look at.
+
+    Args:
+        table: columns of :data:`SCHEMA`; ``path`` must be there, the others are filled with nulls, empty lists
+            and ids from 0. ``path`` is relative to ``root`` with ``/``; ``box`` is ``[x0, y0, x1, y1]`` in
+            pixels, ``x1`` and ``y1`` not included; ``categories`` go from the root of the taxonomy downwards.
+        root: the folder that the paths start from.
+        source: where the catalog came from, as JSON values.
+        skipped: files that were left out.
+        keypoints: ``image`` (an id), ``point`` (the same number is the same point in every image), ``x``,
+            ``y`` in pixels.
+        masks: ``image`` (an id), ``part``, ``path`` of a mask relative to ``root``.
+
+    Raises:
+        PerisphereError: a column is missing, unknown or of another type, an id occurs twice, a box is empty.
+    """
+
+    def __init__(
+        self,
+        table: pl.DataFrame,
+        root: Path,
+        source: dict[str, Any] | None = None,
+        skipped: Sequence[Skipped] = (),
+        keypoints: pl.DataFrame | None = None,
+        masks: pl.DataFrame | None = None,
+    ) -> None:
+        self.table = _conform(table)
+        self.root = Path(root).absolute()
+        self.source = dict(source or {})
+        self.skipped = list(skipped)
+        self.keypoints = None if keypoints is None else _side(keypoints, "keypoints", KEYPOINTS, self.table)
+        self.masks = None if masks is None else _side(masks, "masks", MASKS, self.table)
+
+    def __len__(self) -> int:
+        return self.table.height
+
+    def __repr__(self) -> str:
+        classes = self.table["label"].drop_nulls().n_unique()
+        splits = self.table["split"].drop_nulls().unique().sort().to_list()
+        return f"Catalog({len(self)} images, {classes} classes, splits {splits}, root {str(self.root)!r})"
+
+    def paths(self) -> list[Path]:
+        """Return the absolute path of every image, in the order of the rows."""
+        return [self.root / path for path in self.table["path"]]
+
+    def labels(self) -> list[str | None]:
+        """Return the label of every image, in the order of the rows."""
+        return self.table["label"].to_list()
+
+    def splits(self) -> list[str]:
+        """Return the splits that occur, the usual ones first."""
+        found = set(self.table["split"].drop_nulls().unique())
+        return [split for split in SPLITS if split in found] + sorted(found.difference(SPLITS))
+
+    def select(self, *, split: str | Sequence[str] | None = None) -> "Catalog":
+        """Return the images of one split or several, in order; ``None`` selects all.
+
+        Raises:
+            PerisphereError: no image is in one of the splits.
+        """
+        if split is None:
+            return self
+        wanted = [split] if isinstance(split, str) else list(split)
+        known = self.splits()
+        for name in wanted:
+            if name not in known:
+                has = (
+                    f"its splits are {', '.join(known)}"
+                    if known
+                    else "it has no splits; `perisphere split` makes them"
+                )
+                raise PerisphereError(f"{self.root}: no image is in split {name!r} ({has}).")
+        return self.with_table(self.table.filter(pl.col("split").is_in(wanted)))
+
+    def with_table(self, table: pl.DataFrame) -> "Catalog":
+        """Return this catalog with another table; keypoints and masks of images that are gone go too."""
+        ids = table["id"].implode()
+        keypoints, masks = (
+            None if side is None else side.filter(pl.col("image").is_in(ids))
+            for side in (self.keypoints, self.masks)
+        )
+        return Catalog(table, self.root, self.source, self.skipped, keypoints, masks)
+
+    def save(self, folder: Path, *, overwrite: bool = False) -> None:
+        """Write ``catalog.json``, ``images.parquet`` and the side tables; whole or not at all.
+
+        Raises:
+            PerisphereError: ``folder`` exists and ``overwrite`` is false, or the disk refuses.
+        """
+        folder = Path(folder)
+        if folder.exists() and overwrite and not _may_replace(folder):
+            raise PerisphereError(
+                f"{folder}: is not a catalog, so it is not overwritten. Name another folder."
+            )
+        head = {
+            "kind": "perisphere catalog",
+            "version": VERSION,
+            "images": len(self),
+            "root": str(self.root),
+            "source": self.source,
+            "skipped": [asdict(item) for item in self.skipped],
+        }
+        with whole_folder(folder, overwrite=overwrite) as part:
+            self.table.write_parquet(part / "images.parquet")
+            if self.keypoints is not None:
+                self.keypoints.write_parquet(part / "keypoints.parquet")
+            if self.masks is not None:
+                self.masks.write_parquet(part / "masks.parquet")
+            (part / "catalog.json").write_text(json.dumps(head, indent=1, ensure_ascii=False), "utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Open a catalog that :meth:`save` wrote.
+
+        Raises:
+            PerisphereError: a file is missing or broken, a column differs, or a newer Perisphere wrote it.
+        """
+        folder = Path(folder)
+        head = _read_head(folder)
+        table = _read_parquet(folder / "images.parquet", SCHEMA)
+        if table.height != head["images"]:
+            raise PerisphereError(
+                f"{folder}: images.parquet has {table.height} rows where catalog.json counts {head['images']}. "
+                "Read the images again with `perisphere read`."
+            )
+        sides = {
+            name: _read_parquet(folder / f"{name}.parquet", schema)
+            for name, schema in (("keypoints", KEYPOINTS), ("masks", MASKS))
+            if (folder / f"{name}.parquet").exists()
+        }
+        skipped = [Skipped(**item) for item in head["skipped"]]
+        return cls(table, Path(head["root"]), head["source"], skipped, **sides)
+
+
+def _conform(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the table with every column of the schema, in its order and with its types."""
+    unknown = [name for name in table.columns if name not in SCHEMA]
+    if unknown:
+        raise PerisphereError(
+            f"catalog table: unknown column {unknown[0]!r}; the columns are {', '.join(SCHEMA)}."
+        )
+    if "id" not in table.columns:
+        table = table.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("id"))
+    missing = [pl.lit(None).alias(name) for name in SCHEMA if name not in table.columns]
+    try:
+        table = table.with_columns(missing).select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
+    except pl.exceptions.PolarsError as error:
+        raise PerisphereError(f"catalog table: {' '.join(str(error).split())}.") from error
+    table = table.with_columns(pl.col(name).fill_null([]) for name in _LISTS)
+    _check(table)
+    return table
+
+
+def _check(table: pl.DataFrame) -> None:
+    for name in ("id", "path"):
+        if table[name].null_count():
+            raise PerisphereError(f"catalog table: {table[name].null_count()} rows have no {name}.")
+    doubled = table["id"].filter(table["id"].is_duplicated())
+    if len(doubled):
+        raise PerisphereError(
+            f"catalog table: id {doubled[0]} occurs more than once; every image needs its own."
+        )
+    box = [pl.col("box").list.get(at, null_on_oob=True) for at in range(4)]
+    good = (pl.col("box").list.len() == 4) & (box[0] < box[2]) & (box[1] < box[3])
+    bad = table.filter(pl.col("box").is_not_null() & ~good.fill_null(False))
+    if bad.height:
+        raise PerisphereError(
+            f"catalog table: {bad['path'][0]}: box {bad['box'][0].to_list()} is not x0, y0, x1, y1 "
+            "with an area; x1 and y1 lie outside it."
+        )
+
+
+def _side(
+    table: pl.DataFrame, name: str, schema: dict[str, pl.DataType], images: pl.DataFrame
+) -> pl.DataFrame:
+    try:
+        table = table.select(pl.col(column).cast(kind) for column, kind in schema.items())
+    except pl.exceptions.PolarsError as error:
+        raise PerisphereError(f"catalog {name}: {' '.join(str(error).split())}.") from error
+    strange = table.filter(~pl.col("image").is_in(images["id"].implode()))
+    if strange.height:
+        raise PerisphereError(f"catalog {name}: image {strange['image'][0]} is not in the table.")
+    return table
+
+
+def _may_replace(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / "catalog.json").is_file() or not any(folder.iterdir()))
+
+
+def _read_head(folder: Path) -> dict[str, Any]:
+    file = folder / "catalog.json"
+    if not folder.exists():
+        raise PerisphereError(f"{folder}: no such catalog. `perisphere read` makes one.")
+    if not file.is_file():
+        raise PerisphereError(
+            f"{folder}: not a catalog (catalog.json is missing). `perisphere read` makes one."
+        )
+    try:
+        head = json.loads(file.read_text("utf-8"))
+        version = head["version"]
+        if version > VERSION:
+            raise PerisphereError(
+                f"{file}: catalog format {version} is newer than this Perisphere's ({VERSION}). "
+                "Upgrade Perisphere."
+            )
+        if head["kind"] != "perisphere catalog" or not {"images", "root", "source", "skipped"} <= head.keys():
+            raise ValueError
+    except OSError as error:
+        raise PerisphereError(f"{file}: cannot be read ({error.strerror}).") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PerisphereError(f"{file}: not a catalog's head. Read the images again.") from error
+    return head
+
+
+def _read_parquet(file: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+    if not file.is_file():
+        raise PerisphereError(f"{file}: missing. Read the images again with `perisphere read`.")
+    try:
+        table = pl.read_parquet(file)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise PerisphereError(
+            f"{file}: broken ({' '.join(str(error).split())}). Read the images again."
+        ) from error
+    for name, kind in schema.items():
+        if table.schema.get(name) != kind:
+            has = table.schema.get(name, "missing")
+            raise PerisphereError(
+                f"{file}: column {name!r} is {has} where {kind} belongs. Read the images again."
+            )
+    return table.select(list(schema))
