@@ -1,0 +1,247 @@
+"""The Encoder: what turns a picture into a point on the sphere, as one folder."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from perisphere.encoder.inference import Inference, Precision
+from perisphere.encoder.loading import Source, batches
+from perisphere.encoder.preprocessing import Preprocessing
+from perisphere.errors import PerisphereError
+from perisphere.nets import EmbeddingNet, NetSpec, build
+from perisphere.storage import whole_folder
+
+FORMAT = 1
+NO_DIRECTION = "its embedding is zero and has no direction"
+DESCRIPTION, WEIGHTS = "encoder.json", "weights.safetensors"
+
+
+class Encoder:
+    """A network with its exact preprocessing and its history.
+
+    Attributes:
+        net: the network; its output need not be normalised.
+        preprocessing: from decoded pixels to the network's input.
+        name: for people.
+        provenance: what it was trained on and how (JSON values).
+        metrics: name to value, as measured after training (JSON values).
+        path: the folder that it was loaded from or saved to, if any.
+    """
+
+    def __init__(
+        self,
+        net: EmbeddingNet,
+        preprocessing: Preprocessing,
+        *,
+        name: str,
+        provenance: dict[str, Any] | None = None,
+        metrics: dict[str, Any] | None = None,
+    ) -> None:
+        self.net = net
+        self.preprocessing = preprocessing
+        self.name = name
+        self.provenance = provenance or {}
+        self.metrics = metrics or {}
+        self.path: Path | None = None
+
+    @property
+    def dim(self) -> int:
+        """Numbers in an embedding."""
+        return self.net.dim
+
+    @property
+    def identity(self) -> str:
+        """16 hexadecimal digits; equal exactly where two encoders map into the same space.
+
+        A digest of the network's specification, the preprocessing and the weights. Options that stand at
+        their default are left out, so that a later version with more options gives the same digest.
+        """
+        digest = hashlib.sha256()
+        for part in (self.net.spec, self.preprocessing):
+            digest.update(json.dumps(part.model_dump(exclude_defaults=True), sort_keys=True).encode())
+        for name, tensor in sorted(self._weights().items()):
+            if not name.endswith("num_batches_tracked"):  # counts training steps, changes no embedding
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()[:16]
+
+    def encode(
+        self,
+        images: Sequence[Source],
+        *,
+        batch_size: int = 32,
+        device: str | torch.device | None = None,
+        workers: int = 0,
+        precision: Precision = "auto",
+    ) -> np.ndarray:
+        """Embed pictures.
+
+        A path, an open Pillow picture and an array of the same pixels give the same row; large JPEG files are
+        decoded at reduced size, which moves a row by about as much as saving the JPEG once more.
+
+        Args:
+            images: paths, Pillow pictures or uint8 RGB arrays ``[h, w, 3]``.
+            batch_size: pictures that pass through the network at once.
+            device: a torch device; ``None`` takes the fastest kind that is there.
+            workers: decoding threads; 0 means one a core.
+            precision: ``auto`` takes bfloat16 where the device has it in hardware.
+
+        Returns:
+            float32 ``[n, dim]``, rows of length one, in the order of ``images``.
+
+        Raises:
+            PerisphereError: a picture that cannot be read, an embedding that is not finite, or a zero
+                embedding, which has no direction.
+        """
+        inference = self.inference(device=device, precision=precision)
+        vectors = np.empty((len(images), self.dim), np.float32)
+        for batch in batches(images, self.preprocessing, batch_size=batch_size, workers=workers):
+            if batch.failures:
+                raise PerisphereError(batch.failures[0][1])
+            rows = inference(batch.pictures)
+            empty = np.flatnonzero(~rows.any(axis=1))
+            if len(empty):
+                place = batch.start + int(empty[0])
+                named = images[place] if isinstance(images[place], str | Path) else f"image {place}"
+                raise PerisphereError(f"{named}: {NO_DIRECTION}; leave it out.")
+            vectors[batch.start : batch.stop] = rows
+        return vectors
+
+    def inference(
+        self, *, device: str | torch.device | None = None, precision: Precision = "auto"
+    ) -> Inference:
+        """Set up a copy of the network on ``device``; to be held by whoever embeds again and again."""
+        return Inference(self.net, self.preprocessing, device=device, precision=precision)
+
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> Path:
+        """Write ``encoder.json`` and ``weights.safetensors`` into a new folder, whole or not at all.
+
+        Raises:
+            PerisphereError: ``folder`` exists and ``overwrite`` is false, or the disk refuses.
+        """
+        folder = Path(folder)
+        with whole_folder(folder, overwrite=overwrite) as part:
+            try:
+                save_file(self._weights(), part / WEIGHTS)
+            except SafetensorError as error:  # its form of OSError
+                raise PerisphereError(f"{folder}: cannot be written ({error}).") from error
+            text = json.dumps(self._description(part / WEIGHTS), indent=2, ensure_ascii=False, default=_plain)
+            (part / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+        self.path = folder.absolute()
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Encoder":
+        """Read an encoder folder.
+
+        Raises:
+            PerisphereError: a file is missing, damaged, from another encoder or of a newer format.
+        """
+        folder = Path(folder)
+        described = _read_description(folder)
+        try:
+            spec = NetSpec.model_validate(described["net"])
+            preprocessing = Preprocessing.model_validate(described["preprocessing"])
+            name, weights_hash = str(described["name"]), described["weights_sha256"]
+        except (KeyError, TypeError, ValidationError) as error:
+            raise _damaged(folder / DESCRIPTION, " ".join(str(error).split())) from error
+        net = build(spec)
+        _load_weights(net, folder / WEIGHTS, weights_hash)
+        encoder = cls(
+            net.eval(),
+            preprocessing,
+            name=name,
+            provenance=described.get("provenance"),
+            metrics=described.get("metrics"),
+        )
+        encoder.path = folder.absolute()
+        return encoder
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        # save_file refuses tensors that share storage, and tied weights do
+        return {
+            name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.net.state_dict().items()
+        }
+
+    def _description(self, weights: Path) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "dim": self.dim,
+            "identity": self.identity,
+            "net": self.net.spec.model_dump(mode="json"),
+            "preprocessing": self.preprocessing.model_dump(mode="json"),
+            "provenance": self.provenance,
+            "metrics": self.metrics,
+            "weights_sha256": _sha256(weights),
+            "software": software(),
+        }
+
+
+def software() -> dict[str, str]:
+    """Versions of what computes an embedding."""
+    packages = {name: version(name) for name in ("perisphere", "torch", "opencv-python-headless", "pillow")}
+    return {"python": platform.python_version(), **packages}
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PerisphereError(
+            f"{path}: not found; name a folder written by `perisphere train` or `perisphere weights import`."
+        ) from error
+    except OSError as error:
+        raise PerisphereError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from error
+    except ValueError as error:
+        raise _damaged(path, f"is not JSON: {error}") from error
+    if not isinstance(described, dict) or not isinstance(described.get("format"), int):
+        raise _damaged(path, "has no format number")
+    if described["format"] > FORMAT:
+        raise PerisphereError(
+            f"{path}: format {described['format']} is newer than this Perisphere reads ({FORMAT}); "
+            "upgrade with `pip install -U perisphere`."
+        )
+    return described
+
+
+def _load_weights(net: EmbeddingNet, path: Path, expected_hash: str) -> None:
+    try:
+        if _sha256(path) != expected_hash:
+            raise _damaged(path, f"is not the file that {DESCRIPTION} was written with")
+        tensors = load_file(path)
+    except FileNotFoundError as error:
+        raise PerisphereError(f"{path}: not found; copy the encoder's folder whole.") from error
+    except OSError as error:
+        raise PerisphereError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from error
+    except SafetensorError as error:
+        raise _damaged(path, f"is no safetensors file: {error}") from error
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise _damaged(path, f"does not fit {DESCRIPTION}: {' '.join(str(error).split())}") from error
+
+
+def _damaged(path: Path, reason: str) -> PerisphereError:
+    return PerisphereError(f"{path}: damaged ({reason}); copy or write the encoder's folder again.")
+
+
+def _plain(value: Any) -> Any:
+    """Bring NumPy's and torch's scalars, and paths, to what JSON knows."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,154 @@
+"""What happens to a picture between its decoded pixels and the network."""
+
+from typing import Any, Literal, Self
+
+import cv2
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from perisphere.errors import PerisphereError
+
+_INTERPOLATION = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA, "bicubic": cv2.INTER_CUBIC}
+Triple = tuple[float, float, float]
+
+
+class Preprocessing(BaseModel):
+    """Resizing of one picture (OpenCV, uint8) and normalisation of a batch (torch, float32).
+
+    The two halves are apart because the first runs in the decoding threads on a quarter of the bytes, and
+    the second on the network's device.
+
+    Attributes:
+        size: height and width of the network's input, in pixels.
+        resize: ``squash`` ignores the aspect ratio; ``crop`` scales the shorter side and cuts the centre;
+            ``pad`` scales the longer side and fills the rest with the mean colour.
+        interpolation: of the last step; a shrinking of two times or more is first halved by box averages,
+            as the reduced decoding of a JPEG does, so that both give nearly the same pixels.
+        channels: order of the channels that the network was trained with.
+        scale: factor of the uint8 values, before ``mean`` and ``std``.
+        mean: subtracted, in the order of ``channels``, in scaled units.
+        std: divisor, in the order of ``channels``, in scaled units.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: tuple[int, int]
+    resize: Literal["squash", "crop", "pad"] = "crop"
+    interpolation: Literal["bilinear", "area", "bicubic"] = "bilinear"
+    channels: Literal["RGB", "BGR"] = "RGB"
+    scale: float = Field(default=1 / 255, gt=0, allow_inf_nan=False)
+    mean: Triple = (0.485, 0.456, 0.406)
+    std: Triple = (0.229, 0.224, 0.225)
+
+    @field_validator("size")
+    @classmethod
+    def _positive_size(cls, size: tuple[int, int]) -> tuple[int, int]:
+        if not all(1 <= side <= 8192 for side in size):
+            raise ValueError(f"height and width must lie between 1 and 8192, not {size}")
+        return size
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _finite(cls, values: Triple) -> Triple:
+        if not np.isfinite(values).all():
+            raise ValueError(f"three finite numbers are needed, not {values}")
+        return values
+
+    @field_validator("std")
+    @classmethod
+    def _positive_std(cls, std: Triple) -> Triple:
+        if min(std) <= 0:
+            raise ValueError(f"a standard deviation must be above 0, not {std}")
+        return std
+
+    @classmethod
+    def for_architecture(cls, input_spec: Any, *, size: int | tuple[int, int] | None = None) -> Self:
+        """Take over the input that an architecture is meant for (:func:`perisphere.nets.input_spec`).
+
+        Args:
+            input_spec: the specification; the fields that it shares with this class are taken.
+            size: another size than its own; one number means a square.
+        """
+        given = input_spec.model_dump() if isinstance(input_spec, BaseModel) else dict(vars(input_spec))
+        fields = {name: given[name] for name in cls.model_fields if name in given}
+        wanted = fields.get("size") if size is None else size
+        fields["size"] = (wanted, wanted) if isinstance(wanted, int) else wanted
+        return cls(**fields)
+
+    @property
+    def at_least(self) -> int:
+        """Shorter side, in pixels, below which decoding must not reduce a picture."""
+        return max(self.size)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Bring one picture to ``size``.
+
+        Args:
+            image: uint8 RGB ``[h, w, 3]``.
+
+        Returns:
+            uint8 RGB ``[size[0], size[1], 3]``.
+
+        Raises:
+            PerisphereError: another dtype or shape.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise PerisphereError(
+                f"a picture of {image.dtype} {list(image.shape)} cannot be encoded: give uint8 RGB [h, w, 3]."
+            )
+        height, width = self.size
+        image = self._halved(image)
+        h, w = image.shape[:2]
+        if self.resize == "squash":
+            return self._resized(image, height, width)
+        scales = (height / h, width / w)
+        scale = max(scales) if self.resize == "crop" else min(scales)
+        inner = self._resized(image, max(1, round(h * scale)), max(1, round(w * scale)))
+        return self._cropped(inner) if self.resize == "crop" else self._padded(inner)
+
+    def normalise(self, batch: torch.Tensor) -> torch.Tensor:
+        """Turn resized pictures into the network's input, on the device that they lie on.
+
+        Args:
+            batch: uint8 RGB ``[n, h, w, 3]``.
+
+        Returns:
+            float32 ``[n, 3, h, w]``, channels last in memory.
+        """
+        if self.channels == "BGR":
+            batch = batch.flip(-1)
+        std = torch.tensor(self.std, device=batch.device)
+        mean = torch.tensor(self.mean, device=batch.device)
+        images = batch.to(torch.float32).mul_(self.scale / std).sub_(mean / std)
+        return images.permute(0, 3, 1, 2)
+
+    def _halved(self, image: np.ndarray) -> np.ndarray:
+        """Average boxes of 2, 4, 8 ... pixels while the shorter side stays long enough."""
+        h, w = image.shape[:2]
+        factor = 1
+        while min(h, w) // (2 * factor) >= self.at_least:
+            factor *= 2
+        if factor == 1:
+            return image
+        return cv2.resize(image, (-(-w // factor), -(-h // factor)), interpolation=cv2.INTER_AREA)
+
+    def _resized(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
+        if image.shape[:2] == (height, width):
+            return image
+        return cv2.resize(image, (width, height), interpolation=_INTERPOLATION[self.interpolation])
+
+    def _cropped(self, image: np.ndarray) -> np.ndarray:
+        height, width = self.size
+        top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+        return image[top : top + height, left : left + width]
+
+    def _padded(self, image: np.ndarray) -> np.ndarray:
+        mean = self.mean if self.channels == "RGB" else self.mean[::-1]
+        colour = np.clip(np.round(np.array(mean) / self.scale), 0, 255).astype(np.uint8)
+        canvas = np.empty((*self.size, 3), np.uint8)
+        canvas[:] = colour
+        h, w = image.shape[:2]
+        top, left = (self.size[0] - h) // 2, (self.size[1] - w) // 2
+        canvas[top : top + h, left : left + w] = image
+        return canvas
