@@ -1,1 +1,6 @@
 """The embedded index: SQLite holds the truth, FAISS makes it fast."""
+
+from perisphere.index.index import Index
+from perisphere.index.ranking import Ranking
+
+__all__ = ["Index", "Ranking"]

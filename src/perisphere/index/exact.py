@@ -1,0 +1,107 @@
+"""Exact search: the matrix of vectors, segment by segment, with the k best of each merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from perisphere.index.ranking import NONE
+from perisphere.index.snapshot import Segment, Snapshot
+
+METRICS = ("cosine", "l2", "l1")
+GATHER_BYTES = 16 << 20
+
+Found = tuple[np.ndarray, np.ndarray]
+"""ids int64 ``[q, m]`` and scores float32 ``[q, m]``, higher is better."""
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Return the rows at length 1, float32; a row of zeros stays."""
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float32))[:, None]
+    return np.divide(vectors, norms, where=norms > 0, out=np.zeros_like(vectors))
+
+
+def scores_of(queries: np.ndarray, vectors: np.ndarray, metric: str) -> np.ndarray:
+    """Return the scores float32 ``[q, m]`` of each query with its own ``vectors`` (float32 ``[q, m, d]``)."""
+    if metric == "cosine":
+        return np.einsum("qd,qmd->qm", queries, vectors)
+    difference = vectors - queries[:, None, :]
+    if metric == "l1":
+        return -np.abs(difference).sum(axis=2)
+    return -np.sqrt(np.einsum("qmd,qmd->qm", difference, difference))
+
+
+def nearest(queries: np.ndarray, ids: np.ndarray, vectors: np.ndarray, k: int, metric: str) -> Found:
+    """Return the ``min(k, n)`` best of ``vectors`` float32 ``[n, d]``; for cosine, unit rows."""
+    from perisphere.sphere.engine import faiss
+
+    kind = {"cosine": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2, "l1": faiss.METRIC_L1}[metric]
+    scores, places = faiss.knn(queries, vectors, min(k, len(vectors)), metric=kind)
+    if metric == "l2":
+        # |q|^2 + |v|^2 - 2qv cancels for near points: give the true distances of what was found.
+        return ids[places], scores_of_places(queries, vectors, places, metric)
+    return ids[places], scores if metric == "cosine" else -scores
+
+
+def scores_of_places(queries: np.ndarray, vectors: np.ndarray, places: np.ndarray, metric: str) -> np.ndarray:
+    """Return the scores float32 ``[q, m]`` of ``vectors[places[i]]`` with ``queries[i]``, in blocks."""
+    scores = np.empty(places.shape, dtype=np.float32)
+    step = max(1, GATHER_BYTES // (4 * vectors.shape[1] * max(1, places.shape[1])))
+    for start in range(0, len(queries), step):
+        part = slice(start, start + step)
+        scores[part] = scores_of(queries[part], vectors[places[part]], metric)
+    return scores
+
+
+def best(parts: Iterable[Found], queries: int, k: int) -> Found:
+    """Merge what several parts have found into the ``k`` best; -1 and -inf where there are fewer."""
+    ids, scores = (
+        np.full((queries, k), NONE, dtype=np.int64),
+        np.full((queries, k), -np.inf, dtype=np.float32),
+    )
+    for more_ids, more_scores in parts:
+        ids = np.concatenate([ids, more_ids], axis=1)
+        scores = np.concatenate([scores, more_scores], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        ids, scores = np.take_along_axis(ids, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    return ids, scores
+
+
+def search(
+    snapshot: Snapshot,
+    queries: np.ndarray,
+    k: int,
+    metric: str,
+    *,
+    normalised: bool,
+    places: list[np.ndarray] | None = None,
+) -> Found:
+    """Return the ``k`` nearest rows of each query, exactly.
+
+    Args:
+        snapshot: the rows.
+        queries: float32 ``[q, d]``, of length 1 for cosine.
+        k: how many.
+        metric: one of :data:`METRICS`.
+        normalised: whether the rows are of length 1 already.
+        places: for each segment, the places of the rows that count (all of them where ``None``).
+    """
+    parts = (
+        nearest(queries, ids, unit(vectors) if metric == "cosine" and not normalised else vectors, k, metric)
+        for ids, vectors in _pieces(snapshot.segments, places)
+    )
+    return best(parts, len(queries), k)
+
+
+def _pieces(
+    segments: tuple[Segment, ...], places: list[np.ndarray] | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    if places is None:
+        yield from ((segment.ids, segment.vectors) for segment in segments if len(segment))
+        return
+    for segment, chosen in zip(segments, places, strict=True):
+        step = max(1, GATHER_BYTES // (4 * segment.vectors.shape[1]))
+        for start in range(0, len(chosen), step):
+            part = chosen[start : start + step]
+            yield segment.ids[part], segment.vectors[part]

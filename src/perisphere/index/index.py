@@ -1,0 +1,380 @@
+"""The Index: vectors and their catalog rows in one folder, searchable while they come and go."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from perisphere.errors import PerisphereError, UsageError, nearest
+from perisphere.index import exact, upkeep
+from perisphere.index.ids import free_ids, given_ids, present, whole_numbers
+from perisphere.index.planner import Plans, condition, passing
+from perisphere.index.ranking import Ranking
+from perisphere.index.rows import SCHEMA, checked, from_records, to_records
+from perisphere.index.snapshot import Snapshot, refreshed
+from perisphere.index.store import Store, block_rows, last_id, read_fact, write_block, write_fact
+from perisphere.index.vectors import clean, matrix
+from perisphere.storage import whole_folder
+
+if TYPE_CHECKING:
+    from perisphere.encoder import Encoder
+    from perisphere.index.filters import Expression
+
+ENCODER = "encoder"
+
+
+class Index:
+    """An embedded index: one folder, one writer at a time, any number of readers (processes and threads).
+
+    What a call has added or removed when it returns survives a kill and a power cut. A call that fails or is
+    killed changes nothing (a compaction: no result). Every search sees one moment of the index.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Use :meth:`create` and :meth:`open`."""
+        self._store = store
+        self.folder = store.folder
+        self.dim = int(store.fact("dim"))
+        self.metric = str(store.fact("metric"))
+        self._plans = Plans()
+        self._refreshing = Lock()
+        self._moment = -1
+        self._snapshot = Snapshot(self.dim)
+        self._encoder: Encoder | None = None
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path | str,
+        dim: int | None = None,
+        *,
+        metric: str = "cosine",
+        encoder: Encoder | None = None,
+        recall: float | None = None,
+        overwrite: bool = False,
+    ) -> Index:
+        """Make an empty index.
+
+        Args:
+            folder: the new folder.
+            dim: values a vector; the encoder's where there is one.
+            metric: ``"cosine"`` (rows are stored at length 1), ``"l2"`` or ``"l1"``.
+            encoder: what makes the vectors; a copy is kept in the folder, so that it answers for images too.
+            recall: the share of the true nearest rows that a search may promise to find, e.g. 0.99; searches
+                are exact where it is ``None``.
+            overwrite: replace an existing index.
+
+        Raises:
+            PerisphereError: the folder exists, or the encoder has another dimension.
+            UsageError: an unknown metric, or a dimension or recall out of range.
+        """
+        dim = _dimension(dim, encoder)
+        facts = {"dim": dim, "metric": _metric(metric), "recall": _recall(recall), "encoder": None}
+        with whole_folder(Path(folder), overwrite=overwrite) as part:
+            if encoder is not None:
+                encoder.save(part / ENCODER)
+                facts["encoder"] = {"name": encoder.name, "identity": encoder.identity}
+            Store.create(part, facts)
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path | str, *, timeout: float = 10.0) -> Index:
+        """Open an index; its vectors are read when they are first needed.
+
+        Args:
+            folder: its folder.
+            timeout: seconds that a change waits for another writer.
+
+        Raises:
+            PerisphereError: no index there, a damaged one, or one of a newer format.
+        """
+        return cls(Store(Path(folder), timeout=timeout))
+
+    def close(self) -> None:
+        """Close the files; the object must not be used after this."""
+        self._store.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Return the number of images, as of now."""
+        with self._store.reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM images").fetchone()[0])
+
+    def add(
+        self,
+        vectors: np.ndarray,
+        rows: pl.DataFrame | None = None,
+        *,
+        ids: Sequence[int] | np.ndarray | None = None,
+        root: Path | str | None = None,
+        encoder_identity: str | None = None,
+    ) -> np.ndarray:
+        """Add vectors and their catalog rows, all of them or none.
+
+        Args:
+            vectors: floating ``[n, dim]``; may be memory-mapped, and is read in blocks.
+            rows: one row a vector, with columns of a catalog (missing ones are null; its ``id`` is not kept).
+            ids: ids of your own, each above every id that the index has ever given; else the next free ones.
+            root: the folder that the rows' paths start from.
+            encoder_identity: :attr:`Encoder.identity` of what made the vectors.
+
+        Returns:
+            The ids, int64 ``[n]``, never used before and never again.
+
+        Raises:
+            PerisphereError: a wrong dimension or type, NaN, infinity, a zero vector under cosine, a wrong
+                number of rows, ids taken or given twice, another encoder, another writer, a full disk. The index
+                is then as it was before.
+        """
+        vectors = matrix(vectors, self.dim)
+        table = checked(rows, len(vectors)) if rows is not None else None
+        given = None if ids is None else given_ids(ids, len(vectors))
+        if not len(vectors):
+            return np.empty(0, dtype=np.int64)
+        with self._store.writing() as connection:
+            self._check_encoder(connection, encoder_identity)
+            taken = last_id(connection)
+            new = np.arange(taken + 1, taken + 1 + len(vectors)) if given is None else free_ids(given, taken)
+            order = np.argsort(new, kind="stable")
+            step = block_rows(self.dim)
+            for start in range(0, len(new), step):
+                part = order[start : start + step]
+                block = vectors[start : start + step] if given is None else vectors[part]
+                write_block(connection, new[part], clean(block, self.metric, first=start))
+            _insert_rows(connection, new, table, root)
+        return new
+
+    def remove(self, ids: Sequence[int] | np.ndarray | int) -> int:
+        """Remove rows by id and return how many; space is given back by :meth:`compact`, at times by itself.
+
+        Raises:
+            PerisphereError: an id that is not in the index; nothing is removed then.
+        """
+        unique = np.unique(whole_numbers(ids))
+        with self._store.writing() as connection:
+            missing = np.setdiff1d(unique, present(connection, unique))
+            if len(missing):
+                raise PerisphereError(f"The index holds no image with id {missing[0]}. Nothing was removed.")
+            values = [(id_,) for id_ in unique.tolist()]
+            connection.executemany("INSERT INTO tombstones (id) VALUES (?)", values)
+            connection.executemany("DELETE FROM images WHERE id = ?", values)
+        if upkeep.is_due(self._store, len(self)):
+            self.compact()
+        return len(unique)
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int = 10,
+        *,
+        metric: str | None = None,
+        where: Expression | str | None = None,
+        min_score: float | None = None,
+        exact: bool = False,
+    ) -> Ranking:
+        """Return the ``k`` nearest images of each query.
+
+        Args:
+            queries: floating ``[q, dim]`` or ``[dim]``.
+            k: how many results a query.
+            metric: another metric than the index's own.
+            where: a filter on the catalog columns, e.g. ``"label == 'dome' and camera != 2"``.
+            min_score: leave out results that score lower.
+            exact: search exactly even where the index was made with a recall.
+
+        Raises:
+            PerisphereError: queries of another dimension, NaN, or a zero query under cosine.
+            UsageError: ``k`` below 1, an unknown metric, or a filter that cannot be read.
+        """
+        metric = self.metric if metric is None else _metric(metric)
+        if k < 1:
+            raise UsageError(f"k is {k}: ask for at least 1 result.")
+        wanted = clean(matrix(queries, self.dim, "queries"), metric, what="query")
+        plan = None if where is None else condition(where)
+        snapshot = self._fresh()
+        (ids, scores), road = self._answer(snapshot, wanted, k, metric, plan, exact)
+        ranking = Ranking(ids, scores, road, metric)
+        return ranking if min_score is None else ranking.at_least(min_score)
+
+    def vectors(self, ids: Sequence[int] | np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``ids``, or all, as int64 ``[n]``, and their vectors as float32 ``[n, dim]`` (a copy).
+
+        Raises:
+            PerisphereError: an id that is not in the index.
+        """
+        snapshot = self._fresh()
+        wanted = snapshot.ids if ids is None else whole_numbers(ids)
+        _refuse_missing(wanted, snapshot.holds(wanted))
+        return wanted, snapshot.gather(wanted)
+
+    def rows(self, ids: Sequence[int] | np.ndarray | None = None) -> pl.DataFrame:
+        """Return the catalog rows of ``ids`` in their order, or of all by id; ``root`` is the last column.
+
+        Raises:
+            PerisphereError: an id that is not in the index.
+        """
+        names = ["id", *SCHEMA, "root"]
+        columns = ", ".join(f"images.{name}" for name in names[:-1])
+        query = f"SELECT {columns}, roots.path FROM images LEFT JOIN roots ON roots.id = images.root"
+        with self._store.reading() as connection:
+            if ids is None:
+                return from_records(connection.execute(f"{query} ORDER BY images.id").fetchall(), names)
+            wanted = whole_numbers(ids)
+            chosen = f"{query} WHERE images.id IN (SELECT value FROM json_each(?))"
+            found = from_records(connection.execute(chosen, (str(wanted.tolist()),)).fetchall(), names)
+        _refuse_missing(wanted, np.isin(wanted, found["id"].to_numpy()))
+        return pl.DataFrame({"id": wanted}).join(found, on="id", how="left", maintain_order="left")
+
+    def ids(self, where: Expression | str | None = None) -> np.ndarray:
+        """Return the ids, int64 ascending, of all images or of those that pass a filter."""
+        with self._store.reading() as connection:
+            return passing(connection, ("1", ()) if where is None else condition(where))
+
+    def encoder(self) -> Encoder | None:
+        """Return the encoder kept in the folder, or ``None`` where the index was made without one.
+
+        Raises:
+            PerisphereError: the copy is missing, damaged, or not the one that made the vectors.
+        """
+        if self._encoder is None and (self.folder / ENCODER).exists():
+            from perisphere.encoder import Encoder
+
+            encoder = Encoder.load(self.folder / ENCODER)
+            identity = (self._store.fact("encoder") or {}).get("identity")
+            if encoder.identity != identity:
+                raise PerisphereError(
+                    f"{self.folder / ENCODER}: is not the encoder that made this index "
+                    f"({encoder.identity} instead of {identity}). Put the right one back."
+                )
+            self._encoder = encoder
+        return self._encoder
+
+    def info(self) -> dict[str, Any]:
+        """Return what the index is and holds, and what a compaction would reclaim; plain values, for JSON."""
+        images = len(self)
+        size = sum(file.stat().st_size for file in self.folder.glob("index.sqlite*"))
+        return {
+            "folder": str(self.folder),
+            "format": self._store.fact("format"),
+            "images": images,
+            "dim": self.dim,
+            "metric": self.metric,
+            "encoder": self._store.fact("encoder"),
+            "bytes": size,
+            "bytes_per_image": round(size / images, 1) if images else None,
+            **upkeep.debt(self._store),
+            "recall": self._store.fact("recall"),
+        }
+
+    def verify(self) -> list[str]:
+        """Read all of the index and return what is wrong with it, one line a problem."""
+        return upkeep.verify(self._store, self.dim, unit_rows=self.metric == "cosine")
+
+    def compact(self) -> int:
+        """Reclaim the space of removed rows, join small blocks, and return the number of rows reclaimed."""
+        return upkeep.compact(self._store, self.dim)
+
+    def _fresh(self) -> Snapshot:
+        moment = self._store.moment()
+        if moment == self._moment:
+            return self._snapshot
+        with self._refreshing:
+            moment = self._store.moment()
+            if moment != self._moment:
+                with self._store.reading() as connection:
+                    self._snapshot = refreshed(self._snapshot, connection)
+                self._moment = moment
+            return self._snapshot
+
+    def _answer(
+        self,
+        snapshot: Snapshot,
+        queries: np.ndarray,
+        k: int,
+        metric: str,
+        plan: tuple[str, tuple] | None,
+        exactly: bool,
+    ) -> tuple[exact.Found, str]:
+        normalised = self.metric == "cosine"
+        if plan is None:
+            return exact.search(snapshot, queries, k, metric, normalised=normalised), "exact"
+        with self._store.reading() as connection:
+            places = self._plans.places(snapshot, plan, connection)
+        found = exact.search(snapshot, queries, k, metric, normalised=normalised, places=places)
+        return found, "gather + exact"
+
+    def _check_encoder(self, connection: sqlite3.Connection, identity: str | None) -> None:
+        known = read_fact(connection, "encoder", None)
+        if identity is None:
+            return
+        if known is None:
+            if last_id(connection) == 0:
+                write_fact(connection, "encoder", {"name": None, "identity": identity})
+            return
+        if known["identity"] != identity:
+            raise PerisphereError(
+                f"{self.folder}: was made with the encoder {known['name'] or ''} ({known['identity']}), and "
+                f"these vectors with another ({identity}). Embed them with the index's encoder, or create "
+                f"an index of their own."
+            )
+
+
+def _metric(metric: str) -> str:
+    if metric not in exact.METRICS:
+        known = list(exact.METRICS)
+        raise UsageError(
+            f"The metric {metric!r} is unknown: choose one of {', '.join(known)}.{nearest(metric, known)}"
+        )
+    return metric
+
+
+def _recall(recall: float | None) -> float | None:
+    if recall is not None and not 0 < recall <= 1:
+        raise UsageError(f"The recall {recall} is out of range: give a share above 0 and up to 1, e.g. 0.99.")
+    return recall
+
+
+def _dimension(dim: int | None, encoder: Encoder | None) -> int:
+    if dim is None and encoder is not None:
+        return int(encoder.dim)
+    if dim is None or not 1 <= dim <= 65_536:
+        raise UsageError(f"The dimension {dim} is out of range: give 1 to 65536.")
+    if encoder is not None and encoder.dim != dim:
+        raise PerisphereError(f"The encoder makes vectors of {encoder.dim} values, not {dim}: leave dim out.")
+    return int(dim)
+
+
+def _insert_rows(
+    connection: Any, ids: np.ndarray, table: pl.DataFrame | None, root: Path | str | None
+) -> None:
+    names = ["id", *SCHEMA, "root"]
+    key = _root_key(connection, root)
+    records = to_records(table) if table is not None else ((None,) * len(SCHEMA) for _ in range(len(ids)))
+    places = ", ".join("?" for _ in names)
+    connection.executemany(
+        f"INSERT INTO images ({', '.join(names)}) VALUES ({places})",
+        ((id_, *record, key) for id_, record in zip(ids.tolist(), records, strict=True)),
+    )
+
+
+def _root_key(connection: sqlite3.Connection, root: Path | str | None) -> int | None:
+    if root is None:
+        return None
+    connection.execute("INSERT OR IGNORE INTO roots (path) VALUES (?)", (str(root),))
+    return int(connection.execute("SELECT id FROM roots WHERE path = ?", (str(root),)).fetchone()[0])
+
+
+def _refuse_missing(wanted: np.ndarray, held: np.ndarray) -> None:
+    if not held.all():
+        raise PerisphereError(f"The index holds no image with id {wanted[~held][0]}.")

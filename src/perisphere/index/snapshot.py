@@ -1,0 +1,176 @@
+"""The vectors of an index in memory at one moment: immutable, so searches go on while it changes."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from perisphere.index.store import last_id, read_blocks, read_fact
+
+SEGMENT_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows of ascending id: ids int64 ``[n]`` and vectors float32 ``[n, d]``, views of growing buffers."""
+
+    ids: np.ndarray
+    vectors: np.ndarray
+    buffers: tuple[np.ndarray, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def empty(cls, dim: int) -> Segment:
+        """Return a segment without rows, with room for :data:`SEGMENT_BYTES` of vectors."""
+        room = max(1024, SEGMENT_BYTES // (4 * dim))
+        buffers = (np.empty(room, dtype=np.int64), np.empty((room, dim), dtype=np.float32))
+        return cls(buffers[0][:0], buffers[1][:0], buffers)
+
+    @property
+    def room(self) -> int:
+        """How many more rows fit in."""
+        return len(self.buffers[0]) - len(self)
+
+    def with_rows(self, ids: np.ndarray, vectors: np.ndarray) -> Segment:
+        """Return the segment and the rows after it. Older segments of the same buffers do not see them."""
+        start, end = len(self), len(self) + len(ids)
+        self.buffers[0][start:end] = ids
+        self.buffers[1][start:end] = vectors
+        return Segment(self.buffers[0][:end], self.buffers[1][:end], self.buffers)
+
+    def only(self, kept: np.ndarray) -> Segment:
+        """Return a copy with the rows where the boolean mask ``kept`` is true."""
+        ids, vectors = self.ids[kept], self.vectors[kept]
+        return Segment(ids, vectors, (ids, vectors))
+
+    def places(self, ids: np.ndarray) -> np.ndarray:
+        """Return the places of those of the ascending ``ids`` that lie in this segment, ascending."""
+        if not len(self) or not len(ids):
+            return np.empty(0, dtype=np.int64)
+        first, last = np.searchsorted(ids, (self.ids[0], self.ids[-1] + 1))
+        wanted = ids[first:last]
+        if self.ids[-1] - self.ids[0] + 1 == len(self):  # no gaps: the place is a subtraction
+            return wanted - self.ids[0]
+        places = np.searchsorted(self.ids, wanted)
+        return places[self.ids[places] == wanted]
+
+
+@dataclass(frozen=True)
+class Version:
+    """What tells two states of an index apart."""
+
+    last_id: int = 0
+    removal: int = 0
+    compactions: int = 0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All living rows at one moment, by ascending id, in segments that are searched one after another."""
+
+    dim: int
+    segments: tuple[Segment, ...] = ()
+    version: Version = Version()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.segments))
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """All ids, int64, ascending."""
+        return (
+            np.concatenate([s.ids for s in self.segments]) if self.segments else np.empty(0, dtype=np.int64)
+        )
+
+    def places(self, ids: np.ndarray) -> list[np.ndarray]:
+        """Return, for each segment, the places of those of the ascending ``ids`` that are in it."""
+        return [segment.places(ids) for segment in self.segments]
+
+    def gather(self, ids: np.ndarray) -> np.ndarray:
+        """Return the vectors float32 ``[n, d]`` of ``ids`` (int64, any order, all present)."""
+        out = np.empty((len(ids), self.dim), dtype=np.float32)
+        order = np.argsort(ids, kind="stable")
+        ascending = ids[order]
+        starts = [int(s.ids[0]) for s in self.segments if len(s)]
+        bounds = np.append(np.searchsorted(ascending, starts), len(ids))
+        filled = (s for s in self.segments if len(s))
+        for segment, begin, end in zip(filled, bounds[:-1], bounds[1:], strict=True):
+            out[order[begin:end]] = segment.vectors[np.searchsorted(segment.ids, ascending[begin:end])]
+        return out
+
+    def holds(self, ids: np.ndarray) -> np.ndarray:
+        """Return a boolean array: which of ``ids`` (int64, any order) are there."""
+        return np.isin(ids, self.ids)
+
+
+def refreshed(old: Snapshot, connection: sqlite3.Connection) -> Snapshot:
+    """Return the snapshot of what ``connection`` sees, made of ``old`` and of what has changed since.
+
+    Only the newest snapshot of an index may be refreshed, and by one thread at a time: its last segment
+    grows in place.
+    """
+    version = _version(connection)
+    if version == old.version:
+        return old
+    segments = old.segments
+    if version.compactions != old.version.compactions:
+        segments = _without(segments, _gone(segments, connection))
+    elif version.removal != old.version.removal:
+        query = "SELECT id FROM tombstones WHERE removal > ? AND id <= ?"
+        removed = _column(connection, query, (old.version.removal, old.version.last_id))
+        segments = _without(segments, np.sort(removed))
+    fresh = _with_new_rows(segments, connection, old.dim, old.version.last_id)
+    return Snapshot(old.dim, fresh, version)
+
+
+def _version(connection: sqlite3.Connection) -> Version:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'tombstones'").fetchone()
+    compactions = read_fact(connection, "compactions", 0)
+    return Version(last_id(connection), 0 if row is None else int(row[0]), int(compactions))
+
+
+def _column(connection: sqlite3.Connection, query: str, values: tuple[int, ...] = ()) -> np.ndarray:
+    return np.fromiter((row[0] for row in connection.execute(query, values)), dtype=np.int64)
+
+
+def _gone(segments: tuple[Segment, ...], connection: sqlite3.Connection) -> np.ndarray:
+    """Which ids are no longer in the store (a compaction has dropped the tombstones that told)."""
+    living = _column(connection, "SELECT id FROM images ORDER BY id")
+    known = Snapshot(0, segments).ids
+    return known[~np.isin(known, living, assume_unique=True)]
+
+
+def _without(segments: tuple[Segment, ...], removed: np.ndarray) -> tuple[Segment, ...]:
+    kept = []
+    for segment in segments:
+        places = segment.places(removed)
+        if len(places):
+            mask = np.ones(len(segment), dtype=bool)
+            mask[places] = False
+            segment = segment.only(mask)
+        if len(segment):
+            kept.append(segment)
+    return tuple(kept)
+
+
+def _with_new_rows(
+    segments: tuple[Segment, ...], connection: sqlite3.Connection, dim: int, after: int
+) -> tuple[Segment, ...]:
+    removed = np.sort(_column(connection, "SELECT id FROM tombstones WHERE id > ?", (after,)))
+    grown = list(segments)
+    for ids, vectors in read_blocks(connection, dim, after=after):
+        if len(removed):
+            living = ~np.isin(ids, removed, assume_unique=True)
+            ids, vectors = ids[living], vectors[living]
+        while len(ids):
+            if not grown or not grown[-1].room:
+                grown.append(Segment.empty(dim))
+            taken = min(grown[-1].room, len(ids))
+            grown[-1] = grown[-1].with_rows(ids[:taken], vectors[:taken])
+            ids, vectors = ids[taken:], vectors[taken:]
+    return tuple(grown)
