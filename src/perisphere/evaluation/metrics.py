@@ -1,0 +1,163 @@
+"""Retrieval metrics, one value a query, from the ranks of its relevant images alone.
+
+Every function takes :class:`~perisphere.evaluation.ranks.Ranks` of ``q`` queries and returns float64
+``[q]``, NaN for a query without a relevant image; :func:`mean` says what becomes of those. Scores never
+enter, so adding a constant to all scores, or their sign, changes nothing.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perisphere.errors import PerisphereError, UsageError
+from perisphere.evaluation.ranks import Ranks
+
+PerQuery = NDArray[np.float64]
+Rule = Literal["sum", "trapezoid"]
+Denominator = Literal["min", "relevant", "found"]
+Without = Literal["skip", "zero", "error"]
+
+
+def average_precision(
+    ranks: Ranks, k: int | None = None, *, rule: Rule = "sum", denominator: Denominator = "min"
+) -> PerQuery:
+    """Return the average precision of each query.
+
+    Args:
+        ranks: of the relevant images.
+        k: look at the first ``k`` images only; ``None`` looks at the whole ranking.
+        rule: ``"sum"`` is the mean of the precision at each relevant image (TREC, Market-1501 as recomputed
+            since); ``"trapezoid"`` is the area below straight lines between them (Oxford and Paris
+            buildings, Philbin et al. 2007), a little lower.
+        denominator: what divides the sum at ``k``: the most that could be found, ``min(k, relevant)``; all
+            ``"relevant"`` images; or those ``"found"`` within ``k``. With ``k=None`` they are the same.
+
+    Example:
+        Relevant images at ranks 1 and 4: (1/1 + 2/4) / 2.
+
+        >>> import numpy as np
+        >>> ranks = Ranks(np.array([1, 4]), np.array([2]), np.array([10]))
+        >>> average_precision(ranks).tolist()
+        [0.75]
+    """
+    _one_of("rule", rule, ("sum", "trapezoid"))
+    _one_of("denominator", denominator, ("min", "relevant", "found"))
+    precision = ranks.order / ranks.values
+    if rule == "trapezoid":
+        before = (ranks.order - 1) / np.maximum(ranks.values - 1, 1)
+        before[ranks.values == 1] = 1
+        precision = (precision + before) / 2
+    if k is None:
+        return _share(_sum(ranks, precision), ranks.counts)
+    within = _within(ranks, k)
+    found = _sum(ranks, within)
+    divisors = {"min": np.minimum(ranks.counts, k), "relevant": ranks.counts, "found": np.maximum(found, 1)}
+    return _where_relevant(ranks, _share(_sum(ranks, precision * within), divisors[denominator]))
+
+
+def precision_at(ranks: Ranks, k: int) -> PerQuery:
+    """Return the share of relevant images among the first ``k``; ``k`` divides even where fewer count."""
+    return _where_relevant(ranks, _sum(ranks, _within(ranks, k)) / k)
+
+
+def recall_at(ranks: Ranks, k: int) -> PerQuery:
+    """Return 1 where at least one of the first ``k`` images is relevant, else 0.
+
+    This is recall@k as metric learning and place recognition report it, and rank-k of the cumulative matching
+    characteristic (CMC). The share of relevant images that are found is :func:`found_at`.
+    """
+    return _where_relevant(ranks, (first_rank(ranks) <= _checked(k)).astype(np.float64))
+
+
+def found_at(ranks: Ranks, k: int) -> PerQuery:
+    """Return the share of the relevant images that are among the first ``k`` (recall of text retrieval)."""
+    return _share(_sum(ranks, _within(ranks, k)), ranks.counts)
+
+
+def r_precision(ranks: Ranks) -> PerQuery:
+    """Return the precision at R, where R is the number of the query's relevant images."""
+    return _share(_sum(ranks, ranks.values <= np.repeat(ranks.counts, ranks.counts)), ranks.counts)
+
+
+def reciprocal_rank(ranks: Ranks) -> PerQuery:
+    """Return one divided by the rank of the first relevant image."""
+    return _where_relevant(ranks, 1 / first_rank(ranks))
+
+
+def first_rank(ranks: Ranks) -> PerQuery:
+    """Return the rank of the first relevant image, infinite for a query that has none."""
+    first = np.full(len(ranks), np.inf)
+    has = ranks.counts > 0
+    first[has] = ranks.values[ranks.starts[has]]
+    return first
+
+
+def interpolated_precision(ranks: Ranks, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the highest precision at each recall level or beyond, ``[q, len(levels)]``.
+
+    Args:
+        ranks: of the relevant images.
+        levels: recall, 0 to 1.
+    """
+    curves = np.full((len(ranks), len(levels)), np.nan)
+    has = np.flatnonzero(ranks.counts)
+    if not len(has):
+        return curves
+    # One running maximum from the back serves all queries: a step of 2 between queries keeps them apart.
+    steps = 2.0 * (len(ranks) - ranks.query)
+    best = np.maximum.accumulate((ranks.order / ranks.values + steps)[::-1])[::-1] - steps
+    wanted = np.ceil(ranks.counts[has, None] * levels - 1e-9).astype(np.int64).clip(1) - 1
+    curves[has] = best[ranks.starts[has, None] + wanted]
+    return curves
+
+
+def mean(values: PerQuery, without: Without = "skip") -> float:
+    """Return the mean over the queries.
+
+    Args:
+        values: one a query, NaN where it has no relevant image.
+        without: what such a query does: it is left out (``"skip"``), counts as 0 (``"zero"``), or is an
+            error.
+
+    Raises:
+        PerisphereError: nothing is left to average, or ``without="error"`` and there is such a query.
+    """
+    _one_of("without", without, ("skip", "zero", "error"))
+    missing = np.isnan(values)
+    if without == "error" and missing.any():
+        raise PerisphereError(
+            f"query {int(np.argmax(missing))} has no relevant image; pass without='skip' to leave it out."
+        )
+    if without == "zero":
+        values = np.where(missing, 0, values)
+    elif missing.all():
+        raise PerisphereError("no query has a relevant image, so there is nothing to average.")
+    return float(np.nanmean(values)) if len(values) else float("nan")
+
+
+def _sum(ranks: Ranks, values: NDArray) -> PerQuery:
+    return np.bincount(ranks.query, weights=values, minlength=len(ranks)).astype(np.float64)
+
+
+def _share(part: PerQuery, whole: NDArray) -> PerQuery:
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=np.asarray(whole) > 0)
+
+
+def _where_relevant(ranks: Ranks, values: PerQuery) -> PerQuery:
+    return np.where(ranks.counts > 0, values, np.nan)
+
+
+def _within(ranks: Ranks, k: int) -> NDArray[np.bool_]:
+    return ranks.values <= _checked(k)
+
+
+def _checked(k: int) -> int:
+    if k < 1:
+        raise UsageError(f"k is {k}; it must be at least 1.")
+    return k
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"{option} {value!r} is unknown; use one of {', '.join(known)}.")
