@@ -4,16 +4,18 @@ import hashlib
 import json
 import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import PIL
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+import perisphere
 from perisphere.encoder.inference import Inference, Precision
 from perisphere.encoder.loading import Source, batches
 from perisphere.encoder.preprocessing import Preprocessing
@@ -107,7 +109,7 @@ class Encoder:
         vectors = np.empty((len(images), self.dim), np.float32)
         for batch in batches(images, self.preprocessing, batch_size=batch_size, workers=workers):
             if batch.failures:
-                raise PerisphereError(batch.failures[0][1])
+                raise batch.failures[0][1]
             rows = inference(batch.pictures)
             empty = np.flatnonzero(~rows.any(axis=1))
             if len(empty):
@@ -190,8 +192,13 @@ class Encoder:
 
 def software() -> dict[str, str]:
     """Versions of what computes an embedding."""
-    packages = {name: version(name) for name in ("perisphere", "torch", "opencv-python-headless", "pillow")}
-    return {"python": platform.python_version(), **packages}
+    return {
+        "perisphere": perisphere.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "opencv": cv2.__version__,
+        "pillow": PIL.__version__,
+    }
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 
 from perisphere.encoder.preprocessing import Preprocessing
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.nets import EmbeddingNet
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
@@ -69,7 +70,7 @@ class Inference:
 
     def __init__(
         self,
-        net: torch.nn.Module,
+        net: EmbeddingNet,
         preprocessing: Preprocessing,
         *,
         device: str | torch.device | None = None,
@@ -87,6 +88,8 @@ class Inference:
         Raises:
             PerisphereError: the network gives NaN or infinity.
         """
+        if not len(pictures):
+            return np.empty((0, self.net.dim), np.float32)
         vectors = self.forward(self.ready(pictures)).cpu().numpy()
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.isfinite(lengths).all():

@@ -30,14 +30,14 @@ class Batch:
     Attributes:
         pictures: uint8 ``[m, h, w, 3]``, those that could be read.
         rows: int64 ``[m]``, their positions in the sequence.
-        failures: position and reason of each picture that could not be read.
+        failures: position and error of each picture that could not be read.
     """
 
     start: int
     stop: int
     pictures: np.ndarray
     rows: np.ndarray
-    failures: list[tuple[int, str]]
+    failures: list[tuple[int, PerisphereError]]
 
 
 def cores() -> int:
@@ -91,24 +91,24 @@ class _Pending:
     ) -> None:
         self.start, self.stop = start, min(start + batch_size, len(sources))
         self.pictures = np.empty((self.stop - start, *preprocessing.size, 3), np.uint8)
-        self.futures: list[Future[str | None]] = [
+        self.futures: list[Future[PerisphereError | None]] = [
             pool.submit(_read_into, self.pictures[row - start], sources[row], preprocessing)
             for row in range(start, self.stop)
         ]
 
     def result(self) -> Batch:
-        reasons = [future.result() for future in self.futures]
-        good = np.array([reason is None for reason in reasons])
-        failures = [(self.start + place, why) for place, why in enumerate(reasons) if why is not None]
+        errors = [future.result() for future in self.futures]
+        good = np.array([error is None for error in errors])
+        failures = [(self.start + place, error) for place, error in enumerate(errors) if error is not None]
         pictures = self.pictures if not failures else self.pictures[good]
         return Batch(self.start, self.stop, pictures, self.start + np.flatnonzero(good), failures)
 
 
-def _read_into(place: np.ndarray, source: Source, preprocessing: Preprocessing) -> str | None:
-    """Fill ``place``; return the reason where the picture cannot be read."""
+def _read_into(place: np.ndarray, source: Source, preprocessing: Preprocessing) -> PerisphereError | None:
+    """Fill ``place``; return the error where the picture cannot be read."""
     try:
         picture = Path(source) if isinstance(source, str) else source
         place[:] = preprocessing(decode(picture, at_least=preprocessing.at_least))
     except PerisphereError as error:
-        return str(error)
+        return error
     return None

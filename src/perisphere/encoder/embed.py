@@ -1,0 +1,186 @@
+"""Embedding of a whole catalog: bounded memory, and a killed run goes on where it was."""
+
+import hashlib
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from perisphere.catalog import Catalog
+from perisphere.encoder.embeddings import Embeddings
+from perisphere.encoder.encoder import NO_DIRECTION, Encoder, software
+from perisphere.encoder.inference import Inference, Precision
+from perisphere.encoder.journal import Journal
+from perisphere.encoder.loading import Batch, batches
+from perisphere.errors import PerisphereError
+from perisphere.progress import bar
+from perisphere.storage import check_replaceable, whole_folder
+
+SYNC_SECONDS = 2.0  # what a kill can cost
+log = logging.getLogger(__name__)
+
+
+def embed(
+    catalog: Catalog,
+    encoder: Encoder,
+    out: Path | str,
+    *,
+    batch_size: int = 32,
+    device: str | torch.device | None = None,
+    workers: int = 0,
+    precision: Precision = "auto",
+    overwrite: bool = False,
+) -> Embeddings:
+    """Embed every image of a catalog into the folder ``out``.
+
+    The work grows in ``.NAME.partial`` beside ``out`` and is renamed when it is whole. Called again after a
+    kill, with the same images, encoder and precision, it goes on at the last block on the disk, and the
+    result is the same as that of a run without a kill. Images that cannot be read, and those whose embedding
+    is zero and so has no direction, are skipped and listed with the reason.
+
+    Args:
+        catalog: the images.
+        encoder: what embeds them.
+        out: a new folder: ``vectors.npy``, ``rows.parquet``, ``embeddings.json``.
+        batch_size: images that pass through the network at once.
+        device: a torch device; ``None`` takes the fastest kind that is there.
+        workers: decoding threads; 0 means one a core.
+        precision: ``auto`` takes bfloat16 where the device has it in hardware.
+        overwrite: replace an earlier ``out``.
+
+    Raises:
+        PerisphereError: ``out`` exists, no image can be embedded, the network gives NaN, or the disk refuses.
+    """
+    out = Path(out).absolute()
+    if out.exists():
+        check_replaceable(out, overwrite)
+    if not len(catalog):
+        raise PerisphereError(f"the catalog of {catalog.root} has no images; read a folder that has some.")
+    inference = encoder.inference(device=device, precision=precision)
+    paths = catalog.paths()
+    state = {
+        "encoder": encoder.identity,
+        "images": _fingerprint(paths),
+        "precision": str(inference.dtype),
+    }
+    with Journal(out, encoder.dim, state) as journal:
+        if journal.discarded:
+            log.warning("%s: other images, encoder or precision; starting again", journal.folder)
+        meter = _Meter(resumed_at=journal.done)
+        _embed_rest(paths, inference, journal, meter, batch_size=batch_size, workers=workers)
+        if not journal.kept:
+            row, reason = journal.skipped[0]
+            raise PerisphereError(f"none of the {len(paths)} images can be embedded; {paths[row]}: {reason}.")
+        with whole_folder(out, overwrite=overwrite) as part:
+            vectors = journal.finish(part)
+            run = _run(inference, meter, batch_size)
+            _described(catalog, encoder, vectors, journal.skipped, run).write_description(part)
+        journal.remove()
+    return Embeddings.load(out)
+
+
+@dataclass
+class _Meter:
+    """Where the time of this run went, in seconds, and the block that waits for the disk."""
+
+    resumed_at: int
+    images: int = 0
+    network: float = 0.0
+    total: float = 0.0
+    waiting: list[np.ndarray] = field(default_factory=list)
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+
+
+def _embed_rest(
+    paths: list[Path],
+    inference: Inference,
+    journal: Journal,
+    meter: _Meter,
+    *,
+    batch_size: int,
+    workers: int,
+) -> None:
+    """Embed what the journal has not yet, a block every few seconds."""
+    begun = synced = time.perf_counter()
+    with bar("embedding", len(paths)) as advance:
+        advance(journal.done)
+        for batch in batches(
+            paths, inference.preprocessing, batch_size=batch_size, workers=workers, start=journal.done
+        ):
+            _embed_batch(batch, inference, meter)
+            advance(batch.stop - batch.start)
+            now = time.perf_counter()
+            if now - synced > SYNC_SECONDS or batch.stop == len(paths):
+                journal.append(np.concatenate(meter.waiting), done=batch.stop, skipped=meter.skipped)
+                meter.waiting, meter.skipped, synced = [], [], now
+    meter.total = time.perf_counter() - begun
+
+
+def _embed_batch(batch: Batch, inference: Inference, meter: _Meter) -> None:
+    begun = time.perf_counter()
+    vectors = inference(batch.pictures)
+    meter.network += time.perf_counter() - begun
+    meter.images += batch.stop - batch.start
+    directed = vectors.any(axis=1)
+    failures = [(row, getattr(error, "reason", str(error))) for row, error in batch.failures]
+    failures += [(int(row), NO_DIRECTION) for row in batch.rows[~directed]]
+    meter.skipped += sorted(failures)
+    meter.waiting.append(vectors[directed])
+
+
+def _fingerprint(paths: list[Path]) -> str:
+    """Digest of names, sizes and times of change: another number where any file became another."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            status = path.stat()
+            facts = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:  # it will be skipped, with the reason
+            facts = "unreadable"
+        digest.update(os.fsencode(path) + b"\0" + facts.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def _described(
+    catalog: Catalog,
+    encoder: Encoder,
+    vectors: np.ndarray,
+    skipped: list[tuple[int, str]],
+    run: dict[str, Any],
+) -> Embeddings:
+    kept = np.ones(len(catalog), bool)
+    kept[[row for row, _ in skipped]] = False
+    names = catalog.table["path"]
+    return Embeddings(
+        vectors,
+        catalog.table.filter(pl.Series(kept)),
+        root=catalog.root,
+        encoder={
+            "name": encoder.name,
+            "identity": encoder.identity,
+            "dim": encoder.dim,
+            "path": str(encoder.path) if encoder.path else None,
+        },
+        skipped=[{"path": names[row], "reason": reason} for row, reason in skipped],
+        run=run,
+    )
+
+
+def _run(inference: Inference, meter: _Meter, batch_size: int) -> dict[str, Any]:
+    return {
+        "device": str(inference.device),
+        "precision": str(inference.dtype).removeprefix("torch."),
+        "batch_size": batch_size,
+        "resumed_at": meter.resumed_at,
+        "images": meter.images,
+        "seconds": round(meter.total, 3),
+        "images_per_second": round(meter.images / meter.total, 2) if meter.total else None,
+        "network_share": round(meter.network / meter.total, 4) if meter.total else None,
+        "software": software(),
+    }

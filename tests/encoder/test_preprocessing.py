@@ -1,0 +1,120 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from perisphere.encoder import Preprocessing
+from perisphere.errors import PerisphereError
+from perisphere.nets import architectures, input_spec
+
+
+def _made(**options: object) -> Preprocessing:
+    return Preprocessing(**{"size": (4, 6), **options})
+
+
+def test_squash_gives_the_size_whatever_the_shape() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (5, 9, 3), dtype=np.uint8)
+    expected = cv2.resize(image, (6, 4), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(_made(resize="squash")(image), expected)
+
+
+def test_crop_keeps_the_middle() -> None:
+    image = np.zeros((4, 12, 3), np.uint8)
+    image[:, 3:9] = 200
+    np.testing.assert_array_equal(_made(resize="crop")(image), np.full((4, 6, 3), 200))
+
+
+def test_crop_of_a_tall_picture_keeps_the_middle() -> None:
+    image = np.zeros((12, 6, 3), np.uint8)
+    image[4:8] = 200
+    np.testing.assert_array_equal(_made(resize="crop")(image), np.full((4, 6, 3), 200))
+
+
+@pytest.mark.parametrize(("channels", "colour"), [("RGB", [51, 102, 204]), ("BGR", [204, 102, 51])])
+def test_pad_fills_with_the_mean_colour(channels: str, colour: list[int]) -> None:
+    image = np.full((4, 4, 3), 255, np.uint8)
+    padded = _made(resize="pad", channels=channels, mean=(0.2, 0.4, 0.8))(image)
+    np.testing.assert_array_equal(padded[:, 1:5], np.full((4, 4, 3), 255))
+    np.testing.assert_array_equal(padded[:, [0, 5]], np.broadcast_to(colour, (4, 2, 3)))
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (700, 1), (4, 6), (37, 53), (300, 200)])
+def test_every_shape_comes_out_at_the_size(resize: str, shape: tuple[int, int]) -> None:
+    out = _made(resize=resize)(np.zeros((*shape, 3), np.uint8))
+    assert out.shape == (4, 6, 3)
+    assert out.dtype == np.uint8
+
+
+def test_a_strong_shrinking_averages_and_does_not_pick_pixels() -> None:
+    checker = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)
+    out = Preprocessing(size=(8, 8), resize="squash")(np.repeat(checker[..., None], 3, axis=2))
+    assert np.abs(out.astype(int) - 128).max() <= 1
+
+
+def test_normalise_is_scale_then_mean_then_std_in_the_order_of_the_channels() -> None:
+    batch = torch.tensor([[[[10, 20, 30]]]], dtype=torch.uint8)
+    made = _made(channels="BGR", scale=0.1, mean=(1, 2, 3), std=(2, 4, 8))
+    expected = [(3 - 1) / 2, (2 - 2) / 4, (1 - 3) / 8]
+    torch.testing.assert_close(made.normalise(batch), torch.tensor(expected).reshape(1, 3, 1, 1))
+
+
+def test_normalise_lies_channels_last_and_leaves_its_input_alone() -> None:
+    batch = torch.randint(0, 256, (2, 5, 7, 3), dtype=torch.uint8)
+    before = batch.clone()
+    out = _made().normalise(batch)
+    assert out.shape == (2, 3, 5, 7)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(batch, before)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+)
+def test_another_dtype_or_shape_is_named(image: np.ndarray) -> None:
+    with pytest.raises(PerisphereError, match=r"uint8 RGB \[h, w, 3\]"):
+        _made()(image)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": (0, 4)},
+        {"size": (4, 9000)},
+        {"resize": "stretch"},
+        {"interpolation": "nearest"},
+        {"channels": "GRB"},
+        {"scale": 0},
+        {"scale": float("inf")},
+        {"mean": (0, 0)},
+        {"mean": (0, 0, float("nan"))},
+        {"std": (1, 1, 0)},
+        {"std": (1, 1, float("nan"))},
+        {"colour": "RGB"},
+    ],
+)
+def test_an_invalid_value_is_refused_by_name(options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(options))):
+        _made(**options)
+
+
+@pytest.mark.parametrize("name", architectures())
+def test_every_architecture_has_its_preprocessing(name: str) -> None:
+    spec = input_spec(name)
+    made = Preprocessing.for_architecture(spec, size=48)
+    assert made.size == (48, 48)
+    assert (made.channels, made.scale, made.mean, made.std) == (
+        spec.channels,
+        spec.scale,
+        spec.mean,
+        spec.std,
+    )
+    assert Preprocessing.for_architecture(spec).size == spec.size
+    assert Preprocessing.model_validate_json(made.model_dump_json()) == made
