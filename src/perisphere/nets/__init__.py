@@ -1,17 +1,35 @@
 """Networks: backbones, pooling and heads; published weights read safely into them."""
 
 from perisphere.nets.classifiers import CosineClassifier, LinearClassifier
-from perisphere.nets.embedding import EmbeddingNet, build
+from perisphere.nets.embedding import EmbeddingNet, Summary, build, describe
+from perisphere.nets.pickled import read_checkpoint
 from perisphere.nets.registry import InputSpec, architectures, input_spec
 from perisphere.nets.spec import NetSpec
+from perisphere.nets.weights import (
+    MatchReport,
+    ShapeDifference,
+    classifier_from,
+    fitting_architectures,
+    import_weights,
+    load_into,
+)
 
 __all__ = [
     "CosineClassifier",
     "EmbeddingNet",
     "InputSpec",
     "LinearClassifier",
+    "MatchReport",
     "NetSpec",
+    "ShapeDifference",
+    "Summary",
     "architectures",
     "build",
+    "classifier_from",
+    "describe",
+    "fitting_architectures",
+    "import_weights",
     "input_spec",
+    "load_into",
+    "read_checkpoint",
 ]

@@ -1,12 +1,13 @@
 """The network of an encoder: backbone, pooling, projection, BNNeck."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from perisphere.nets.pooling import Pool
-from perisphere.nets.registry import ARCHITECTURES
+from perisphere.nets.registry import ARCHITECTURES, InputSpec, architectures
 from perisphere.nets.spec import NetSpec
 
 
@@ -75,3 +76,24 @@ def build(spec: NetSpec, seed: int | None = None) -> EmbeddingNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return EmbeddingNet(spec)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An architecture as a row of a table: parameters without classifier, channels of the map, input."""
+
+    name: str
+    parameters: int
+    dim: int
+    input: InputSpec
+
+
+def describe() -> list[Summary]:
+    """Return a row for every architecture; no weights are drawn."""
+    rows = []
+    for name in architectures():
+        with torch.device("meta"):
+            net = EmbeddingNet(NetSpec(backbone=name))
+        count = sum(parameter.numel() for parameter in net.parameters())
+        rows.append(Summary(name, count, net.dim, ARCHITECTURES[name].input))
+    return rows

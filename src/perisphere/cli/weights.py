@@ -1,0 +1,148 @@
+"""``perisphere weights``: published weights into Encoders, and the architectures that take them."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from perisphere.cli.main import app
+
+if TYPE_CHECKING:
+    from perisphere.encoder import Encoder
+    from perisphere.nets import EmbeddingNet, MatchReport, NetSpec
+
+SHOWN = 5  # names printed of a long list; --json has them all
+
+weights = typer.Typer(
+    help="Published weights into Encoders, running no code from the file.", no_args_is_help=True
+)
+app.add_typer(weights, name="weights")
+
+
+@weights.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A .pth, .pt, .ckpt, .safetensors or .npz file.")],
+    architecture: Annotated[str, typer.Option("--as", help="One of `perisphere weights list`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The Encoder's folder to write.")],
+    pooling: Annotated[
+        Literal["spoc", "mac", "gem", "rmac"], typer.Option(help="From feature map to vector.")
+    ] = "spoc",
+    gem_p: Annotated[float, typer.Option(help="GeM's exponent.")] = 3.0,
+    last_stride: Annotated[int, typer.Option(min=1, max=2, help="Stride of a ResNet's last stage.")] = 2,
+    projection: Annotated[
+        int | None, typer.Option(min=1, help="Project to this many numbers (fresh unless in the file).")
+    ] = None,
+    bnneck: Annotated[bool, typer.Option("--bnneck", help="End in a batch normalisation.")] = False,
+    size: Annotated[
+        int | None, typer.Option(min=1, max=8192, help="Side of the input in pixels, if not the usual.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The Encoder's name; by default the file's.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the parts that the file lacks.")] = 0,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Accept a file that is not exactly of this backbone.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier OUT.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Read published weights into an Encoder and say which parameters matched.
+
+    Nothing in the file is run: pickles are read opcode by opcode against a list of what weights need, and a
+    file that asks for more is refused with the name of what it asked for.
+
+    **Examples**
+
+    `perisphere weights import resnet50-19c8e357.pth --as resnet50 -o encoder`
+
+    `perisphere weights import squeezenet_v1.0.npz --as squeezenet1_0 -o encoder --pooling gem`
+    """
+    from perisphere.nets import import_weights
+
+    spec = _spec(
+        {
+            "backbone": architecture,
+            "pooling": pooling,
+            "gem_p": gem_p,
+            "last_stride": last_stride,
+            "projection": projection,
+            "bnneck": bnneck,
+        }
+    )
+    net, report = import_weights(file, spec, seed=seed, partial=partial)
+    encoder = _encoder(net, size, name or file.stem, {"weights": file.name, "seed": seed})
+    encoder.save(out, overwrite=overwrite)
+    if as_json:
+        facts = {"out": str(out), "name": encoder.name, "identity": encoder.identity, "dim": encoder.dim}
+        typer.echo(json.dumps(facts | asdict(report)))
+    else:
+        _print(report)
+        typer.echo(
+            f"Wrote {out}: {architecture}, {encoder.dim} numbers an image, identity {encoder.identity}."
+        )
+
+
+def _spec(options: dict[str, object]) -> "NetSpec":
+    from pydantic import ValidationError
+
+    from perisphere.errors import UsageError
+    from perisphere.nets import NetSpec
+
+    try:
+        return NetSpec.model_validate(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = "_".join(str(part) for part in first["loc"])
+        option = "--as" if key in ("backbone", "") else f"--{key.replace('_', '-')}"
+        raise UsageError(f"{option}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _encoder(net: "EmbeddingNet", size: int | None, name: str, provenance: dict[str, object]) -> "Encoder":
+    from perisphere.encoder import Encoder, Preprocessing
+    from perisphere.nets import input_spec
+
+    values = asdict(input_spec(net.spec.backbone))
+    if size is not None:
+        values["size"] = (size, size)
+    return Encoder(net, Preprocessing(**values), name=name, provenance=provenance)
+
+
+def _print(report: "MatchReport") -> None:
+    typer.echo(f"{len(report.matched)} parameters matched.")
+    differing = [
+        f"{d.name} {list(d.in_file)} in the file, {list(d.in_net)} here" for d in report.shape_differs
+    ]
+    for what, names in (
+        ("missing in the file (fresh values)", report.missing),
+        ("of another shape (fresh values)", differing),
+        ("of the classification layer (left out)", report.classifier),
+        ("without a place here (left out)", report.unexpected),
+    ):
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            typer.echo(f"{len(names)} {what}: {', '.join(names[:SHOWN])}{more}")
+
+
+@weights.command("list")
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+) -> None:
+    """List the architectures: parameters, numbers an image, expected input.
+
+    **Examples**
+
+    `perisphere weights list`
+    """
+    from perisphere.nets import describe
+
+    rows = describe()
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows]))
+        return
+    typer.echo(f"{'name':<16}{'parameters':>12}{'dim':>7}  input")
+    for row in rows:
+        height, width = row.input.size
+        typer.echo(
+            f"{row.name:<16}{row.parameters:>12,}{row.dim:>7}  "
+            f"{height} x {width} {row.input.channels}, {row.input.resize}"
+        )
