@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from perisphere.encoder.embed import embed
+    from perisphere.encoder.embed_catalog import embed
     from perisphere.encoder.embeddings import Embeddings
     from perisphere.encoder.encoder import Encoder
     from perisphere.encoder.inference import Inference
@@ -17,7 +17,7 @@ _HOMES = {
     "Encoder": "encoder",
     "Inference": "inference",
     "Preprocessing": "preprocessing",
-    "embed": "embed",
+    "embed": "embed_catalog",
 }
 
 

@@ -108,13 +108,12 @@ class Journal:
                 self.done, self.kept = block["done"], block["kept"]
                 self.skipped += [(row, reason) for row, reason in block["skipped"]]
             length += len(line)
-        self._lines.truncate(length)
         header = _header(0, self.dim)
         size = len(header) + self.kept * self.dim * 4
-        if (self.folder / VECTORS).stat().st_size < size:
-            self._start_again(header)
-        self._vectors.truncate(size)
-        if length == 0:
+        if length and (self.folder / VECTORS).stat().st_size >= size:
+            self._lines.truncate(length)
+            self._vectors.truncate(size)
+        else:
             self._start_again(header)
 
     def _start_again(self, header: bytes) -> None:
