@@ -1,1 +1,5 @@
 """One file per training method."""
+
+from perisphere.methods.landmark import Landmark
+
+__all__ = ["Landmark"]

@@ -1,0 +1,38 @@
+"""The one call that trains: a recipe in, an encoder out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from perisphere.training.devices import Place, launch, place_from_environment
+from perisphere.training.recipe import Recipe
+from perisphere.training.recipe_files import save
+from perisphere.training.run import RECIPE, prepare_folder, run
+
+
+def train(recipe: Recipe, *, resume: bool = False, tell: Callable[[str], None] = lambda _: None) -> Path:
+    """Train as the recipe says and return the folder of the written encoder.
+
+    The recipe's folder then holds ``encoder``, ``checkpoints``, ``tensorboard``, ``history.json`` (one row of
+    metrics an epoch) and ``recipe.yaml``. A run that was killed goes on with ``resume`` from the last whole
+    epoch and ends with the same weights, bit by bit, as one that was not.
+
+    Args:
+        recipe: see :func:`perisphere.training.load`.
+        resume: go on with the run in the recipe's folder.
+        tell: takes notes for the user, e.g. classes without validation photos.
+
+    Raises:
+        PerisphereError: the folder exists, the photos are not there or have one class only, the disk is full.
+        UsageError: the recipe names stages or numbers that its network does not have.
+    """
+    place = place_from_environment(recipe)
+    if place is not None:  # a launcher started this process as one of several
+        if place.rank == 0:
+            prepare_folder(recipe, resume=resume)
+        return run(recipe, place, tell=tell)
+    out = prepare_folder(recipe, resume=resume)
+    if recipe.devices == 1:
+        return run(recipe, Place(recipe.accelerator), tell=tell)
+    save(recipe, out / RECIPE)
+    launch(out / RECIPE, recipe.devices)
+    return out / "encoder"

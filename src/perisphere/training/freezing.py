@@ -1,0 +1,82 @@
+"""Which parameters learn, and at what rate."""
+
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from perisphere.errors import UsageError, nearest
+from perisphere.nets import EmbeddingNet
+from perisphere.training.recipe import Freeze
+
+RATES = ("backbone", "head")
+
+
+def freeze(net: EmbeddingNet, rule: Freeze) -> None:
+    """Switch the gradient of parameters off.
+
+    A stage is one of ``net.stages`` or a block within one (``layer3.5``).
+    ``first`` and ``trainable`` count the backbone's parameter tensors in registration order.
+
+    Raises:
+        UsageError: a stage or a number that the network does not have.
+    """
+    if rule.head_only:
+        net.requires_grad_(False)
+    stages = dict(net.stages)
+    parts = {**dict(net.backbone.named_modules()), **stages}
+    for name in rule.stages:
+        if not name or name not in parts:
+            mend = nearest(name, list(stages)) or f" Its stages are {', '.join(stages)}."
+            raise UsageError(f"'freeze.stages': {net.spec.backbone} has no stage {name!r}.{mend}")
+        parts[name].requires_grad_(False)
+    tensors = list(net.backbone.parameters())
+    for key in ("first", "trainable"):
+        number = getattr(rule, key)
+        if number is not None and number > len(tensors):
+            raise UsageError(
+                f"'freeze.{key}' is {number}; {net.spec.backbone} has {len(tensors)} parameter tensors. "
+                f"Give 0 to {len(tensors)}."
+            )
+    frozen = len(tensors) - rule.trainable if rule.trainable is not None else rule.first or 0
+    for tensor in tensors[:frozen]:
+        tensor.requires_grad_(False)
+
+
+def frozen_norms(net: nn.Module) -> list[nn.Module]:
+    """Return the batch norms that have parameters of which none learns."""
+    norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and module.affine]
+    return [norm for norm in norms if not any(tensor.requires_grad for tensor in norm.parameters())]
+
+
+def parameter_groups(
+    net: EmbeddingNet, classifier: nn.Module, rates: dict[str, float], lr: float
+) -> list[dict]:
+    """Group the parameters that learn by learning rate.
+
+    Args:
+        net: its stages are the groups' names.
+        classifier: belongs to ``head``, with the stages after the backbone (pooling, projection, bnneck).
+        rates: multiples of ``lr`` by stage, or ``backbone`` or ``head`` for all of theirs; a stage's own
+            goes first.
+        lr: learning rate.
+
+    Raises:
+        UsageError: a rate of a stage that the network does not have, or below zero.
+    """
+    within = {name for name, _ in net.backbone.stages()}
+    parts: list[tuple[str, nn.Module]] = [*net.stages, ("classifier", classifier)]
+    known = [*RATES, *(name for name, _ in parts)]
+    for name, rate in rates.items():
+        if name not in known:
+            mend = nearest(name, known) or f" The names are {', '.join(known)}."
+            raise UsageError(f"'optimizer.rates': {net.spec.backbone} has no stage {name!r}.{mend}")
+        if rate < 0:
+            raise UsageError(f"'optimizer.rates.{name}' is {rate}; it must be 0 or more.")
+    groups: list[dict[str, Any]] = []
+    for name, part in parts:
+        learning = [tensor for tensor in part.parameters() if tensor.requires_grad]
+        rate = rates.get(name, rates.get("backbone" if name in within else "head", 1.0))
+        if learning:
+            groups.append({"params": learning, "lr": lr * rate, "name": name})
+    return groups

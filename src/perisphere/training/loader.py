@@ -1,0 +1,143 @@
+"""Batches of photos whose order is a pure function of (seed, epoch)."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from perisphere.encoder import Preprocessing
+from perisphere.encoder.loading import batches
+from perisphere.errors import PerisphereError
+from perisphere.progress import bar
+from perisphere.training.photos import Photos
+
+PADDING = -100
+"""Target of a row that only fills the last batch up; cross-entropy leaves it out."""
+
+
+class Batch(NamedTuple):
+    """Photos of one step on one device.
+
+    Attributes:
+        pictures: uint8 RGB ``[n, h, w, 3]``.
+        targets: int64 ``[n]``, class numbers or :data:`PADDING`.
+        seed: for everything random that is done to these pictures.
+    """
+
+    pictures: Tensor
+    targets: Tensor
+    seed: int
+
+
+def derive(*numbers: int) -> int:
+    """Return a seed of 63 bits that depends on all ``numbers`` and their order."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class EpochOrder:
+    """The order of the photos in one epoch; Lightning sets the epoch, after a resume too."""
+
+    def __init__(self, count: int, seed: int, *, shuffle: bool) -> None:
+        self.count, self.seed, self.shuffle = count, seed, shuffle
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next order."""
+        self.epoch = epoch
+
+    def __call__(self) -> np.ndarray:
+        """Return positions, int64 ``[count]``."""
+        if not self.shuffle:
+            return np.arange(self.count)
+        return np.random.default_rng(derive(self.seed, self.epoch)).permutation(self.count)
+
+
+class Loader:
+    """Batches for one of ``world`` devices that share each batch.
+
+    Photos are decoded once and kept as uint8 where they fit under ``cache_mb``, since then a small network on
+    few cores is bounded by its own arithmetic; otherwise threads decode ahead of the network.
+
+    Args:
+        photos: what to load.
+        preprocessing: its geometry is applied.
+        batch_size: of all devices together.
+        seed: of the order and of the batches' seeds.
+        shuffle: whether each epoch has its own order; an incomplete last batch is then left out.
+        cache_mb: limit of the pictures kept in memory.
+        workers: decoding threads; 0 means one a core.
+        rank: which device this is.
+        world: number of devices.
+    """
+
+    def __init__(
+        self,
+        photos: Photos,
+        preprocessing: Preprocessing,
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        cache_mb: int,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.photos, self.preprocessing, self.workers = photos, preprocessing, workers
+        self.rank, self.world = rank, world
+        self.sampler = EpochOrder(len(photos), seed, shuffle=shuffle)
+        self.batch_sampler = None  # Lightning asks for both names of a DataLoader
+        whole = min(batch_size, -(-len(photos) // world) * world)
+        self.share = whole // world
+        height, width = preprocessing.size
+        fits = len(photos) * height * width * 3 <= cache_mb * 2**20
+        self.cache = self._decoded() if fits else None
+
+    def __len__(self) -> int:
+        whole = self.share * self.world
+        count = len(self.photos)
+        return max(count // whole, 1) if self.sampler.shuffle else -(-count // whole)
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, order = self.sampler.epoch, self._own(self.sampler())
+        pictures = self._streamed(order) if self.cache is None else self._cached(order)
+        for step, batch in enumerate(pictures):
+            rows = order[step * self.share : (step + 1) * self.share]
+            targets = np.where(rows < 0, PADDING, self.photos.targets[rows])
+            yield Batch(batch, torch.from_numpy(targets), derive(self.sampler.seed, epoch, step))
+
+    def _own(self, order: np.ndarray) -> np.ndarray:
+        """Return this device's share of every batch, one after another; -1 fills up."""
+        whole = self.share * self.world
+        filled = np.full(len(self) * whole, -1)
+        filled[: min(len(order), len(filled))] = order[: len(filled)]
+        if self.sampler.shuffle:
+            filled[len(order) :] = order[: max(len(filled) - len(order), 0)]
+        return filled.reshape(-1, self.world, self.share)[:, self.rank].ravel()
+
+    def _cached(self, order: np.ndarray) -> Iterator[Tensor]:
+        assert self.cache is not None
+        for start in range(0, len(order), self.share):
+            yield self.cache[torch.from_numpy(order[start : start + self.share]).clamp(min=0)]
+
+    def _streamed(self, order: np.ndarray) -> Iterator[Tensor]:
+        paths = [self.photos.paths[row] for row in order.clip(min=0)]
+        for batch in batches(paths, self.preprocessing, batch_size=self.share, workers=self.workers):
+            if batch.failures:
+                raise PerisphereError(batch.failures[0][1])
+            yield torch.from_numpy(batch.pictures)
+
+    def _decoded(self) -> Tensor:
+        height, width = self.preprocessing.size
+        pictures = torch.empty(len(self.photos), height, width, 3, dtype=torch.uint8)
+        done = 0
+        with bar("decoding", len(self.photos)) as advance:
+            for batch in batches(self.photos.paths, self.preprocessing, batch_size=256, workers=self.workers):
+                if batch.failures:
+                    raise PerisphereError(batch.failures[0][1])
+                pictures[batch.start : batch.stop] = torch.from_numpy(batch.pictures)
+                advance(batch.stop - done)
+                done = batch.stop
+        return pictures

@@ -1,0 +1,148 @@
+"""The Recipe: everything that decides what a training run does, checked before anything starts."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from perisphere.encoder import Preprocessing
+from perisphere.nets import NetSpec, input_spec
+from perisphere.training.augmentation import Augmentation
+from perisphere.training.schedules import Constant, Schedule
+
+
+class Part(BaseModel):
+    """A part of a recipe: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Part):
+    """One data set: a saved catalog, or a folder read by one of the readers."""
+
+    catalog: Path | None = Field(default=None, description="folder of a saved catalog")
+    format: str | None = Field(default=None, description="name of a reader, with `root`")
+    root: Path | None = None
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the reader")
+    train: str | None = Field(default="train", description="split to learn from; null: every photo")
+    val: str | None = Field(default="val", description="split to choose the best epoch by; null: none")
+    val_fraction: float | None = Field(
+        default=None, gt=0, lt=1, description="hold out this share of each class of `train`"
+    )
+    epochs: int | None = Field(default=None, ge=1, description="default: the recipe's")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Data":
+        if (self.catalog is None) == (self.format is None) or (self.format is None) != (self.root is None):
+            raise ValueError("name either `catalog`, or `format` with `root`")
+        return self
+
+
+class Freeze(Part):
+    """Which parameters of the backbone stay as they are. The classifier always learns."""
+
+    head_only: bool = False
+    stages: tuple[str, ...] = Field(default=(), description="stages or blocks: [stem, layer2.0]")
+    first: int | None = Field(default=None, ge=0, description="the first K parameter tensors")
+    trainable: int | None = Field(default=None, ge=0, description="all but the last K parameter tensors")
+    frozen_norms: Literal["eval", "train"] = Field(
+        default="eval",
+        description="train: statistics of frozen batch norms drift, as in older programs",
+    )
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> "Freeze":
+        given = [self.head_only, bool(self.stages), self.first is not None, self.trainable is not None]
+        if sum(given) > 1:
+            raise ValueError("give one of head_only, stages, first and trainable")
+        return self
+
+
+class Linear(Part):
+    """A linear classifier on the embedding; it is thrown away after training."""
+
+    name: Literal["linear"] = "linear"
+
+
+class Cosine(Part):
+    """A classifier by the cosine to a learned centre of each class; it is thrown away after training."""
+
+    name: Literal["cosine"]
+    scale: float = Field(default=16.0, gt=0, description="factor of the cosines")
+
+
+class Sgd(Part):
+    """Stochastic gradient descent with momentum."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: float = Field(default=0.01, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(default=1e-4, ge=0)
+    rates: dict[str, float] = Field(default_factory=dict, description="multiples of lr by stage")
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> "Sgd":
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs momentum > 0")
+        return self
+
+
+class Adam(Part):
+    """Adam (Kingma and Ba, 2015), or AdamW (Loshchilov and Hutter, 2019)."""
+
+    name: Literal["adam", "adamw"]
+    lr: float = Field(default=1e-3, gt=0)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.0, ge=0)
+    rates: dict[str, float] = Field(default_factory=dict, description="multiples of lr by stage")
+
+
+class Recipe(Part):
+    """What to learn, from what, and how. Relative paths start at the current folder."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    about: str = Field(default="", description="one line for `perisphere recipes list`")
+    source: str = Field(default="", description="publication that the recipe repeats")
+    published: dict[str, float] = Field(default_factory=dict, description="published figures by metric")
+    method: Literal["landmark"] = "landmark"
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    data: tuple[Data, ...] = Field(min_length=1, description="several: trained on one after another")
+    net: NetSpec
+    preprocessing: Preprocessing | None = Field(default=None, description="default: the backbone's")
+    weights: Path | None = Field(default=None, description="Encoder folder or checkpoint to start from")
+    freeze: Freeze = Freeze()
+    classifier: Annotated[Linear | Cosine, Field(discriminator="name")] = Linear()
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    optimizer: Annotated[Sgd | Adam, Field(discriminator="name")] = Sgd()
+    schedule: Schedule = Constant()
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(default=32, ge=1, description="over all devices together")
+    clip_gradient: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
+    augmentation: Augmentation = Augmentation()
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = Field(default=1, ge=1)
+    workers: int = Field(default=0, ge=0, description="decoding threads; 0: one a core")
+    cache_mb: int = Field(default=2048, ge=0, description="photos are kept decoded in memory up to this")
+    checkpoint_every: int = Field(default=5, ge=0, description="epochs between the ones kept; 0: none")
+    out: Path | None = Field(default=None, description="folder of the run; default runs/NAME")
+
+    @model_validator(mode="after")
+    def _devices_share_the_batch(self) -> "Recipe":
+        if self.batch_size % self.devices:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be shared by {self.devices} devices: "
+                f"make it a multiple of {self.devices}"
+            )
+        return self
+
+    @property
+    def input(self) -> Preprocessing:
+        """The preprocessing of the encoder."""
+        return self.preprocessing or Preprocessing.for_architecture(input_spec(self.net.backbone))
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is written."""
+        return self.out or Path("runs") / self.name

@@ -1,0 +1,289 @@
+"""From a recipe to an encoder: one Lightning run for each data set, one after another."""
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from perisphere.encoder import Encoder
+from perisphere.encoder.encoder import software
+from perisphere.errors import PerisphereError, UsageError
+from perisphere.methods import Landmark
+from perisphere.nets import CosineClassifier, EmbeddingNet, LinearClassifier
+from perisphere.storage import whole_file
+from perisphere.training import keeping
+from perisphere.training.devices import Place
+from perisphere.training.freezing import freeze, frozen_norms
+from perisphere.training.loader import Loader, derive
+from perisphere.training.optimisation import optimisation
+from perisphere.training.photos import LabelledData, labelled_data
+from perisphere.training.prepare import Prepare
+from perisphere.training.recipe import Cosine, Linear, Recipe
+from perisphere.training.recipe_files import load, save
+from perisphere.training.start import starting_net
+
+RECIPE, HISTORY = "recipe.yaml", "history.json"
+MAY_CHANGE = {"devices", "accelerator", "workers", "cache_mb", "checkpoint_every", "out"}
+"""What a resumed run may set otherwise than the killed one."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One data set of a run, and where it is kept.
+
+    Attributes:
+        number: from 1.
+        folder: of its checkpoints.
+        epochs: to train.
+        data: its photos.
+    """
+
+    number: int
+    folder: Path
+    epochs: int
+    data: LabelledData
+
+    @property
+    def best(self) -> Path:
+        """Folder of the best encoder so far."""
+        return self.folder / "best"
+
+    @property
+    def done(self) -> Path:
+        """File that says that this stage is complete."""
+        return self.folder / "done.json"
+
+
+def prepare_folder(recipe: Recipe, *, resume: bool) -> Path:
+    """Make the folder of a new run, or check that the one there can be resumed.
+
+    Raises:
+        PerisphereError: the folder is there without ``resume``, or it is not a run.
+        UsageError: the recipe differs from the one that the run began with.
+    """
+    out = recipe.folder
+    written = out / RECIPE
+    if resume:
+        if not written.is_file():
+            raise PerisphereError(f"{out}: there is no run to resume. Leave --resume out to begin one.")
+        _same_recipe(recipe, written)
+        return out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise PerisphereError(f"{out}: exists already. Go on with --resume, or name another folder with -o.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PerisphereError(
+            f"{out}: cannot be written ({error.strerror}). Name another with -o."
+        ) from error
+    with whole_file(written) as part:
+        save(recipe, part)
+    return out
+
+
+def _same_recipe(recipe: Recipe, written: Path) -> None:
+    begun = load(written).model_dump(mode="json", exclude=MAY_CHANGE)
+    wanted = recipe.model_dump(mode="json", exclude=MAY_CHANGE)
+    for key in wanted:
+        if begun[key] != wanted[key]:
+            raise UsageError(
+                f"{written}: the run began with {key}={json.dumps(begun[key])}, "
+                f"not {json.dumps(wanted[key])}. Resume with the same, or begin another run with -o."
+            )
+
+
+def run(recipe: Recipe, place: Place, *, tell: Callable[[str], None] = lambda _: None) -> Path:
+    """Train on every data set of the recipe in this process; go on where an earlier run stopped.
+
+    Args:
+        recipe: its folder was made by :func:`prepare_folder`.
+        place: the part of the devices that this process is.
+        tell: takes notes for the user.
+
+    Returns:
+        The folder of the written encoder.
+    """
+    out = recipe.folder
+    net = starting_net(recipe, tell)
+    encoder = None
+    for number, data in enumerate(recipe.data, start=1):
+        stage = Stage(
+            number,
+            out / "checkpoints" / f"data-{number}",
+            data.epochs or recipe.epochs,
+            labelled_data(data, recipe.seed, tell=tell),
+        )
+        if stage.done.is_file():
+            _same_data(stage, json.loads(stage.done.read_text())["fingerprint"])
+        else:
+            _train_stage(recipe, stage, net, place)
+        encoder = Encoder.load(stage.best)
+        net = encoder.net
+    assert encoder is not None
+    if place.rank == 0:
+        encoder.save(out / "encoder", overwrite=(out / "encoder").exists())
+    return out / "encoder"
+
+
+def _same_data(stage: Stage, fingerprint: str) -> None:
+    if fingerprint != stage.data.fingerprint:
+        raise PerisphereError(
+            f"{stage.folder}: the photos have changed since this run began, so it cannot go on. "
+            "Begin another run with -o."
+        )
+
+
+def classifier_for(choice: Linear | Cosine, dim: int, classes: int, seed: int) -> nn.Module:
+    """Build the classification layer with fresh weights that depend on ``seed`` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if isinstance(choice, Linear):
+            return LinearClassifier(dim, classes)
+        return CosineClassifier(dim, classes, choice.scale)
+
+
+def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> None:
+    from lightning.pytorch import Trainer
+
+    train, val = _loaders(recipe, stage, place)
+    module = _method(recipe, stage, net, len(train), place)
+    rows = _history_before(recipe.folder, stage.number)
+    best = keeping.Best(stage.best, lambda epoch, metrics: _encoder(recipe, stage, net, epoch, metrics))
+    checkpoints = keeping.Checkpoints(stage.folder, recipe.checkpoint_every)
+    _check_checkpoint(stage, checkpoints.last, place)
+    norms = [] if recipe.freeze.frozen_norms == "train" else frozen_norms(net)
+    with quiet():
+        trainer = Trainer(
+            **place.trainer_options(),
+            precision=f"{recipe.precision}-true" if recipe.precision == "32" else recipe.precision,
+            max_epochs=stage.epochs,
+            gradient_clip_val=recipe.clip_gradient,
+            callbacks=[
+                keeping.EpochSeeds(recipe.seed, stage.number),
+                keeping.FrozenNorms(norms),
+                keeping.Bar(len(train) * train.share * place.world),
+                keeping.History(
+                    recipe.folder / HISTORY,
+                    recipe.folder / "tensorboard" / f"data-{stage.number}",
+                    rows,
+                    stage.number,
+                ),
+                best,
+                checkpoints,
+            ],
+            default_root_dir=recipe.folder,
+        )
+        last = checkpoints.last if checkpoints.last.is_file() else None
+        _fit(trainer, module, train, val, last)
+        trainer.strategy.barrier()
+    if place.rank == 0:
+        with whole_file(stage.done) as part:
+            part.write_text(
+                json.dumps({"fingerprint": stage.data.fingerprint, "best_epoch": best.epoch}) + "\n"
+            )
+
+
+def _fit(trainer: Any, module: Landmark, train: Loader, val: Loader | None, last: Path | None) -> None:
+    try:
+        trainer.fit(module, train, val, ckpt_path=last, weights_only=True)
+    except SystemExit as stopped:  # Lightning's answer to Ctrl-C
+        raise PerisphereError(
+            f"stopped in epoch {trainer.current_epoch + 1}. Go on from its beginning with --resume."
+        ) from stopped
+
+
+def _check_checkpoint(stage: Stage, last: Path, place: Place) -> None:
+    """Tie the checkpoints of a stage to its photos before the first one is written."""
+    tie = stage.folder / "data.json"
+    if tie.is_file():
+        _same_data(stage, json.loads(tie.read_text())["fingerprint"])
+    elif place.rank == 0:
+        with whole_file(tie) as part:
+            part.write_text(
+                json.dumps({"fingerprint": stage.data.fingerprint, "classes": stage.data.classes}) + "\n"
+            )
+
+
+def _history_before(out: Path, number: int) -> list[dict[str, Any]]:
+    path = out / HISTORY
+    rows = json.loads(path.read_text()) if path.is_file() else []
+    return [row for row in rows if row["data"] < number]
+
+
+def _loaders(recipe: Recipe, stage: Stage, place: Place) -> tuple[Loader, Loader | None]:
+    shared: dict[str, Any] = {
+        "batch_size": recipe.batch_size,
+        "seed": derive(recipe.seed, stage.number),
+        "cache_mb": recipe.cache_mb,
+        "workers": recipe.workers,
+        "rank": place.rank,
+        "world": place.world,
+    }
+    margin = recipe.augmentation.margin
+    height, width = recipe.input.size
+    larger = recipe.input.model_copy(update={"size": (round(height * margin), round(width * margin))})
+    train = Loader(stage.data.train, larger, shuffle=True, **shared)
+    if stage.data.val is None:
+        return train, None
+    return train, Loader(stage.data.val, recipe.input, shuffle=False, **shared)
+
+
+def _method(recipe: Recipe, stage: Stage, net: EmbeddingNet, steps: int, place: Place) -> Landmark:
+    net.requires_grad_(True)
+    if net.bnneck is not None:
+        net.bnneck.bias.requires_grad_(False)
+    freeze(net, recipe.freeze)
+    classifier = classifier_for(
+        recipe.classifier, net.dim, len(stage.data.classes), derive(recipe.seed, stage.number, 1)
+    )
+    net.train()
+    return Landmark(
+        net,
+        classifier,
+        prepare=Prepare(recipe.input, recipe.augmentation, place.rank, place.world),
+        optimise=lambda: optimisation(recipe, net, classifier, steps=steps, epochs=stage.epochs),
+        label_smoothing=recipe.label_smoothing,
+    )
+
+
+def _encoder(
+    recipe: Recipe, stage: Stage, net: EmbeddingNet, epoch: int, metrics: dict[str, float]
+) -> Encoder:
+    provenance = {
+        "recipe": recipe.model_dump(mode="json"),
+        "data": stage.data.fingerprint,
+        "photos": len(stage.data.train),
+        "classes": len(stage.data.classes),
+        "seed": recipe.seed,
+        "epoch": epoch,
+        "epochs": stage.epochs,
+        "software": software(),
+    }
+    return Encoder(net, recipe.input, name=recipe.name, provenance=provenance, metrics=metrics)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's tips to itself; its errors still come through."""
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    loggers += [
+        logging.getLogger("lightning.pytorch.utilities.rank_zero"),
+        logging.getLogger("torch.distributed"),
+    ]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

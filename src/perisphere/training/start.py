@@ -1,0 +1,47 @@
+"""The network that training starts from: fresh, an encoder's, or a published checkpoint's."""
+
+from collections.abc import Callable
+
+from perisphere.encoder import Encoder
+from perisphere.errors import PerisphereError
+from perisphere.nets import EmbeddingNet, build
+from perisphere.nets.pickled import read_checkpoint
+from perisphere.nets.weights import load_into
+from perisphere.training.loader import derive
+from perisphere.training.recipe import Recipe
+
+
+def starting_net(recipe: Recipe, tell: Callable[[str], None]) -> EmbeddingNet:
+    """Build the recipe's network and load its weights, if it names any.
+
+    Args:
+        recipe: ``net``, ``seed`` and ``weights``.
+        tell: takes a note on what did not match.
+
+    Raises:
+        PerisphereError: the weights are not there, or none of them fits.
+    """
+    net = build(recipe.net, seed=derive(recipe.seed, 0))
+    if recipe.weights is None:
+        return net
+    if not recipe.weights.exists():
+        raise PerisphereError(
+            f"{recipe.weights}: there are no such weights. Name an Encoder folder or a checkpoint file with "
+            "weights=PATH, or start from fresh weights with weights=null."
+        )
+    if recipe.weights.is_dir():
+        tensors = dict(Encoder.load(recipe.weights).net.state_dict())
+    else:
+        tensors = read_checkpoint(recipe.weights)
+    report = load_into(net, tensors)
+    if report.unfit:
+        raise PerisphereError(
+            f"{recipe.weights}: is not of {recipe.net.backbone}: {len(report.unfit)} tensors do not fit, "
+            f"e.g. {report.unfit[0]}. Set net.backbone to the architecture it was trained with."
+        )
+    if report.missing or report.shape_differs:
+        tell(
+            f"{recipe.weights}: {len(report.matched)} tensors taken; fresh weights for {len(report.missing)} "
+            f"missing and {len(report.shape_differs)} of another shape."
+        )
+    return net
