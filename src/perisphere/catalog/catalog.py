@@ -46,14 +46,21 @@ class Skipped:
     path: str
     reason: str
 
+    @property
+    def group(self) -> str:
+        """The reason without what belongs to this one file, to count by."""
+        if self.reason.startswith("not an image file"):
+            return self.reason
+        return self.reason.split(" (")[0].split(" [")[0].split(",")[0]
+
 
 class Catalog:
     """A table of images, saved as one folder that a person can look at.
 
     Args:
-        table: columns of :data:`SCHEMA`; ``path`` must be there, the others are filled with nulls, empty lists
-            and ids from 0. ``path`` is relative to ``root`` with ``/``; ``box`` is ``[x0, y0, x1, y1]`` in
-            pixels, ``x1`` and ``y1`` not included; ``categories`` go from the root of the taxonomy downwards.
+        table: columns of :data:`SCHEMA`; ``path`` must be there, the others are filled with nulls, empty
+            lists and ids from 0. ``path`` is relative to ``root`` with ``/``; ``box`` is ``[x0, y0, x1, y1]``
+            in pixels, ``x1`` and ``y1`` outside; ``categories`` go from the root of the taxonomy downwards.
         root: the folder that the paths start from.
         source: where the catalog came from, as JSON values.
         skipped: files that were left out.
@@ -170,8 +177,8 @@ class Catalog:
         table = _read_parquet(folder / "images.parquet", SCHEMA)
         if table.height != head["images"]:
             raise PerisphereError(
-                f"{folder}: images.parquet has {table.height} rows where catalog.json counts {head['images']}. "
-                "Read the images again with `perisphere read`."
+                f"{folder}: images.parquet has {table.height} rows where catalog.json counts "
+                f"{head['images']}. Read the images again with `perisphere read`."
             )
         sides = {
             name: _read_parquet(folder / f"{name}.parquet", schema)

@@ -20,8 +20,8 @@ from perisphere.errors import PerisphereError
 
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO")
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp")
-    + (".bmp", ".dib", ".tif", ".tiff", ".gif")
+    f".{suffix}"
+    for suffix in "jpg jpeg jpe jfif mpo png apng webp bmp dib tif tiff gif".split()  # noqa: SIM905
 )
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 1024 * 1024
@@ -32,10 +32,12 @@ Source = Path | str | bytes | Image.Image
 _ORIENTATION = 0x0112
 # Pillow opens an MPO (several JPEGs in one file) as a JPEG first and has no opener of that name.
 _OPENERS = tuple(name for name in FORMATS if name != "MPO")
+# The greyscale flags are those that may stand beside IMREAD_COLOR_RGB, which then decides the channels.
 _REDUCED = {
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
 
 
@@ -76,9 +78,7 @@ def probe(source: Path | bytes) -> ImageInfo:
     return ImageInfo(pixels.shape[1], pixels.shape[0], format, orientation)
 
 
-def decode(
-    source: Path | str | bytes | Image.Image | np.ndarray, *, at_least: int | None = None
-) -> np.ndarray:
+def decode(source: Source | np.ndarray, *, at_least: int | None = None) -> np.ndarray:
     """Return uint8 RGB ``[h, w, 3]``, upright.
 
     Transparent pixels are laid on white, 16-bit grey is scaled to 8 bit, CMYK and palettes become RGB, and of
@@ -168,16 +168,12 @@ def _open(data: bytes, name: str) -> Image.Image:
         raise _broken(name, error) from error
 
 
-def _decode_opencv(
-    data: bytes, image: Image.Image, at_least: int | None
-) -> tuple[np.ndarray, str, int] | None:
+def _decode_opencv(data: bytes, image: Image.Image, at_least: int | None) -> Decoded | None:
     """Decode a JPEG that Pillow has opened; ``None`` where OpenCV will not, or sees another size."""
     reduction = _reduction(image.size, at_least)
-    flags = _REDUCED.get(reduction, cv2.IMREAD_COLOR)
+    flags = _REDUCED[reduction] | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        pixels = cv2.imdecode(
-            np.frombuffer(data, np.uint8), flags | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        )
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         return None
     expected = tuple(-(-side // reduction) for side in reversed(image.size))
@@ -274,5 +270,5 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 def _broken(name: str, error: Exception) -> ImageError:
     text = " ".join(str(error).split()) or type(error).__name__
     if "truncated" in text.lower() or isinstance(error, EOFError):
-        return ImageError(name, f"truncated ({text})")
+        return ImageError(name, "truncated")
     return ImageError(name, f"cannot be decoded ({text})")

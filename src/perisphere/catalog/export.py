@@ -1,0 +1,132 @@
+"""Write a catalog as a CSV file or as folders, for programs that know nothing of catalogs."""
+
+import csv
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from perisphere.catalog.catalog import Catalog
+from perisphere.errors import PerisphereError, UsageError
+from perisphere.progress import track
+from perisphere.storage import whole_file, whole_folder
+
+Link = Literal["symlink", "hard", "copy"]
+SEPARATOR = "|"
+
+_COLUMNS = ("path", "split", "label", "camera", "domain", "tags", "caption", "categories", "url")
+_LISTS = ("tags", "categories")
+_CORNERS = ("x0", "y0", "x1", "y1")
+_LONGEST_NAME = 255
+_MARK = ".perisphere-split"  # tells a folder that may be overwritten from the user's own
+
+
+def write_csv(catalog: Catalog, file: Path) -> None:
+    """Write one line an image, in columns that the ``csv`` reader takes without options.
+
+    Paths are relative to the catalog's root; tags and categories are parted by :data:`SEPARATOR`.
+
+    Raises:
+        PerisphereError: a tag or category holds the separator, or the disk refuses.
+    """
+    for name in _LISTS:
+        for value in catalog.table[name].explode(empty_as_null=True).drop_nulls().unique():
+            if SEPARATOR in value:
+                raise PerisphereError(
+                    f"{file}: {name[:-1]} {value!r} holds {SEPARATOR!r}, which parts {name} in CSV."
+                )
+    with whole_file(file) as part, part.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow([*_COLUMNS, *_CORNERS])
+        for row in catalog.table.iter_rows(named=True):
+            cells = [SEPARATOR.join(row[name]) if name in _LISTS else row[name] for name in _COLUMNS]
+            writer.writerow([*cells, *(row["box"] or [None] * 4)])
+
+
+def write_folders(catalog: Catalog, folder: Path, *, link: Link = "symlink", overwrite: bool = False) -> int:
+    """Write ``folder/SPLIT/CLASS/IMAGE`` for every image that is in a split, and return how many.
+
+    Characters of a label that a folder's name cannot carry everywhere are percent-encoded (``AC/DC`` becomes
+    ``AC%2FDC``). Where two images of one class have the same name, the later one's id is appended. The folder
+    appears under its name only when it is whole.
+
+    Args:
+        catalog: with splits.
+        folder: where to write; must not exist unless ``overwrite`` is set.
+        link: symbolic links to the images, hard links, or copies.
+        overwrite: replace an older folder, if it was written by this function.
+
+    Raises:
+        PerisphereError: no image is in a split, an image is gone, or the disk refuses.
+    """
+    if link not in ("symlink", "hard", "copy"):
+        raise UsageError(f"link: {link!r} is not symlink, hard or copy.")
+    if overwrite and folder.exists() and not (folder / _MARK).is_file():
+        raise PerisphereError(
+            f"{folder}: was not written by a split, so it is not overwritten. Name another folder."
+        )
+    targets = _targets(catalog)
+    if not targets:
+        raise PerisphereError(f"{folder}: no image is in a split, so there is nothing to write.")
+    with whole_folder(folder, overwrite=overwrite) as part:
+        (part / _MARK).write_text("written by perisphere split\n")
+        for target, source in track(list(targets.items()), f"writing {folder}"):
+            _place(source, part / target, link)
+    return len(targets)
+
+
+def _targets(catalog: Catalog) -> dict[str, Path]:
+    """Return relative target to image; an image with several rows in one class is placed once."""
+    targets: dict[str, Path] = {}
+    rows = catalog.table.select("id", "path", "split", "label").iter_rows()
+    for id, path, split, label in rows:
+        if split is None:
+            continue
+        source = catalog.root / path
+        parents = [folder_name(split)] + ([] if label is None else [folder_name(label)])
+        stem, suffix = os.path.splitext(os.path.basename(path))  # noqa: PTH119, PTH122
+        target = "/".join([*parents, stem + suffix])
+        while targets.get(target, source) != source:
+            stem = f"{stem}-{id}"
+            target = "/".join([*parents, stem + suffix])
+        targets[target] = source
+    return targets
+
+
+def folder_name(label: str) -> str:
+    """Return a folder name for any text: two texts never share one."""
+    name = "".join(_encoded(character) for character in label)
+    if name.startswith("."):
+        name = "%2E" + name[1:]
+    if name.endswith((".", " ")):
+        name = name[:-1] + quote(name[-1], safe="").replace(".", "%2E")
+    if not name:
+        return "%"
+    if len(name.encode()) > _LONGEST_NAME:
+        digest = hashlib.sha256(label.encode()).hexdigest()[:16]
+        name = name.encode()[: _LONGEST_NAME - 17].decode("utf-8", "ignore") + "%" + digest
+    return name
+
+
+def _encoded(character: str) -> str:
+    return (
+        quote(character, safe="") if character in '%/\\<>:"|?*' or not character.isprintable() else character
+    )
+
+
+def _place(source: Path, target: Path, link: Link) -> None:
+    if not source.is_file():
+        raise PerisphereError(f"{source}: gone since the catalog was read. Read it again.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if link == "symlink":
+        target.symlink_to(source.resolve())
+    elif link == "copy":
+        shutil.copy2(source, target)
+    else:
+        try:
+            target.hardlink_to(source.resolve())
+        except OSError as error:
+            mend = "Use --link symlink or --link copy."
+            raise PerisphereError(f"{source}: cannot be hard-linked ({error.strerror}). {mend}") from error

@@ -1,0 +1,145 @@
+"""From a layout on disk to a catalog of images that are known to decode."""
+
+import inspect
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from perisphere.catalog.catalog import SCHEMA, Catalog, Skipped
+from perisphere.catalog.images import ImageError, ImageInfo, display
+from perisphere.catalog.readers import csv_table, flat, folders
+from perisphere.catalog.readers.listing import Listing, is_utf8
+from perisphere.catalog.verify import verify
+from perisphere.errors import PerisphereError, UsageError, nearest
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A layout: what it looks like on disk, and the function that lists its images."""
+
+    layout: str
+    list_images: Callable[..., Listing]
+
+
+READERS: dict[str, Reader] = {
+    "folders": Reader("[SPLIT/][CATEGORY/...]CLASS/IMAGE, a class per directory", folders.list_images),
+    "csv": Reader("a CSV file, one row an image, its columns named by options", csv_table.list_images),
+    "images": Reader("any folder of images, without labels", flat.list_images),
+}
+
+
+def reader_options(format: str) -> list[str]:
+    """Return the names of the options that a format takes.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    return list(inspect.signature(_reader(format).list_images).parameters)[1:]
+
+
+def read(format: str, root: Path, *, workers: int = 0, strict: bool = False, **options: Any) -> Catalog:
+    """Read a layout and check every image by decoding it.
+
+    Rows are in the order of the layout (sorted paths, or the table's lines) with ids from 0.
+
+    Args:
+        format: a key of :data:`READERS`.
+        root: the folder, or the CSV file.
+        workers: threads that decode; 0 takes one for each core.
+        strict: a bad image is an error instead of a counted skip.
+        **options: the reader's own.
+
+    Raises:
+        UsageError: an unknown format or option.
+        PerisphereError: ``root`` is missing, no image can be used, or one cannot and ``strict`` is set.
+    """
+    _check_options(format, options)
+    root = Path(root).absolute()
+    listing = _reader(format).list_images(root, **options)
+    if strict and listing.bad:
+        raise PerisphereError(f"{listing.bad[0].path}: {listing.bad[0].reason}.")
+    _check_name(listing.root)
+    table, bad = _checked(listing, workers, strict)
+    skipped = sorted(listing.bad + bad + listing.ignored, key=lambda item: item.path)
+    if table.height == 0:
+        raise PerisphereError(f"{display(root)}: {_nothing(skipped)}")
+    source = {
+        "format": format,
+        "root": str(root),
+        "options": {name: str(value) for name, value in options.items() if value is not None},
+        "read_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return Catalog(table, listing.root, source, skipped)
+
+
+def _check_name(root: Path) -> None:
+    if not is_utf8(str(root)):
+        raise PerisphereError(f"{display(root)}: the folder's name is not UTF-8. Rename it.")
+
+
+def _reader(format: str) -> Reader:
+    if format not in READERS:
+        mend = nearest(format, list(READERS)) or f" The formats are {', '.join(READERS)}."
+        raise UsageError(f"no reader for the format {format!r}.{mend}")
+    return READERS[format]
+
+
+def _check_options(format: str, options: dict[str, Any]) -> None:
+    known = reader_options(format)
+    for name in options:
+        if name not in known:
+            others = [other for other in READERS if name in reader_options(other)]
+            mend = f" It belongs to {', '.join(others)}." if others else nearest(name, known)
+            raise UsageError(f"the format {format!r} takes no option {name!r}.{mend}")
+
+
+def _checked(listing: Listing, workers: int, strict: bool) -> tuple[pl.DataFrame, list[Skipped]]:
+    """Check each file once, however many rows name it, and return the good rows and the bad files."""
+    paths = list(dict.fromkeys(row["path"] for row in listing.rows))
+    found: dict[str, ImageInfo] = {}
+    bad = []
+    for path, verdict in zip(
+        paths, verify([listing.root / path for path in paths], workers=workers), strict=True
+    ):
+        if isinstance(verdict, ImageInfo):
+            found[path] = verdict
+        elif strict:
+            raise PerisphereError(str(verdict)) from verdict
+        else:
+            bad.append(Skipped(path, verdict.reason))
+    rows = []
+    for row in listing.rows:
+        if row["path"] in found:
+            try:
+                rows.append(_with_size(row, found[row["path"]]))
+            except ImageError as error:
+                if strict:
+                    raise
+                bad.append(Skipped(row["path"], error.reason))
+    schema = {name: kind for name, kind in SCHEMA.items() if name != "id"}
+    return pl.DataFrame(rows, schema=schema), bad
+
+
+def _with_size(row: dict[str, Any], info: ImageInfo) -> dict[str, Any]:
+    row = {**row, "width": info.width, "height": info.height}
+    if row.get("box") is not None:
+        x0, y0, x1, y1 = row["box"]
+        row["box"] = [max(x0, 0), max(y0, 0), min(x1, info.width), min(y1, info.height)]
+        if row["box"][0] >= row["box"][2] or row["box"][1] >= row["box"][3]:
+            raise ImageError(
+                row["path"],
+                f"box {[x0, y0, x1, y1]} lies outside the image of {info.width} x {info.height} pixels",
+            )
+    return row
+
+
+def _nothing(skipped: list[Skipped]) -> str:
+    if not skipped:
+        return "no images. It is empty."
+    reasons = Counter(item.group for item in skipped).most_common(3)
+    return f"no image can be used ({'; '.join(f'{count} x {reason}' for reason, count in reasons)})."

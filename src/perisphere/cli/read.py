@@ -1,0 +1,123 @@
+"""``perisphere read``: a published layout on disk to a catalog."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from perisphere.cli.main import app
+from perisphere.errors import UsageError
+
+_COLUMN = "Columns of a table (csv)"
+
+
+@app.command("read")
+def read(
+    format: Annotated[str | None, typer.Argument(help="folders, csv or images; see --list.")] = None,
+    root: Annotated[Path | None, typer.Argument(help="The folder, or the CSV file.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The catalog folder to write.")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Name every format and its layout.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="A bad image is an error, not a skip.")] = False,
+    workers: Annotated[int, typer.Option(min=0, max=1024, help="Checking threads; 0: one a core.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older catalog.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder that the paths start from; the table's own.", rich_help_panel=_COLUMN),
+    ] = None,
+    path_column: Annotated[str | None, typer.Option(help="Image path.", rich_help_panel=_COLUMN)] = None,
+    label_column: Annotated[str | None, typer.Option(help="Label.", rich_help_panel=_COLUMN)] = None,
+    split_column: Annotated[str | None, typer.Option(help="Split.", rich_help_panel=_COLUMN)] = None,
+    camera_column: Annotated[str | None, typer.Option(help="Camera.", rich_help_panel=_COLUMN)] = None,
+    domain_column: Annotated[str | None, typer.Option(help="Domain.", rich_help_panel=_COLUMN)] = None,
+    tags_column: Annotated[str | None, typer.Option(help="Tags.", rich_help_panel=_COLUMN)] = None,
+    caption_column: Annotated[str | None, typer.Option(help="Caption.", rich_help_panel=_COLUMN)] = None,
+    categories_column: Annotated[
+        str | None, typer.Option(help="Category path, root first.", rich_help_panel=_COLUMN)
+    ] = None,
+    url_column: Annotated[str | None, typer.Option(help="Address.", rich_help_panel=_COLUMN)] = None,
+    box_columns: Annotated[
+        str | None, typer.Option(help="left,top,right,bottom in pixels.", rich_help_panel=_COLUMN)
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="Parts tags and categories; | by default.", rich_help_panel=_COLUMN)
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Parts columns; found by itself.", rich_help_panel=_COLUMN)
+    ] = None,
+) -> None:
+    """Read a folder of photos or a table into a catalog.
+
+    Every image is decoded once. What cannot be used is left out, counted by reason and listed in
+    `catalog.json`; with `--strict` the first bad image is an error.
+
+    **Examples**
+
+    `perisphere read folders photos -o catalog`
+
+    `perisphere read csv list.csv -o catalog --path-column file --label-column place`
+
+    `perisphere read images holiday -o catalog --json`
+
+    `perisphere read --list`
+    """
+    given = {
+        "images": images, "path_column": path_column, "label_column": label_column,
+        "split_column": split_column, "camera_column": camera_column, "domain_column": domain_column,
+        "tags_column": tags_column, "caption_column": caption_column, "categories_column": categories_column,
+        "url_column": url_column, "box_columns": box_columns, "separator": separator,
+        "delimiter": delimiter,
+    }  # fmt: skip
+    if listed:
+        _print_formats(as_json)
+        return
+    if format is None or root is None or out is None:
+        lacking = "FORMAT" if format is None else "ROOT" if root is None else "-o CATALOG"
+        raise UsageError(
+            f"read: {lacking} is missing. For example: perisphere read folders photos -o catalog"
+        )
+    options = {name: value for name, value in given.items() if value is not None}
+    _read(format, root, out, options, strict, workers, overwrite, as_json)
+
+
+def _read(
+    format: str,
+    root: Path,
+    out: Path,
+    options: dict[str, Any],
+    strict: bool,
+    workers: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from perisphere.catalog import readers
+    from perisphere.catalog.summary import summary
+    from perisphere.cli.catalog_text import print_summary
+
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out}: exists already. Name another folder, or pass --overwrite.")
+    catalog = readers.read(format, root, workers=workers, strict=strict, **options)
+    catalog.save(out, overwrite=overwrite)
+    facts = summary(catalog)
+    if as_json:
+        typer.echo(json.dumps({"catalog": str(out), **facts}, indent=2))
+    else:
+        print_summary(str(out), facts)
+
+
+def _print_formats(as_json: bool) -> None:
+    from perisphere.catalog.readers import READERS, reader_options
+
+    if as_json:
+        formats = {
+            name: {"layout": reader.layout, "options": reader_options(name)}
+            for name, reader in READERS.items()
+        }
+        typer.echo(json.dumps(formats, indent=2))
+        return
+    for name, reader in READERS.items():
+        typer.echo(f"{name:10} {reader.layout}")
+        options = ", ".join(f"--{option.replace('_', '-')}" for option in reader_options(name))
+        if options:
+            typer.echo(f"{'':10} takes {options}")
