@@ -61,6 +61,9 @@ def best(parts: Iterable[Found], queries: int, k: int) -> Found:
         np.full((queries, k), -np.inf, dtype=np.float32),
     )
     for more_ids, more_scores in parts:
+        if more_ids.shape[1] == k and ids[0, 0] == NONE:  # the first part, and often the only one
+            ids, scores = more_ids, more_scores
+            continue
         ids = np.concatenate([ids, more_ids], axis=1)
         scores = np.concatenate([scores, more_scores], axis=1)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
@@ -98,10 +101,27 @@ def _pieces(
     segments: tuple[Segment, ...], places: list[np.ndarray] | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     if places is None:
-        yield from ((segment.ids, segment.vectors) for segment in segments if len(segment))
+        yield from ((segment.ids, segment.vectors) for segment in segments)
         return
+    pending: list[tuple[Segment, np.ndarray]] = []
+    room = full = max(1, GATHER_BYTES // (4 * segments[0].vectors.shape[1])) if segments else 0
     for segment, chosen in zip(segments, places, strict=True):
-        step = max(1, GATHER_BYTES // (4 * segment.vectors.shape[1]))
-        for start in range(0, len(chosen), step):
-            part = chosen[start : start + step]
-            yield segment.ids[part], segment.vectors[part]
+        while len(chosen):
+            pending.append((segment, chosen[:room]))
+            room, chosen = room - len(pending[-1][1]), chosen[room:]
+            if not room:
+                yield _gathered(pending)
+                pending, room = [], full
+    if pending:
+        yield _gathered(pending)
+
+
+def _gathered(parts: list[tuple[Segment, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    ids = np.concatenate([segment.ids[places] for segment, places in parts])
+    vectors = np.empty((len(ids), parts[0][0].vectors.shape[1]), dtype=np.float32)
+    start = 0
+    for segment, places in parts:
+        end = start + len(places)
+        np.take(segment.vectors, places, axis=0, out=vectors[start:end], mode="clip")
+        start = end
+    return ids, vectors

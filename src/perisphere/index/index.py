@@ -13,8 +13,11 @@ import polars as pl
 
 from perisphere.errors import PerisphereError, UsageError, nearest
 from perisphere.index import exact, upkeep
+from perisphere.index.approximate import Approximate
+from perisphere.index.calibration import Calibration, calibrate_with_copies, calibrate_with_labels
+from perisphere.index.duplicates import THRESHOLD, Duplicates, find_duplicates, near_duplicates
 from perisphere.index.ids import free_ids, given_ids, present, whole_numbers
-from perisphere.index.planner import Plans, condition, passing
+from perisphere.index.planner import GATHER_SHARE, Plans, Where, condition, passing
 from perisphere.index.ranking import Ranking
 from perisphere.index.rows import SCHEMA, checked, from_records, to_records
 from perisphere.index.snapshot import Snapshot, refreshed
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from perisphere.index.filters import Expression
 
 ENCODER = "encoder"
+SOURCES = ("auto", "labels", "copies")
 
 
 class Index:
@@ -43,6 +47,7 @@ class Index:
         self.dim = int(store.fact("dim"))
         self.metric = str(store.fact("metric"))
         self._plans = Plans()
+        self._approximate = Approximate(store, self.metric)
         self._refreshing = Lock()
         self._moment = -1
         self._snapshot = Snapshot(self.dim)
@@ -134,8 +139,8 @@ class Index:
 
         Raises:
             PerisphereError: a wrong dimension or type, NaN, infinity, a zero vector under cosine, a wrong
-                number of rows, ids taken or given twice, another encoder, another writer, a full disk. The index
-                is then as it was before.
+                number of rows, ids taken or given twice, another encoder, another writer, a full disk. The
+                index is then as it was before.
         """
         vectors = matrix(vectors, self.dim)
         table = checked(rows, len(vectors)) if rows is not None else None
@@ -153,6 +158,7 @@ class Index:
                 block = vectors[start : start + step] if given is None else vectors[part]
                 write_block(connection, new[part], clean(block, self.metric, first=start))
             _insert_rows(connection, new, table, root)
+        self._rebuild_if_due()
         return new
 
     def remove(self, ids: Sequence[int] | np.ndarray | int) -> int:
@@ -275,15 +281,112 @@ class Index:
             "bytes_per_image": round(size / images, 1) if images else None,
             **upkeep.debt(self._store),
             "recall": self._store.fact("recall"),
+            "ann": self._approximate.info(),
+            "calibration": None if self.calibration is None else self.calibration.source,
         }
 
     def verify(self) -> list[str]:
         """Read all of the index and return what is wrong with it, one line a problem."""
-        return upkeep.verify(self._store, self.dim, unit_rows=self.metric == "cosine")
+        problems = upkeep.verify(self._store, self.dim, unit_rows=self.metric == "cosine")
+        return problems + self._approximate.verify()
 
     def compact(self) -> int:
         """Reclaim the space of removed rows, join small blocks, and return the number of rows reclaimed."""
-        return upkeep.compact(self._store, self.dim)
+        reclaimed = upkeep.compact(self._store, self.dim)
+        self._rebuild_if_due()
+        return reclaimed
+
+    def build(self, *, recall: float | None = None, seed: int = 0) -> dict[str, Any]:
+        """Build the approximate search anew, as :meth:`add` does by itself when it is due; return its facts.
+
+        Args:
+            recall: a new target, kept in the index; else the one that it was made with.
+            seed: of the sample that the effort is tuned on.
+
+        Raises:
+            UsageError: there is no target, or the metric is L1, which is always searched exactly.
+            PerisphereError: there are too few images to build from.
+        """
+        target = _recall(self._store.fact("recall") if recall is None else recall)
+        if target is None or self.metric == "l1":
+            reason = "its metric is l1" if self.metric == "l1" else "no recall was asked for (--recall)"
+            raise UsageError(f"{self.folder}: is always searched exactly, as {reason}.")
+        if recall is not None:
+            self._store.set_facts(recall=target)
+        return self._approximate.build(self._fresh(), target, seed)
+
+    def duplicates(self, threshold: float = THRESHOLD) -> Duplicates:
+        """Return all pairs of images with a cosine of at least ``threshold``.
+
+        Raises:
+            UsageError: the threshold is out of range.
+        """
+        ids, vectors = self.vectors()
+        return find_duplicates(ids, vectors, threshold)
+
+    def near(self, vector: np.ndarray, threshold: float = THRESHOLD) -> list[tuple[int, float]]:
+        """Return ``(id, cosine)`` of the near-duplicates of one new image (``[dim]``), best first.
+
+        Raises:
+            PerisphereError: a vector of another dimension, NaN, or zero.
+            UsageError: the threshold is out of range.
+        """
+        query = clean(matrix(vector, self.dim, "vector"), "cosine")
+        if len(query) != 1:
+            raise PerisphereError(f"{len(query)} vectors were given: ask for one image at a time.")
+        found: list[tuple[int, float]] = []
+        for segment in self._fresh().segments:
+            ids, scores = near_duplicates(query[0], segment.ids, segment.vectors, threshold)
+            found += zip(ids.tolist(), scores.tolist(), strict=True)
+        return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How sure each score is, as :meth:`calibrate` measured it; ``None`` before that."""
+        text = self._store.fact("calibration")
+        return None if text is None else Calibration.from_json(text)
+
+    def calibrate(self, *, source: str = "auto", metric: str | None = None, seed: int = 0) -> Calibration:
+        """Measure how precise a result of each score is, and keep it in the index.
+
+        Args:
+            source: ``"labels"`` (pairs of one label are right), ``"copies"`` (altered copies of the photos,
+                encoded with the index's encoder), or ``"auto"``: labels where at least two images share one.
+            metric: the metric of the scores; the index's own by default.
+            seed: of the samples.
+
+        Raises:
+            UsageError: an unknown source or metric.
+            PerisphereError: no labels, no encoder, or no photos, where they are needed.
+        """
+        if source not in SOURCES:
+            raise UsageError(f"The source {source!r} is unknown: choose one of {', '.join(SOURCES)}.")
+        metric = self.metric if metric is None else _metric(metric)
+        ids, vectors = self.vectors()
+        rows = self.rows(ids)
+        labels = rows["label"].drop_nulls()
+        if source == "labels" or (source == "auto" and labels.is_duplicated().any()):
+            found = calibrate_with_labels(vectors, rows["label"].to_list(), metric=metric, seed=seed)
+        else:
+            found = calibrate_with_copies(
+                _files(rows), vectors, self._needed_encoder().encode, metric=metric, seed=seed
+            )
+        self._store.set_facts(calibration=found.to_json())
+        return found
+
+    def _needed_encoder(self) -> Encoder:
+        encoder = self.encoder()
+        if encoder is None:
+            raise PerisphereError(
+                f"{self.folder}: holds no encoder to make copies with. Label the images, or create the index "
+                f"with --encoder."
+            )
+        return encoder
+
+    def _rebuild_if_due(self) -> None:
+        recall = self._store.fact("recall")
+        if recall is not None and self.metric != "l1":
+            self._approximate.rebuild_if_due(self._fresh, recall)
 
     def _fresh(self) -> Snapshot:
         moment = self._store.moment()
@@ -294,25 +397,21 @@ class Index:
             if moment != self._moment:
                 with self._store.reading() as connection:
                     self._snapshot = refreshed(self._snapshot, connection)
+                    self._approximate.refresh(connection)
                 self._moment = moment
             return self._snapshot
 
     def _answer(
-        self,
-        snapshot: Snapshot,
-        queries: np.ndarray,
-        k: int,
-        metric: str,
-        plan: tuple[str, tuple] | None,
-        exactly: bool,
+        self, snapshot: Snapshot, queries: np.ndarray, k: int, metric: str, plan: Where | None, exactly: bool
     ) -> tuple[exact.Found, str]:
-        normalised = self.metric == "cosine"
-        if plan is None:
-            return exact.search(snapshot, queries, k, metric, normalised=normalised), "exact"
-        with self._store.reading() as connection:
-            places = self._plans.places(snapshot, plan, connection)
-        found = exact.search(snapshot, queries, k, metric, normalised=normalised, places=places)
-        return found, "gather + exact"
+        """Choose the road: exact, gathered where a filter leaves little, or by cells where a recall was asked."""
+        places = None if plan is None else self._plans.places(snapshot, plan, self._store)
+        passed = len(snapshot) if places is None else sum(map(len, places))
+        wide = passed > GATHER_SHARE * len(snapshot)
+        if wide and not exactly and metric == self.metric and self._approximate.ready():
+            return self._approximate.search(snapshot, queries, k, places)
+        found = exact.search(snapshot, queries, k, metric, normalised=self.metric == "cosine", places=places)
+        return found, "exact" if places is None else "gather + exact"
 
     def _check_encoder(self, connection: sqlite3.Connection, identity: str | None) -> None:
         known = read_fact(connection, "encoder", None)
@@ -378,3 +477,9 @@ def _root_key(connection: sqlite3.Connection, root: Path | str | None) -> int | 
 def _refuse_missing(wanted: np.ndarray, held: np.ndarray) -> None:
     if not held.all():
         raise PerisphereError(f"The index holds no image with id {wanted[~held][0]}.")
+
+
+def _files(rows: pl.DataFrame) -> list[Path]:
+    if rows["path"].has_nulls():
+        raise PerisphereError("An image of the index has no path to make copies from: add rows with paths.")
+    return [Path(root or ".") / path for root, path in rows.select("root", "path").iter_rows()]

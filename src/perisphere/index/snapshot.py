@@ -69,7 +69,7 @@ class Version:
     compactions: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """All living rows at one moment, by ascending id, in segments that are searched one after another."""
 
@@ -83,25 +83,41 @@ class Snapshot:
     @cached_property
     def ids(self) -> np.ndarray:
         """All ids, int64, ascending."""
-        return (
-            np.concatenate([s.ids for s in self.segments]) if self.segments else np.empty(0, dtype=np.int64)
-        )
+        return np.concatenate([np.empty(0, dtype=np.int64), *(segment.ids for segment in self.segments)])
 
     def places(self, ids: np.ndarray) -> list[np.ndarray]:
         """Return, for each segment, the places of those of the ascending ``ids`` that are in it."""
         return [segment.places(ids) for segment in self.segments]
 
+    def ids_at(self, places: list[np.ndarray]) -> np.ndarray:
+        """Return the ids at ``places`` of each segment, ascending where the places are."""
+        chosen = (segment.ids[part] for segment, part in zip(self.segments, places, strict=True))
+        return np.concatenate([np.empty(0, dtype=np.int64), *chosen])
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return the vectors float32 ``[n, d]`` of ``rows`` (int64, counted over all segments, any order)."""
+        if len(self.segments) == 1:
+            return self.segments[0].vectors[rows]
+        out = np.empty((len(rows), self.dim), dtype=np.float32)
+        start = 0
+        for segment in self.segments:
+            mine = np.flatnonzero((rows >= start) & (rows < start + len(segment)))
+            out[mine] = segment.vectors[rows[mine] - start]
+            start += len(segment)
+        return out
+
+    def after(self, last: int) -> Snapshot:
+        """Return the rows with an id above ``last``."""
+        parts = []
+        for segment in self.segments:
+            start = int(np.searchsorted(segment.ids, last, side="right"))
+            if start < len(segment):
+                parts.append(Segment(segment.ids[start:], segment.vectors[start:], segment.buffers))
+        return Snapshot(self.dim, tuple(parts), self.version)
+
     def gather(self, ids: np.ndarray) -> np.ndarray:
         """Return the vectors float32 ``[n, d]`` of ``ids`` (int64, any order, all present)."""
-        out = np.empty((len(ids), self.dim), dtype=np.float32)
-        order = np.argsort(ids, kind="stable")
-        ascending = ids[order]
-        starts = [int(s.ids[0]) for s in self.segments if len(s)]
-        bounds = np.append(np.searchsorted(ascending, starts), len(ids))
-        filled = (s for s in self.segments if len(s))
-        for segment, begin, end in zip(filled, bounds[:-1], bounds[1:], strict=True):
-            out[order[begin:end]] = segment.vectors[np.searchsorted(segment.ids, ascending[begin:end])]
-        return out
+        return self.take(np.searchsorted(self.ids, ids))
 
     def holds(self, ids: np.ndarray) -> np.ndarray:
         """Return a boolean array: which of ``ids`` (int64, any order) are there."""

@@ -1,9 +1,9 @@
 """The truth of an index: one SQLite file of vectors, catalog rows and facts.
 
 Vectors lie in blocks of ascending ids (float32, row after row, with a CRC-32), so that they are read back at
-the speed of the memory. A removed row leaves a tombstone until :func:`perisphere.index.upkeep.compact` rewrites
-its block. The file is in WAL mode with ``synchronous=FULL``: what a finished call wrote survives a kill and a
-power cut, and what an unfinished call wrote is not there.
+the speed of the memory. A removed row leaves a tombstone until its block is rewritten. The file is in WAL
+mode with ``synchronous=FULL``: what a finished call wrote survives a kill and a power cut, and what an
+unfinished call wrote is not there.
 """
 
 from __future__ import annotations
@@ -173,9 +173,7 @@ def _cause(error: sqlite3.Error) -> str:
     if "full" in words or "disk I/O" in words or "large" in words:
         return f"cannot be written ({words}): free some space. The index is as it was before."
     if "not a database" in words or "malformed" in words:
-        return (
-            f"is damaged ({words}). Restore it from a copy, or make it anew (`perisphere index create`)."
-        )
+        return f"is damaged ({words}). Restore it from a copy, or make it anew (`perisphere index create`)."
     if "readonly" in words or "unable to open" in words:
         return f"cannot be opened for writing ({words}): check the permissions of the folder."
     return words

@@ -102,7 +102,7 @@ def _read(connection: sqlite3.Connection, group: list[_Block], dim: int) -> tupl
         id_blob, blob, crc = connection.execute(query, (key,)).fetchone()
         if zlib.crc32(blob, zlib.crc32(id_blob)) != crc or len(blob) != 4 * dim * count:
             raise PerisphereError(
-                f"The block of vectors up to id {key} is damaged and left alone. Restore the index from a copy."
+                f"The block of vectors up to id {key} is damaged, and left alone. Restore a copy."
             )
         ids[start : start + count] = np.frombuffer(id_blob, dtype="<i8")
         vectors[start : start + count] = np.frombuffer(blob, dtype="<f4").reshape(count, dim)

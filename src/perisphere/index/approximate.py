@@ -1,0 +1,106 @@
+"""The approximate search of one index: the cells in use, whether they are stale, and what was measured."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from perisphere.index import ann, exact, tuning
+from perisphere.index.snapshot import Snapshot
+from perisphere.index.store import Store, read_fact
+
+
+class Approximate:
+    """Cells over the older rows, exact search of the newer ones, and the facts that SQLite keeps of them."""
+
+    def __init__(self, store: Store, metric: str) -> None:
+        self._store, self._metric = store, metric
+        self._facts: dict[str, Any] | None = store.fact("ann")
+        self._cells: ann.Cells | None = None
+        self._missing: str | None = None
+        self._loading = Lock()
+
+    def refresh(self, connection: sqlite3.Connection) -> None:
+        """See which cells are the ones to use now; they are read when they are first needed."""
+        facts = read_fact(connection, "ann", None)
+        if facts != self._facts:
+            self._facts, self._cells, self._missing = facts, None, None
+
+    def ready(self) -> bool:
+        """Return whether a search may take this road: there are cells, and they pay."""
+        return self._facts is not None and self._facts["effort"] is not None and self._loaded() is not None
+
+    def search(
+        self, snapshot: Snapshot, queries: np.ndarray, k: int, places: list[np.ndarray] | None
+    ) -> tuple[exact.Found, str]:
+        """Return the ``k`` nearest by cells and among the rows since then, and the name of the road."""
+        cells, facts = self._loaded(), self._facts
+        if cells is None or facts is None:
+            normalised = self._metric == "cosine"
+            found = exact.search(snapshot, queries, k, self._metric, normalised=normalised, places=places)
+            return found, "exact"
+        effort = ann.Effort(**facts["effort"])
+        allowed = None if places is None else snapshot.ids_at(places)
+        parts = [cells.search(snapshot, queries, k, effort, allowed)]
+        fresh = snapshot.after(int(cells.ids[-1]))
+        if len(fresh):
+            chosen = None if allowed is None else fresh.places(allowed)
+            parts.append(
+                exact.search(
+                    fresh, queries, k, self._metric, normalised=self._metric == "cosine", places=chosen
+                )
+            )
+        road = f"{cells.factory}, nprobe {effort.nprobe}, k_factor {effort.k_factor}"
+        return exact.best(parts, len(queries), k), road + (" + filter" if places is not None else "")
+
+    def build(self, snapshot: Snapshot, recall: float, seed: int = 0) -> dict[str, Any]:
+        """Build cells over ``snapshot``, write them beside the store, and return their facts."""
+        cells, facts = tuning.build(snapshot, self._metric, recall, seed=seed)
+        name, digest = cells.save(self._store.folder)
+        self._store.set_facts(ann=facts | {"file": name, "sha256": digest})
+        for old in self._store.folder.glob("ann-*.faiss"):
+            if old.name != name:
+                old.unlink(missing_ok=True)
+        return facts
+
+    def rebuild_if_due(self, snapshot: Callable[[], Snapshot], recall: float) -> None:
+        """Build cells where there are none, theirs are lost, or the index has grown or shrunk much since."""
+        facts = self._store.fact("ann")
+        with self._store.reading() as connection:
+            last = 0 if facts is None else int(facts["last_id"])
+            rows = connection.execute("SELECT count(*) FROM images").fetchone()[0]
+            fresh = connection.execute("SELECT count(*) FROM images WHERE id > ?", (last,)).fetchone()[0]
+        lost = facts is not None and not (self._store.folder / facts["file"]).is_file()
+        if rows >= tuning.MIN_ROWS and (lost or tuning.is_due(facts, rows, fresh)):
+            self.build(snapshot(), recall)
+
+    def info(self) -> dict[str, Any] | None:
+        """Return the facts of the cells, and their ``"state"``: ready, not faster than exact, or lost."""
+        facts = self._store.fact("ann")
+        if facts is None:
+            return None
+        state = "ready" if ann.is_whole(self._store.folder, facts) else "lost"
+        if facts["effort"] is None:
+            state = "not faster than exact"
+        return {**facts, "state": state}
+
+    def verify(self) -> list[str]:
+        """Return what is wrong with the file of the cells; searches are exact then."""
+        facts = self._store.fact("ann")
+        if facts is None or ann.is_whole(self._store.folder, facts):
+            return []
+        return [f"{facts['file']}: is missing or was changed; searches are exact until it is built again"]
+
+    def _loaded(self) -> ann.Cells | None:
+        facts = self._facts
+        if facts is None or facts["sha256"] == self._missing:
+            return None
+        with self._loading:
+            if self._cells is None:
+                self._cells = ann.load(self._store.folder, facts, self._metric)
+                self._missing = facts["sha256"] if self._cells is None else None
+            return self._cells

@@ -1,0 +1,135 @@
+"""From a recall to a search: the kind of cells by size, and the least effort that reaches the recall."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from perisphere.index import exact
+from perisphere.index.ann import Cells, Effort
+from perisphere.index.snapshot import Snapshot
+
+MIN_ROWS = 50_000
+"""Below this an exact search takes a few milliseconds, and cells would save nothing that is felt."""
+STALE_SHARE = 0.5
+"""Cells are built anew when the rows that came or went since are this share of what they hold."""
+QUERIES = 512
+TRAIN_PER_CELL = 64
+K = 10
+
+
+def build(snapshot: Snapshot, metric: str, recall: float, *, seed: int = 0) -> tuple[Cells, dict[str, Any]]:
+    """Build cells over ``snapshot`` and choose the effort that reaches ``recall``.
+
+    The queries are rows of the index that took no part in the training; each looks for the other rows, and
+    the recall is the share of its 10 true nearest that were found, one standard error taken off.
+
+    Args:
+        snapshot: the rows, of length 1 for cosine.
+        metric: ``"cosine"`` or ``"l2"``.
+        recall: the share of the true nearest rows to be found.
+        seed: for the sample of rows.
+
+    Returns:
+        The cells, and the facts to keep with them. ``"effort"`` is ``None`` where no effort is both good
+        enough and faster than an exact search.
+    """
+    start = time.perf_counter()
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(snapshot))
+    held_out = np.sort(order[: min(QUERIES, len(snapshot) // 10)])
+    cells = _train(snapshot, metric, order[len(held_out) :], seed)
+    built = time.perf_counter() - start
+    facts = {
+        "rows": len(snapshot),
+        "last_id": int(snapshot.ids[-1]),
+        "factory": cells.factory,
+        "asked": recall,
+        "queries": len(held_out),
+        "seed": seed,
+        "build_seconds": round(built, 2),
+        **_tune(cells, snapshot, metric, recall, held_out),
+    }
+    return cells, facts
+
+
+def is_due(facts: dict[str, Any] | None, rows: int, fresh: int) -> bool:
+    """Return whether cells should be built now.
+
+    Args:
+        facts: what :func:`build` returned last, or ``None``.
+        rows: rows that the index holds.
+        fresh: how many of them are newer than the cells.
+    """
+    if facts is None:
+        return rows >= MIN_ROWS
+    return fresh > STALE_SHARE * facts["rows"] or rows < (1 - STALE_SHARE) * facts["rows"]
+
+
+def factory(rows: int, dim: int) -> str:
+    """Return the FAISS factory text of cells for ``rows`` vectors of ``dim`` values."""
+    cells = 2 ** round(np.log2(4 * np.sqrt(rows)))
+    # Fast scan needs groups of dimensions, and 4 a group is fine enough since true vectors decide in the end.
+    return f"IVF{cells},PQ{dim // 4}x4fs" if dim % 4 == 0 and dim >= 16 else f"IVF{cells},SQ8"
+
+
+def _train(snapshot: Snapshot, metric: str, order: np.ndarray, seed: int) -> Cells:
+    from perisphere.sphere.engine import faiss
+
+    kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
+    text = factory(len(snapshot), snapshot.dim)
+    index = faiss.index_factory(snapshot.dim, text, kind)
+    index.cp.seed, index.cp.niter = seed + 1, 10
+    index.train(snapshot.take(np.sort(order[: TRAIN_PER_CELL * index.nlist])))
+    for segment in snapshot.segments:
+        index.add(segment.vectors)
+    return Cells(index, snapshot.ids, text, metric)
+
+
+def _tune(
+    cells: Cells, snapshot: Snapshot, metric: str, recall: float, held_out: np.ndarray
+) -> dict[str, Any]:
+    """Measure efforts from the least on; return the fastest that reaches ``recall``, and what it was measured at."""
+    queries = snapshot.take(held_out)
+    own = snapshot.ids[held_out]
+    start = time.perf_counter()
+    truth = exact.search(snapshot, queries, K + 1, metric, normalised=metric == "cosine")[0]
+    exact_seconds = time.perf_counter() - start
+    best: dict[str, Any] = {"effort": None, "exact_ms": _milliseconds(exact_seconds, queries)}
+    for effort in _efforts(cells):
+        start = time.perf_counter()
+        found = cells.search(snapshot, queries, K + 1, effort)[0]
+        seconds = time.perf_counter() - start
+        if seconds >= exact_seconds:
+            break
+        shares = _shares(found, truth, own)
+        if shares.mean() - shares.std() / np.sqrt(len(shares)) >= recall:
+            chosen = {"nprobe": effort.nprobe, "k_factor": effort.k_factor}
+            measured = {"recall": round(float(shares.mean()), 4), "ms": _milliseconds(seconds, queries)}
+            return best | {"effort": chosen} | measured
+    return best
+
+
+def _efforts(cells: Cells) -> Iterator[Effort]:
+    """Efforts from the least to the most, by what they cost."""
+    probes = [2**power for power in range(1, 12) if 2**power <= cells.index.nlist]
+    efforts = [Effort(nprobe, factor) for nprobe in probes for factor in (4, 8, 16, 32)]
+    per_cell = len(cells.ids) / cells.index.nlist
+    # A candidate is scored with its whole vector, which costs about as much as scanning 32 codes.
+    return iter(sorted(efforts, key=lambda effort: effort.nprobe * per_cell + 32 * K * effort.k_factor))
+
+
+def _shares(found: np.ndarray, truth: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """The share of each query's ``K`` true nearest, itself left out, that were found."""
+    shares = np.empty(len(own))
+    for row, (near, true, itself) in enumerate(zip(found, truth, own, strict=True)):
+        others = true[true != itself][:K]
+        shares[row] = np.isin(others, near).mean()
+    return shares
+
+
+def _milliseconds(seconds: float, queries: np.ndarray) -> float:
+    return round(1e3 * seconds / len(queries), 4)
