@@ -1,0 +1,166 @@
+"""``perisphere search``: the nearest images of a photo."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from perisphere.cli.main import app
+
+if TYPE_CHECKING:
+    from perisphere.encoder import Encoder
+    from perisphere.search import Answer, Results
+
+INDEX = Annotated[Path, typer.Argument(help="An index folder.", show_default=False)]
+ENCODER = Annotated[
+    Path | None, typer.Option("--encoder", "-e", help="The encoder, where the index holds none.")
+]
+METRIC = Annotated[str | None, typer.Option(help="cosine, l2 or l1; default: the index's own.")]
+FILTER = Annotated[
+    str | None,
+    typer.Option(
+        "--filter", "-f", metavar="EXPR", help="Only these, e.g. `label == 'dome' and camera != 2`."
+    ),
+]
+LABEL = Annotated[
+    list[str] | None,
+    typer.Option(help="The true label of the photo; once for all photos, or once for each."),
+]
+EXCLUDE_SELF = Annotated[
+    bool, typer.Option("--exclude-self", help="Leave the photo's own file out of its results.")
+]
+EXACT = Annotated[bool, typer.Option("--exact", help="Search exactly, whatever the index was tuned for.")]
+SHEET = Annotated[Path | None, typer.Option(help="Draw photos and results into this .jpg or .png.")]
+AS_JSON = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+
+
+@app.command("search")
+def search(
+    index: INDEX,
+    query: Annotated[list[Path], typer.Argument(help="Photos to search for.", show_default=False)],
+    k: Annotated[int, typer.Option("-k", min=1, help="Results a photo, at most.")] = 5,
+    metric: METRIC = None,
+    where: FILTER = None,
+    min_score: Annotated[float | None, typer.Option(help="Leave out what scores lower.")] = None,
+    min_precision: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Cut where fewer than this share are right (calibrated indexes)."),
+    ] = None,
+    exact: EXACT = False,
+    encoder: ENCODER = None,
+    label: LABEL = None,
+    exclude_self: EXCLUDE_SELF = False,
+    sheet: SHEET = None,
+    as_json: AS_JSON = False,
+) -> None:
+    """Find the images of an index that resemble a photo.
+
+    The score is the cosine (for L2 and L1 the negated distance). Where the index is calibrated, the precision
+    beside it is the share of right results from this score upwards. In the sheet, results are framed green
+    where they have the photo's label and red where they have another; a photo that is in the index brings its
+    label with it.
+
+    **Examples**
+
+    `perisphere search index photo.jpg`
+
+    `perisphere search index *.jpg -k 10 --filter "split == 'index' and camera != 2" --sheet result.jpg`
+
+    `perisphere search index photo.jpg --exclude-self --min-precision 0.9 --json`
+    """
+    from perisphere.index import Index
+    from perisphere.search import search_images, write_sheet
+    from perisphere.search.sheet import sheet_format
+
+    if sheet is not None:
+        sheet_format(sheet)
+    with Index.open(index) as opened:
+        results = search_images(
+            opened,
+            query,
+            k,
+            encoder=given_encoder(encoder),
+            labels=each_label(label, len(query)),
+            exclude_self=exclude_self,
+            metric=metric,
+            where=where,
+            min_score=min_score,
+            min_precision=min_precision,
+            exact=exact,
+        )
+        images = len(opened)
+    if sheet is not None:
+        write_sheet(sheet, results.answers)
+    if as_json:
+        typer.echo(json.dumps({"index": str(opened.folder), "images": images, **results.to_dict()}, indent=2))
+    else:
+        _show(results, images, sheet)
+
+
+def given_encoder(folder: Path | None) -> "Encoder | None":
+    """Load the encoder of ``--encoder``."""
+    if folder is None:
+        return None
+    from perisphere.encoder import Encoder
+
+    return Encoder.load(folder)
+
+
+def each_label(labels: list[str] | None, queries: int) -> list[str] | None:
+    """Give every query its label: one for all, or one each."""
+    if not labels:
+        return None
+    return labels * queries if len(labels) == 1 else labels
+
+
+def table(rows: list[list[str]]) -> list[str]:
+    """Align the columns of a table, its head first; a head that starts with a blank is over numbers."""
+    rows = [[_printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    right = [cell.startswith(" ") for cell in rows[0]]
+    return [
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _printable(text: str) -> str:
+    """Escape what would break the table: line ends, controls, bytes that are no text."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _show(results: "Results", images: int, sheet: Path | None) -> None:
+    from perisphere.catalog.images import display
+
+    for answer in results.answers:
+        typer.echo(answer.name if answer.label is None else f"{answer.name} ({answer.label})")
+        lines = _lines(answer) if answer.results else ["no result" + _cut(results)]
+        typer.echo("\n".join(f"  {line}" for line in lines) + "\n")
+    typer.echo(f"{images:,} images, {results.metric}, {results.road}{_cut(results)}")
+    if sheet is not None:
+        typer.echo(f"sheet: {display(sheet)}")
+
+
+def _lines(answer: "Answer") -> list[str]:
+    calibrated = any(result.precision is not None for result in answer.results)
+    head = [" rank", " score", *([" precision"] if calibrated else []), " id", "label", "path"]
+    rows = [
+        [
+            str(result.rank),
+            f"{result.score:.4f}",
+            *([f"{result.precision:.1%}"] if result.precision is not None else []),
+            str(result.id),
+            result.label or "-",
+            result.path or "-",
+        ]
+        for result in answer.results
+    ]
+    return table([head, *rows])
+
+
+def _cut(results: "Results") -> str:
+    return "" if results.min_score is None else f", score at least {results.min_score:.4g}"

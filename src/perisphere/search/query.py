@@ -1,0 +1,173 @@
+"""Search by image: encode the queries with the index's own encoder, and tell the neighbours."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perisphere.catalog.images import ImageError
+from perisphere.errors import PerisphereError, UsageError
+from perisphere.index import Index
+from perisphere.index.filters import Expression, In
+from perisphere.search.results import Answer, Result, Results, Source
+
+if TYPE_CHECKING:
+    from perisphere.encoder import Encoder
+    from perisphere.index.calibration import Calibration
+
+
+def search_images(
+    index: Index,
+    images: Sequence[Source],
+    k: int = 5,
+    *,
+    encoder: "Encoder | None" = None,
+    labels: Sequence[str | None] | None = None,
+    exclude_self: bool = False,
+    metric: str | None = None,
+    where: Expression | str | None = None,
+    min_score: float | None = None,
+    min_precision: float | None = None,
+    exact: bool = False,
+) -> Results:
+    """Find the ``k`` nearest images of each query.
+
+    Args:
+        index: where to search.
+        images: files, open pictures or uint8 RGB arrays ``[h, w, 3]``; at least one.
+        k: how many results a query, at most.
+        encoder: the encoder to use where the index holds none; it has to be the one that made the index.
+        labels: the labels of the queries; else a query that is in the index has its label there.
+        exclude_self: leave a query's own file out of its results.
+        metric: ``"cosine"``, ``"l2"`` or ``"l1"``; the index's own by default.
+        where: a filter on the catalog's columns.
+        min_score: leave out results that score lower.
+        min_precision: leave out results below the score from which this share is right, by the calibration.
+        exact: search exactly even where the index was made with a recall.
+
+    Raises:
+        ImageError: a query cannot be read.
+        PerisphereError: no encoder, another encoder, no calibration where one is needed.
+        UsageError: no query, an unknown metric, a filter that cannot be read.
+    """
+    if not images:
+        raise UsageError("there is no query. Name at least one image.")
+    if labels is not None and len(labels) != len(images):
+        raise UsageError(f"{len(labels)} labels for {len(images)} queries. Give one a query.")
+    calibration = _calibration(index, metric or index.metric)
+    min_score = _cut_off(min_score, min_precision, calibration)
+    vectors = _encode(the_encoder(index, encoder), images)
+    selves = [same_file(index, image) for image in images]
+    spare = max(len(own) for own, _ in selves) if exclude_self else 0
+    ranking = index.search(vectors, k + spare, metric=metric, where=where, min_score=min_score, exact=exact)
+    answers = []
+    for query, (image, (own, known)) in enumerate(zip(images, selves, strict=True)):
+        found = [pair for pair in ranking.results(query) if not (exclude_self and pair[0] in own)][:k]
+        label = known if labels is None or labels[query] is None else labels[query]
+        answers.append(Answer(image, label, _results(index, found, calibration)))
+    return Results(tuple(answers), ranking.road, ranking.metric, min_score)
+
+
+def the_encoder(index: Index, given: "Encoder | None" = None) -> "Encoder":
+    """Return the encoder that made the index: the one in its folder, or ``given`` where it is the same.
+
+    Raises:
+        PerisphereError: there is none, or ``given`` maps into another space.
+    """
+    if given is None:
+        kept = index.encoder()
+        if kept is None:
+            raise PerisphereError(
+                f"{index.folder}: holds no encoder, so no image can be searched for. Pass --encoder FOLDER."
+            )
+        return kept
+    known: dict[str, Any] = index.info()["encoder"] or {}
+    if known.get("identity") not in (None, given.identity):
+        raise PerisphereError(
+            f"the encoder {given.name!r} ({given.identity}) did not make {index.folder}; "
+            f"{known['identity']} did. Pass that one, or leave --encoder out where the index keeps its own."
+        )
+    if given.dim != index.dim:
+        raise PerisphereError(
+            f"the encoder {given.name!r} makes {given.dim} numbers an image, and {index.folder} "
+            f"holds {index.dim}. Pass the encoder that made the index."
+        )
+    return given
+
+
+def same_file(index: Index, image: Source) -> tuple[frozenset[int], str | None]:
+    """Return the ids of the index's rows of this very file, and their label where they have one."""
+    if not isinstance(image, Path | str):
+        return frozenset(), None
+    file = Path(image).resolve()
+    parts = file.parts
+    tails = ["/".join(parts[start:]) for start in range(1, len(parts))]
+    tails = [tail for tail in [*tails, file.as_posix()] if _is_text(tail)]
+    if not tails:
+        return frozenset(), None
+    rows = index.rows(index.ids(In("path", tuple(tails))))
+    own = [row for row in rows.iter_rows(named=True) if _lies_at(row, file)]
+    label = next((row["label"] for row in own if row["label"] is not None), None)
+    return frozenset(row["id"] for row in own), label
+
+
+def _lies_at(row: dict[str, Any], file: Path) -> bool:
+    kept = _file(row)
+    return kept is not None and kept.resolve() == file
+
+
+def _is_text(path: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in path)
+
+
+def _calibration(index: Index, metric: str) -> "Calibration | None":
+    calibration = index.calibration
+    return calibration if calibration is not None and calibration.metric == metric else None
+
+
+def _cut_off(
+    min_score: float | None, min_precision: float | None, calibration: "Calibration | None"
+) -> float | None:
+    if min_precision is None:
+        return min_score
+    if calibration is None:
+        raise PerisphereError(
+            "the index is not calibrated for this metric, so no precision is known. "
+            "Run `perisphere index calibrate`, or pass --min-score."
+        )
+    threshold = calibration.threshold(min_precision)
+    return threshold if min_score is None else max(min_score, threshold)
+
+
+def _encode(encoder: "Encoder", images: Sequence[Source]) -> np.ndarray:
+    try:
+        return encoder.encode(images)
+    except ImageError as error:
+        raise ImageError(
+            str(error).removesuffix(f": {error.reason}."),
+            f"{error.reason}, so it cannot be a query; check the name, or leave it out",
+        ) from error
+
+
+def _results(
+    index: Index, found: Sequence[tuple[int, float]], calibration: "Calibration | None"
+) -> tuple[Result, ...]:
+    if not found:
+        return ()
+    ids, scores = zip(*found, strict=True)
+    precisions = [None] * len(ids) if calibration is None else calibration.precision(scores).tolist()
+    rows = index.rows(ids).iter_rows(named=True)
+    return tuple(
+        Result(rank, row["id"], score, precision, row["label"], row["path"], _file(row))
+        for rank, (row, score, precision) in enumerate(zip(rows, scores, precisions, strict=True), start=1)
+    )
+
+
+def _file(row: dict[str, Any]) -> Path | None:
+    if row["path"] is None:
+        return None
+    path = Path(row["path"])
+    if path.is_absolute():
+        return path
+    return None if row["root"] is None else Path(row["root"]) / path

@@ -1,0 +1,107 @@
+"""What a search by image answers: each query with its results, best first."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from perisphere.catalog.images import display
+
+Source = Path | str | PIL.Image.Image | np.ndarray
+"""A query: a file, an open picture, or uint8 RGB ``[h, w, 3]``."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One image of the index beside a query.
+
+    Attributes:
+        rank: from 1.
+        id: its id in the index.
+        score: higher is more alike: the cosine, or the negated distance.
+        precision: share of right results from this score upwards; ``None`` where the index is not calibrated.
+        label: its label, where it has one.
+        path: its path in the catalog.
+        file: where it lies, where the index knows.
+    """
+
+    rank: int
+    id: int
+    score: float
+    precision: float | None
+    label: str | None
+    path: str | None
+    file: Path | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A query and its results.
+
+    Attributes:
+        image: the query.
+        label: its label: given, or that of the same file in the index.
+        results: best first.
+        note: a line to be shown with the query, e.g. a verdict.
+    """
+
+    image: Source
+    label: str | None
+    results: tuple[Result, ...]
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The printable name of the query."""
+        return display(self.image)
+
+    def right(self, result: Result) -> bool | None:
+        """Say whether a result has the query's label; ``None`` where either is unknown."""
+        if self.label is None or result.label is None:
+            return None
+        return self.label == result.label
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        results = [
+            {
+                "rank": result.rank,
+                "id": result.id,
+                "score": result.score,
+                "precision": result.precision,
+                "label": result.label,
+                "path": result.path,
+                "file": None if result.file is None else display(result.file),
+                "right": self.right(result),
+            }
+            for result in self.results
+        ]
+        return {"query": self.name, "label": self.label, "results": results}
+
+
+@dataclass(frozen=True)
+class Results:
+    """The answers to one search.
+
+    Attributes:
+        answers: one a query, in the order of the queries.
+        road: how they were found, e.g. ``"exact"``.
+        metric: ``"cosine"``, ``"l2"`` or ``"l1"``.
+        min_score: the cut-off, where there was one.
+    """
+
+    answers: tuple[Answer, ...]
+    road: str
+    metric: str
+    min_score: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {
+            "metric": self.metric,
+            "road": self.road,
+            "min_score": self.min_score,
+            "queries": [answer.to_dict() for answer in self.answers],
+        }

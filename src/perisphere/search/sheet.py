@@ -1,0 +1,253 @@
+"""The result sheet: each query and its results in one picture."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeAlias
+
+from PIL import Image, ImageDraw, ImageFont
+
+from perisphere.catalog.images import ImageError, decode, display
+from perisphere.errors import UsageError
+from perisphere.search.results import Answer, Result, Source
+from perisphere.storage import whole_file
+
+Colour: TypeAlias = tuple[int, int, int]
+Box: TypeAlias = tuple[int, int, int, int]
+
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+COLUMNS = 5
+MAX_HEIGHT = 60_000
+
+PAPER: Colour = (255, 255, 255)
+MAT: Colour = (241, 243, 245)
+LINE: Colour = (222, 226, 230)
+INK: Colour = (33, 37, 41)
+FADED: Colour = (120, 128, 136)
+RIGHT: Colour = (43, 158, 92)
+WRONG: Colour = (217, 68, 68)
+QUERY: Colour = (52, 58, 64)
+
+TILE = 236
+FRAME = 6
+ROUND = 12
+GAP = 20
+MARGIN = 44
+GUTTER = 2 * GAP
+CAPTION = 66
+HEADER = 92
+FOOTER = 56
+ROW_GAP = 26
+
+Font: TypeAlias = ImageFont.FreeTypeFont
+
+
+def draw_sheet(
+    answers: Sequence[Answer], *, title: str = "perisphere", columns: int = COLUMNS
+) -> Image.Image:
+    """Draw the queries on the left and their results beside them, with label, score and precision.
+
+    Where the label of the query is known, right results are framed in green and wrong ones in red.
+
+    Args:
+        answers: one row each; at least one.
+        title: stands above.
+        columns: results beside one another; more go on below.
+
+    Raises:
+        UsageError: no answer, or more than a picture can hold.
+    """
+    if not answers or columns < 1:
+        raise UsageError("a result sheet needs at least one query and one column. Name a query.")
+    columns = max(1, min(columns, max(len(answer.results) for answer in answers)))
+    heights = [_lines(answer, columns) * (TILE + CAPTION) for answer in answers]
+    width = 2 * MARGIN + TILE + GUTTER + columns * TILE + (columns - 1) * GAP
+    height = HEADER + sum(heights) + (len(answers) - 1) * ROW_GAP + FOOTER
+    if height > MAX_HEIGHT:
+        raise UsageError(
+            f"{len(answers)} queries make a sheet {height} pixels high. Ask for fewer at a time."
+        )
+    sheet = Image.new("RGB", (width, height), PAPER)
+    _header(sheet, answers, title)
+    top = HEADER
+    for place, (answer, row) in enumerate(zip(answers, heights, strict=True)):
+        if place:
+            _rule(sheet, top - ROW_GAP // 2 - 4)
+        _row(sheet, answer, top, columns)
+        top += row + ROW_GAP
+    _legend(sheet, answers)
+    return sheet
+
+
+def write_sheet(
+    path: Path, answers: Sequence[Answer], *, title: str = "perisphere", columns: int = COLUMNS
+) -> Path:
+    """Draw a sheet (see :func:`draw_sheet`) and write it as ``.jpg`` or ``.png``, whole or not at all."""
+    path = Path(path)
+    format = sheet_format(path)
+    sheet = draw_sheet(answers, title=title, columns=columns)
+    with whole_file(path) as part:
+        sheet.save(part, format=format, quality=92, optimize=True)
+    return path
+
+
+def sheet_format(path: Path) -> str:
+    """Return the format that the name of a sheet asks for.
+
+    Raises:
+        UsageError: neither JPEG nor PNG.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{display(path)}: a sheet is a .jpg or .png file. Name it so.")
+    return FORMATS[path.suffix.lower()]
+
+
+def _lines(answer: Answer, columns: int) -> int:
+    return max(1, -(-len(answer.results) // columns))
+
+
+def _header(sheet: Image.Image, answers: Sequence[Answer], title: str) -> None:
+    left = MARGIN + TILE + GUTTER
+    _write(sheet, (MARGIN, 34), title, 30, INK, sheet.width - 2 * MARGIN)
+    room = sheet.width - left - MARGIN
+    if MARGIN + _width(title, 30) + GAP < left:
+        _write(sheet, (left, 44), "nearest images, best first", 19, FADED, room)
+
+
+def _rule(sheet: Image.Image, y: int) -> None:
+    ImageDraw.Draw(sheet).line((MARGIN, y, sheet.width - MARGIN, y), fill=LINE, width=1)
+
+
+def _row(sheet: Image.Image, answer: Answer, top: int, columns: int) -> None:
+    _tile(sheet, answer.image, (MARGIN, top), QUERY)
+    _write(sheet, (MARGIN + 2, top + TILE + 9), answer.label or Path(answer.name).name, 21, INK, TILE - 4)
+    _write(sheet, (MARGIN + 2, top + TILE + 36), answer.note or "query", 17, FADED, TILE - 4)
+    left = MARGIN + TILE + GUTTER
+    if not answer.results:
+        _write(sheet, (left, top + TILE // 2 - 12), "no result above the cut-off", 21, FADED, TILE * columns)
+    for place, result in enumerate(answer.results):
+        corner = (
+            left + place % columns * (TILE + GAP),
+            top + place // columns * (TILE + CAPTION),
+        )
+        _result(sheet, result, corner, answer.right(result))
+
+
+def _result(sheet: Image.Image, result: Result, corner: tuple[int, int], right: bool | None) -> None:
+    x, y = corner
+    _tile(sheet, result.file, corner, LINE if right is None else RIGHT if right else WRONG)
+    name = result.label or (Path(result.path).name if result.path else f"image {result.id}")
+    score = f"{result.score:.3f}"
+    _write(sheet, (x + 2, y + TILE + 9), name, 21, INK, TILE - 4)
+    _write(sheet, (x + 2, y + TILE + 36), score, 17, FADED, TILE - 4)
+    if result.precision is not None:
+        _meter(sheet, (x + TILE - 2, y + TILE + 36), result.precision)
+
+
+def _meter(sheet: Image.Image, corner: tuple[int, int], share: float) -> None:
+    """A short bar and its percentage, ending at ``corner``."""
+    right, y = corner
+    text, length = f"{share:.0%}", 56
+    x = right - _width("100%", 17) - 8 - length
+    _write(sheet, (right - _width(text, 17), y), text, 17, FADED, TILE)
+    _pill(sheet, (x, y + 7, x + length, y + 13), LINE)
+    filled = round(length * share)
+    if filled >= 6:
+        _pill(sheet, (x, y + 7, x + filled, y + 13), FADED)
+
+
+def _legend(sheet: Image.Image, answers: Sequence[Answer]) -> None:
+    results = [(answer, result) for answer in answers for result in answer.results]
+    judged = any(answer.right(result) is not None for answer, result in results)
+    calibrated = any(result.precision is not None for _, result in results)
+    x, y = MARGIN, sheet.height - FOOTER + 16
+    marks = [(RIGHT, "the query's label"), (WRONG, "another label")] if judged else []
+    for colour, text in marks:
+        _pill(sheet, (x, y + 4, x + 14, y + 18), colour)
+        x += 22
+        _write(sheet, (x, y), text, 17, FADED, TILE)
+        x += _width(text, 17) + GAP + 6
+    text = (
+        "score and, in percent, the share of right results from this score upwards" if calibrated else "score"
+    )
+    if results:
+        _write(sheet, (max(x, MARGIN + TILE + GUTTER), y), text, 17, FADED, sheet.width - MARGIN - x)
+
+
+def _tile(sheet: Image.Image, source: Source | None, corner: tuple[int, int], colour: Colour) -> None:
+    """A framed thumbnail with round corners, the whole photo on a mat."""
+    x, y = corner
+    inner = TILE - 2 * FRAME
+    sheet.paste(colour, (x, y), _rounded(TILE, TILE, ROUND))
+    sheet.paste(_thumbnail(source, inner), (x + FRAME, y + FRAME), _rounded(inner, inner, ROUND - FRAME // 2))
+
+
+def _thumbnail(source: Source | None, side: int) -> Image.Image:
+    mat = Image.new("RGB", (side, side), MAT)
+    try:
+        if source is None:
+            raise ImageError("image", "no file is known")
+        photo = Image.fromarray(decode(source, at_least=side))
+    except ImageError:
+        text = "no picture"
+        _write(mat, ((side - _width(text, 17)) // 2, side // 2 - 10), text, 17, FADED, side)
+        return mat
+    scale = min(side / photo.width, side / photo.height)
+    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+    # Small pictures are enlarged by whole pixels, so that they look small rather than blurred.
+    way = Image.Resampling.NEAREST if scale >= 3 else Image.Resampling.LANCZOS
+    mat.paste(photo.resize(size, way), ((side - size[0]) // 2, (side - size[1]) // 2))
+    return mat
+
+
+def _pill(sheet: Image.Image, box: Box, colour: Colour) -> None:
+    width, height = box[2] - box[0], box[3] - box[1]
+    sheet.paste(colour, box[:2], _rounded(width, height, min(width, height) // 2))
+
+
+@lru_cache(maxsize=256)
+def _rounded(width: int, height: int, radius: int) -> Image.Image:
+    """A mask with smooth round corners: drawn four times as large, then reduced."""
+    large = Image.new("L", (4 * width, 4 * height))
+    ImageDraw.Draw(large).rounded_rectangle((0, 0, 4 * width - 1, 4 * height - 1), 4 * radius, fill=255)
+    return large.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _write(
+    sheet: Image.Image, corner: tuple[int, int], text: str, size: int, colour: Colour, room: int
+) -> None:
+    """Write one line, cut to ``room`` pixels with an ellipsis."""
+    ImageDraw.Draw(sheet).text(corner, _cut(_one_line(text), size, room), font=_font(text, size), fill=colour)
+
+
+def _width(text: str, size: int) -> int:
+    return round(_font(text, size).getlength(text))
+
+
+def _cut(text: str, size: int, room: int) -> str:
+    font = _font(text, size)
+    if font.getlength(text) <= room:
+        return text
+    while text and font.getlength(f"{text}…") > room:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
+
+
+def _one_line(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _font(text: str, size: int) -> Font:
+    """Pillow's own font for Latin text, matplotlib's with its wider alphabet for the rest."""
+    return _load_font(all(character < "\u0250" or character == "…" for character in text), size)
+
+
+@lru_cache(maxsize=32)
+def _load_font(latin: bool, size: int) -> Font:
+    if latin:
+        font = ImageFont.load_default(size)
+        if isinstance(font, ImageFont.FreeTypeFont):
+            return font
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size * 0.9)

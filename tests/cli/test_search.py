@@ -1,0 +1,152 @@
+"""``perisphere search`` from the outside."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+from searchable import make
+from typer.testing import CliRunner, Result
+
+import perisphere.cli.search  # registers the verb
+from perisphere.cli.main import app
+from perisphere.errors import PerisphereError, UsageError
+from perisphere.index import Index
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("search"))[0]
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(app, ["search", *map(str, words)])
+
+
+def answer(*words: object) -> Any:
+    result = call(*words, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_the_table(index: Path) -> None:
+    photo = index.parent / "dark" / "0.png"
+    result = call(index, photo, "-k", 3)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"{photo} (dark)"
+    assert lines[1].split() == ["rank", "score", "precision", "id", "label", "path"]
+    first = lines[2].split()
+    assert (first[0], first[1], first[4], first[5]) == ("1", "1.0000", "dark", "dark/0.png")
+    assert [line.split()[0] for line in lines[2:5]] == ["1", "2", "3"]
+    assert lines[-1] == "8 images, cosine, exact"
+
+
+def test_json(index: Path) -> None:
+    queries = [index.parent / "dark" / "0.png", index.parent / "light" / "1.png"]
+    found = answer(index, *queries, "-k", 2, "--exclude-self")
+    assert (found["images"], found["metric"], found["road"], found["min_score"]) == (
+        8,
+        "cosine",
+        "exact",
+        None,
+    )
+    assert [query["query"] for query in found["queries"]] == [str(query) for query in queries]
+    assert [query["label"] for query in found["queries"]] == ["dark", "light"]
+    for query, own in zip(found["queries"], ("dark/0.png", "light/1.png"), strict=True):
+        assert [result["rank"] for result in query["results"]] == [1, 2]
+        for result in query["results"]:
+            assert set(result) == {"rank", "id", "score", "precision", "label", "path", "file", "right"}
+            assert result["path"] != own
+            assert result["right"] is True
+            assert 0 <= result["precision"] <= 1
+
+
+def test_every_option_counts(index: Path) -> None:
+    photo = index.parent / "dark" / "0.png"
+
+    def paths(*words: object) -> list[str]:
+        return [result["path"] for result in answer(index, photo, *words)["queries"][0]["results"]]
+
+    everything = paths("-k", 8)
+    assert len(everything) == 8
+    assert len(paths()) == 5
+    assert set(paths("-k", 8, "--filter", "split == 'test'")) == {"dark/0.png", "light/0.png"}
+    assert paths("-k", 8, "--exclude-self") == everything[1:]
+    assert paths("-k", 8, "--min-score", 0.9999) == ["dark/0.png"]
+    assert {path[:4] for path in paths("-k", 8, "--min-precision", 0.99)} == {"dark"}
+    assert answer(index, photo, "--metric", "l1")["metric"] == "l1"
+    assert answer(index, photo, "--exact")["road"] == "exact"
+    labelled = answer(index, photo, "--label", "light")["queries"][0]
+    assert (labelled["label"], labelled["results"][0]["right"]) == ("light", False)
+
+
+def test_nothing_above_the_cut_off(index: Path) -> None:
+    result = call(index, index.parent / "dark" / "0.png", "--min-score", 2)
+    assert result.exit_code == 0
+    assert "no result, score at least 2" in result.stdout
+
+
+def test_the_sheet(index: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "out" / "sheet.jpg"
+    result = call(index, index.parent / "dark" / "0.png", "--sheet", sheet)
+    assert result.exit_code == 0, result.output
+    assert f"sheet: {sheet}" in result.stdout
+    with PIL.Image.open(sheet) as picture:
+        assert picture.width > 1000
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "message"),
+    [
+        (["missing.jpg"], PerisphereError, "missing.jpg: cannot be read"),
+        (["dark/0.png", "broken.jpg"], PerisphereError, "broken.jpg: empty file"),
+        (["dark/0.png", "--filter", "lable == 'x'"], UsageError, "Did you mean 'label'?"),
+        (["dark/0.png", "--filter", "label == 'x'; drop table images"], UsageError, "character 13"),
+        (["dark/0.png", "--metric", "cosin"], UsageError, "cosine"),
+        (["dark/0.png", "--sheet", "sheet.pdf"], UsageError, ".jpg or .png"),
+        (["dark/0.png", "--encoder", "nowhere"], PerisphereError, "nowhere"),
+        (["dark/0.png", "--label", "a", "--label", "b"], UsageError, "2 labels for 1 queries"),
+        (["dark/0.png", "--metric", "l2", "--min-precision", "0.5"], PerisphereError, "--min-score"),
+    ],
+)
+def test_errors_in_one_line(
+    index: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], kind: type, message: str
+) -> None:
+    monkeypatch.chdir(index.parent)
+    Path("broken.jpg").write_bytes(b"")
+    result = call(index, *words)
+    assert type(result.exception) is kind or isinstance(result.exception, kind)
+    assert isinstance(result.exception, UsageError) == (kind is UsageError)
+    assert message in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert not Path("sheet.pdf").exists()
+
+
+def test_an_index_without_encoder(tmp_path: Path) -> None:
+    _, encoder = make(tmp_path)
+    photo = tmp_path / "dark" / "0.png"
+    with Index.create(tmp_path / "bare", encoder.dim) as bare:
+        bare.add(encoder.encode([photo]), encoder_identity=encoder.identity)
+    assert "Pass --encoder" in str(call(tmp_path / "bare", photo).exception)
+    encoder.save(tmp_path / "encoder")
+    found = answer(tmp_path / "bare", photo, "--encoder", tmp_path / "encoder")
+    assert found["queries"][0]["results"][0]["score"] == pytest.approx(1, abs=1e-5)
+
+
+def test_a_missing_index() -> None:
+    result = call("nowhere", "photo.jpg")
+    assert isinstance(result.exception, PerisphereError)
+    assert "nowhere" in str(result.exception)
+
+
+def test_a_label_that_would_break_the_table(tmp_path: Path) -> None:
+    table = perisphere.cli.search.table([[" n", "label"], ["1", "two\nlines,\x1b[31m"], ["10", "塔"]])
+    assert table == [" n  label", " 1  two\\nlines,\\x1b[31m", "10  塔"]
+
+
+def test_help_has_examples() -> None:
+    result = call("--help")
+    assert result.exit_code == 0
+    assert "perisphere search index photo.jpg" in " ".join(result.stdout.split())
