@@ -76,6 +76,16 @@ def test_r_precision_and_reciprocal_rank(rows):
     np.testing.assert_allclose(metrics.reciprocal_rank(ranks_of(*rows)), first)
 
 
+@given(rankings, st.integers(1, 60))
+def test_curves_over_k_hold_the_values_at_each_k(rows, depth):
+    found = ranks_of(*rows)
+    matched, share = metrics.cmc(found, depth), metrics.found_curve(found, depth)
+    assert matched.shape == share.shape == (len(rows), depth)
+    for k in range(1, depth + 1):
+        np.testing.assert_allclose(matched[:, k - 1], metrics.recall_at(found, k))
+        np.testing.assert_allclose(share[:, k - 1], metrics.found_at(found, k))
+
+
 @given(rankings)
 def test_interpolated_precision(rows):
     levels = np.linspace(0, 1, 11)

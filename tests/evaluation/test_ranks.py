@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.evaluation.matching import either, matching
-from perisphere.evaluation.ranks import SORT_FROM, Ranks, rank_blocks, ranks
+from perisphere.evaluation.ranks import SORT_FROM, Ranks, exact_ranks, rank_blocks
 
 
 def slow_ranks(scores, relevant, ignored, ties):
@@ -48,7 +48,9 @@ def test_ranks_equal_those_of_sorting(problem, ties, ignore, block):
     ignored = ignored if ignore else None
     # Vectors with whole numbers have exact squared distances; the order by distance is the same.
     scores = -((queries[:, None] - gallery[None]) ** 2).sum(-1)
-    found = ranks(queries, gallery, relevant, ignored=ignored, metric="l2", ties=ties, block=block, threads=2)
+    found = exact_ranks(
+        queries, gallery, relevant, ignored=ignored, metric="l2", ties=ties, block=block, threads=2
+    )
     assert as_lists(found) == slow_ranks(scores, relevant, ignored, ties)
     assert found.candidates.tolist() == [
         len(gallery) - (len(ignored(query)) if ignored else 0) for query in range(len(queries))
@@ -62,8 +64,10 @@ def test_the_order_of_the_gallery_changes_nothing(problem, metric, seed):
     order = np.random.default_rng(seed).permutation(len(gallery))
     if metric == "cosine":
         queries, gallery = _one_hot(queries), _one_hot(gallery)
-    before = ranks(queries, gallery, matching(*labels), metric=metric)
-    after = ranks(queries, gallery[order], matching(labels[0], [labels[1][i] for i in order]), metric=metric)
+    before = exact_ranks(queries, gallery, matching(*labels), metric=metric)
+    after = exact_ranks(
+        queries, gallery[order], matching(labels[0], [labels[1][i] for i in order]), metric=metric
+    )
     assert as_lists(before) == as_lists(after)
 
 
@@ -78,8 +82,8 @@ def test_rotation_changes_nothing(metric):
     queries, gallery = (rng.standard_normal((rows, 12)).astype(np.float32) for rows in (20, 300))
     relevant = matching(rng.integers(0, 9, 20).tolist(), rng.integers(0, 9, 300).tolist())
     rotation = np.linalg.qr(rng.standard_normal((12, 12)))[0].astype(np.float32)
-    before = ranks(queries, gallery, relevant, metric=metric)
-    after = ranks(queries @ rotation, gallery @ rotation, relevant, metric=metric)
+    before = exact_ranks(queries, gallery, relevant, metric=metric)
+    after = exact_ranks(queries @ rotation, gallery @ rotation, relevant, metric=metric)
     assert as_lists(before) == as_lists(after)
 
 
@@ -97,7 +101,7 @@ def test_a_constant_added_to_all_scores_changes_nothing_and_negative_scores_coun
         # Equal lengths make the order by distance the order by product.
         gallery = np.hstack([gallery, np.sqrt(half.max() - half)[:, None].astype(np.float32)])
         queries = np.hstack([queries, np.zeros((6, 1), np.float32)])
-        found.append(as_lists(ranks(queries, gallery, relevant, metric="cosine")))
+        found.append(as_lists(exact_ranks(queries, gallery, relevant, metric="cosine")))
     assert found[0] == found[1] == found[2] == slow_ranks(scores, relevant, None, "pessimistic")
 
 
@@ -109,7 +113,7 @@ def test_every_way_of_counting_gives_the_same(positives, separation):
     gallery = rng.standard_normal((3000, 1)).astype(np.float32)
     gallery[:positives] += separation
     relevant = matching(["a"], ["a"] * positives + ["b"] * (3000 - positives))
-    found = ranks(np.ones((1, 1), np.float32), gallery, relevant, metric="l1")
+    found = exact_ranks(np.ones((1, 1), np.float32), gallery, relevant, metric="l1")
     scores = -np.abs(np.float32(1) - gallery.T)
     assert as_lists(found) == slow_ranks(scores, relevant, None, "pessimistic")
 
@@ -118,17 +122,17 @@ def test_a_gallery_wider_than_a_slice(monkeypatch):
     rng = np.random.default_rng(1)
     queries, gallery = (rng.integers(-9, 9, (rows, 3)).astype(np.float32) for rows in (4, 5000))
     relevant = matching([0, 1, 2, 3], rng.integers(0, 200, 5000).tolist())
-    whole = as_lists(ranks(queries, gallery, relevant, metric="l2"))
+    whole = as_lists(exact_ranks(queries, gallery, relevant, metric="l2"))
     monkeypatch.setattr("perisphere.evaluation.ranks._SLICE", 1024)
-    assert as_lists(ranks(queries, gallery, relevant, metric="l2")) == whole
+    assert as_lists(exact_ranks(queries, gallery, relevant, metric="l2")) == whole
 
 
 def test_ties_with_wrong_images():
     queries = np.ones((1, 2), np.float32)
     gallery = np.ones((4, 2), np.float32)
     relevant = matching(["a"], ["a", "b", "a", "b"])
-    assert as_lists(ranks(queries, gallery, relevant, ties="pessimistic")) == [[3, 4]]
-    assert as_lists(ranks(queries, gallery, relevant, ties="optimistic")) == [[1, 2]]
+    assert as_lists(exact_ranks(queries, gallery, relevant, ties="pessimistic")) == [[3, 4]]
+    assert as_lists(exact_ranks(queries, gallery, relevant, ties="optimistic")) == [[1, 2]]
 
 
 def test_cosine_needs_no_unit_rows():
@@ -137,7 +141,7 @@ def test_cosine_needs_no_unit_rows():
     relevant = matching(rng.integers(0, 5, 10).tolist(), rng.integers(0, 5, 100).tolist())
     scaled = gallery * rng.uniform(0.1, 9, (100, 1)).astype(np.float32)
     unit = gallery / np.linalg.norm(gallery, axis=1, keepdims=True)
-    assert as_lists(ranks(queries, scaled, relevant)) == as_lists(ranks(queries, unit, relevant))
+    assert as_lists(exact_ranks(queries, scaled, relevant)) == as_lists(exact_ranks(queries, unit, relevant))
 
 
 def test_the_inputs_stay_as_they_are():
@@ -147,16 +151,16 @@ def test_the_inputs_stay_as_they_are():
     for array in (queries, gallery):
         array.setflags(write=False)
     for metric in ("cosine", "l2", "l1"):
-        ranks(queries, gallery, matching([0] * 10, [0] * 100), metric=metric)
+        exact_ranks(queries, gallery, matching([0] * 10, [0] * 100), metric=metric)
     assert np.array_equal(queries, before[0])
     assert np.array_equal(gallery, before[1])
 
 
 def test_nothing_relevant_and_nothing_at_all():
     rows = np.ones((3, 2), np.float32)
-    assert as_lists(ranks(rows, rows, matching(["a", None, "b"], ["c", None, "c"]))) == [[], [], []]
-    assert as_lists(ranks(rows, rows[:0], matching(["a"] * 3, []))) == [[], [], []]
-    assert len(ranks(rows[:0], rows, matching([], ["a"] * 3))) == 0
+    assert as_lists(exact_ranks(rows, rows, matching(["a", None, "b"], ["c", None, "c"]))) == [[], [], []]
+    assert as_lists(exact_ranks(rows, rows[:0], matching(["a"] * 3, []))) == [[], [], []]
+    assert len(exact_ranks(rows[:0], rows, matching([], ["a"] * 3))) == 0
 
 
 def test_either_rule():

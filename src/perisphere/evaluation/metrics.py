@@ -93,6 +93,21 @@ def first_rank(ranks: Ranks) -> PerQuery:
     return first
 
 
+def cmc(ranks: Ranks, depth: int) -> NDArray[np.float64]:
+    """Return :func:`recall_at` for every k from 1 to ``depth``, ``[q, depth]``."""
+    hits = first_rank(ranks)[:, None] <= np.arange(1, _checked(depth) + 1)
+    return np.where(ranks.counts[:, None] > 0, hits, np.nan)
+
+
+def found_curve(ranks: Ranks, depth: int) -> NDArray[np.float64]:
+    """Return :func:`found_at` for every k from 1 to ``depth``, ``[q, depth]``."""
+    near = _within(ranks, depth)
+    cells = ranks.query[near] * depth + ranks.values[near] - 1
+    hits = np.bincount(cells, minlength=len(ranks) * depth).reshape(len(ranks), depth)
+    counts = np.where(ranks.counts > 0, ranks.counts, np.nan)
+    return hits.cumsum(axis=1) / counts[:, None]
+
+
 def interpolated_precision(ranks: Ranks, levels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the highest precision at each recall level or beyond, ``[q, len(levels)]``.
 

@@ -102,7 +102,7 @@ class Ranks:
         )
 
 
-def ranks(queries: NDArray, gallery: NDArray, relevant: Rows, **options: object) -> Ranks:
+def exact_ranks(queries: NDArray, gallery: NDArray, relevant: Rows, **options: object) -> Ranks:
     """Return the ranks of all relevant images of all queries; arguments as in :func:`rank_blocks`."""
     return Ranks.join(list(rank_blocks(queries, gallery, relevant, **options)))  # type: ignore[arg-type]
 

@@ -1,0 +1,110 @@
+"""Curves of one report or several, as PNG and SVG."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from perisphere.errors import PerisphereError
+from perisphere.evaluation.report import Report
+from perisphere.storage import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Reports = Mapping[str, Report]
+
+INK, GRID = "#22303c", "#e4e8ec"
+COLOURS = ("#1f6f8b", "#d1603d", "#6a994e", "#8e5572", "#e0a030", "#4059ad")
+"""Told apart by people who do not see red and green apart, too."""
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#9aa5b1",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    # The same report gives the same file.
+    "svg.hashsalt": "perisphere",
+}
+
+
+def draw(reports: Reports, folder: Path) -> list[Path]:
+    """Write every curve that the reports hold into ``folder``, as PNG and SVG, and return the files.
+
+    Args:
+        reports: name in the legend to report.
+        folder: made where it is missing.
+
+    Raises:
+        PerisphereError: no report holds curves (those of ``retrieval`` do), or the folder cannot be written.
+    """
+    curves = {name: report for name, report in reports.items() if "precision" in report.curves}
+    if not curves:
+        raise PerisphereError("these reports hold no curves; plots are drawn of the protocol 'retrieval'.")
+    files = []
+    for name, axes_of in (("precision-recall", _precision_recall), ("cmc", _cmc), ("found", _found)):
+        for suffix in (".png", ".svg"):
+            files.append(_save(curves, axes_of, Path(folder) / f"{name}{suffix}"))
+    return files
+
+
+def _save(reports: Reports, fill: Callable[["Axes", Reports], None], path: Path) -> Path:
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE), whole_file(path) as part:
+        figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        fill(axes, reports)
+        axes.set_ylim(0, 1.02)
+        axes.tick_params(length=0)
+        axes.legend(frameon=False, loc="best")
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(part, format=path.suffix[1:], dpi=160, metadata=metadata)
+    return path
+
+
+def _precision_recall(axes: "Axes", reports: Reports) -> None:
+    for colour, (name, report) in zip(_cycle(reports), reports.items(), strict=True):
+        recall, precision = report.curves["recall"], report.curves["precision"]
+        axes.plot(recall, precision, color=colour, lw=2.2, label=f"{name}   mAP {report.values['mAP']:.3f}")
+        if len(reports) == 1:
+            axes.fill_between(recall, precision, color=colour, alpha=0.1, lw=0)
+    axes.set(xlim=(0, 1.005), xlabel="recall", ylabel="precision (interpolated)")
+    axes.set_title("Precision and recall, mean over queries", loc="left", fontsize=12, fontweight="bold")
+
+
+def _cmc(axes: "Axes", reports: Reports) -> None:
+    _over_k(axes, reports, "cmc", "recall@1", "share of queries with a right image")
+    axes.set_title("At least one right image among the first k", loc="left", fontsize=12, fontweight="bold")
+
+
+def _found(axes: "Axes", reports: Reports) -> None:
+    _over_k(axes, reports, "found", "R-precision", "share of right images that are found")
+    axes.set_title("Right images found among the first k", loc="left", fontsize=12, fontweight="bold")
+
+
+def _over_k(axes: "Axes", reports: Reports, curve: str, summary: str, label: str) -> None:
+    for colour, (name, report) in zip(_cycle(reports), reports.items(), strict=True):
+        value = report.values.get(summary)
+        text = name if value is None else f"{name}   {summary} {value:.3f}"
+        axes.plot(report.curves["k"], report.curves[curve], color=colour, lw=2.2, label=text)
+        axes.plot(
+            report.curves["k"][:1], report.curves[curve][:1], "o", ms=6, color=colour, clip_on=False, zorder=5
+        )
+    longest = max(len(report.curves["k"]) for report in reports.values())
+    axes.set(xlim=(1, longest), xlabel="k", ylabel=label)
+    axes.set_xticks([1, *range(10, longest + 1, 10)])
+
+
+def _cycle(reports: Reports) -> list[str]:
+    return [COLOURS[place % len(COLOURS)] for place in range(len(reports))]

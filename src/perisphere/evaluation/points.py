@@ -1,0 +1,95 @@
+"""The vectors that a protocol judges, with their catalog rows: from an Embeddings folder or an Index."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from perisphere.errors import PerisphereError, nearest
+from perisphere.sphere.geometry import Vectors
+
+
+@dataclass(frozen=True)
+class Points:
+    """Vectors and rows in the same order.
+
+    Attributes:
+        vectors: float32 ``[n, d]``, in memory or memory-mapped.
+        rows: ``n`` rows with at least the columns ``id``, ``split`` and ``label``.
+        source: where they came from, for the report.
+        encoder: what made them, for the report.
+    """
+
+    vectors: Vectors
+    rows: pl.DataFrame
+    source: str = ""
+    encoder: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.vectors)
+
+    @property
+    def ids(self) -> list[int]:
+        """The catalog's or the index's number of each row."""
+        return self.rows["id"].to_list()
+
+    @property
+    def labels(self) -> list[str | None]:
+        """The class of each row, ``None`` where it has none."""
+        return self.rows["label"].to_list()
+
+    def where(self, mask: pl.Series) -> "Points":
+        """Return the rows where ``mask`` is true; all of them are returned without a copy."""
+        mask = mask.fill_null(False)
+        if mask.all():
+            return self
+        return Points(
+            self.vectors[np.flatnonzero(mask.to_numpy())], self.rows.filter(mask), self.source, self.encoder
+        )
+
+    def of_split(self, splits: Sequence[str] | None) -> "Points":
+        """Return the rows of these splits; ``None`` returns all.
+
+        Raises:
+            PerisphereError: a split that no row has; the message names those there are.
+        """
+        if splits is None:
+            return self
+        known = sorted(self.rows["split"].drop_nulls().unique().to_list())
+        for split in splits:
+            if split not in known:
+                there = f"the splits here are {', '.join(known)}" if known else "no row has a split"
+                raise PerisphereError(
+                    f"{self.source}: no row of split {split!r}; {there}.{nearest(split, known)}"
+                )
+        return self.where(self.rows["split"].is_in(list(splits)))
+
+
+def read_points(folder: Path) -> Points:
+    """Open an Embeddings folder or an Index, whichever ``folder`` is.
+
+    Raises:
+        PerisphereError: it is neither, or damaged.
+    """
+    folder = Path(folder)
+    if (folder / "embeddings.json").is_file():
+        from perisphere.encoder.embeddings import Embeddings
+
+        embeddings = Embeddings.load(folder)
+        return Points(embeddings.vectors, embeddings.rows, str(folder), embeddings.encoder)
+    if (folder / "index.sqlite").is_file():
+        from perisphere.index import Index
+
+        with Index.open(folder) as index:
+            ids, vectors = index.vectors()
+            return Points(vectors, index.rows(ids), str(folder), index.info()["encoder"] or {})
+    if not folder.exists():
+        raise PerisphereError(f"{folder}: does not exist. Name a folder of `perisphere embed` or an index.")
+    raise PerisphereError(
+        f"{folder}: is neither an embeddings folder (embeddings.json) nor an index (index.sqlite). "
+        "Make one with `perisphere embed` or `perisphere index create`."
+    )
