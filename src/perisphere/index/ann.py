@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,9 +21,6 @@ from perisphere.index.exact import GATHER_BYTES, Found, scores_of
 from perisphere.index.ranking import NONE
 from perisphere.index.snapshot import Snapshot
 from perisphere.storage import whole_file
-
-if TYPE_CHECKING:
-    import faiss
 
 LOOP_LIMIT = 1 << 24
 
@@ -47,7 +44,7 @@ class Cells:
         metric: ``"cosine"`` or ``"l2"``.
     """
 
-    index: faiss.Index
+    index: Any  # a faiss.IndexIVF
     ids: np.ndarray
     factory: str
     metric: str
@@ -83,8 +80,7 @@ class Cells:
 
     def save(self, folder: Path) -> tuple[str, str]:
         """Write the cache into ``folder``; return the file's name and SHA-256."""
-        from perisphere.sphere.engine import faiss
-
+        faiss = untyped_faiss()
         with whole_file(folder / "ann.part") as part:
             with part.open("wb") as file:
                 np.save(file, self.ids)
@@ -95,8 +91,7 @@ class Cells:
         return name, digest
 
     def _parameters(self, effort: Effort, allowed: np.ndarray | None) -> Any:
-        from perisphere.sphere.engine import faiss
-
+        faiss = untyped_faiss()
         if allowed is None:
             return faiss.SearchParametersIVF(nprobe=effort.nprobe)
         mask = np.packbits(np.isin(self.ids, allowed, assume_unique=True), bitorder="little")
@@ -113,8 +108,7 @@ def is_whole(folder: Path, facts: dict[str, Any]) -> bool:
 
 def load(folder: Path, facts: dict[str, Any], metric: str) -> Cells | None:
     """Return the cache that ``facts`` describe, or ``None`` where its file is missing or another one."""
-    from perisphere.sphere.engine import faiss
-
+    faiss = untyped_faiss()
     if not is_whole(folder, facts):
         return None
     try:
@@ -152,6 +146,13 @@ def _decide(snapshot: Snapshot, queries: np.ndarray, rows: np.ndarray, k: int, m
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     best = np.take_along_axis(rows, order, axis=1)
     return np.where(best == NONE, NONE, snapshot.ids[best]), np.take_along_axis(scores, order, axis=1)
+
+
+def untyped_faiss() -> Any:
+    """FAISS, whose stubs lack much of what it has."""
+    from perisphere.sphere.engine import faiss
+
+    return faiss
 
 
 def _path(folder: Path, facts: dict[str, Any]) -> Path:

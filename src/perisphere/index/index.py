@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,7 @@ class Index:
         encoder: Encoder | None = None,
         recall: float | None = None,
         overwrite: bool = False,
+        fill: Callable[[Index], None] | None = None,
     ) -> Index:
         """Make an empty index.
 
@@ -74,6 +75,7 @@ class Index:
             recall: the share of the true nearest rows that a search may promise to find, e.g. 0.99; searches
                 are exact where it is ``None``.
             overwrite: replace an existing index.
+            fill: is called with the new index before it appears under its name; if it fails, nothing appears.
 
         Raises:
             PerisphereError: the folder exists, or the encoder has another dimension.
@@ -86,6 +88,9 @@ class Index:
                 encoder.save(part / ENCODER)
                 facts["encoder"] = {"name": encoder.name, "identity": encoder.identity}
             Store.create(part, facts)
+            if fill is not None:
+                with cls.open(part) as index:
+                    fill(index)
         return cls.open(folder)
 
     @classmethod
@@ -404,7 +409,7 @@ class Index:
     def _answer(
         self, snapshot: Snapshot, queries: np.ndarray, k: int, metric: str, plan: Where | None, exactly: bool
     ) -> tuple[exact.Found, str]:
-        """Choose the road: exact, gathered where a filter leaves little, or by cells where a recall was asked."""
+        """Choose the road: exact, gathered where a filter leaves little, or by cells for a recall."""
         places = None if plan is None else self._plans.places(snapshot, plan, self._store)
         passed = len(snapshot) if places is None else sum(map(len, places))
         wide = passed > GATHER_SHARE * len(snapshot)

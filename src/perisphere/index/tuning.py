@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from perisphere.index import exact
-from perisphere.index.ann import Cells, Effort
+from perisphere.index.ann import Cells, Effort, untyped_faiss
 from perisphere.index.snapshot import Snapshot
 
 MIN_ROWS = 50_000
@@ -77,8 +77,7 @@ def factory(rows: int, dim: int) -> str:
 
 
 def _train(snapshot: Snapshot, metric: str, order: np.ndarray, seed: int) -> Cells:
-    from perisphere.sphere.engine import faiss
-
+    faiss = untyped_faiss()
     kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
     text = factory(len(snapshot), snapshot.dim)
     index = faiss.index_factory(snapshot.dim, text, kind)
@@ -92,7 +91,7 @@ def _train(snapshot: Snapshot, metric: str, order: np.ndarray, seed: int) -> Cel
 def _tune(
     cells: Cells, snapshot: Snapshot, metric: str, recall: float, held_out: np.ndarray
 ) -> dict[str, Any]:
-    """Measure efforts from the least on; return the fastest that reaches ``recall``, and what it was measured at."""
+    """Measure efforts from the least on, and return the first that reaches ``recall``."""
     queries = snapshot.take(held_out)
     own = snapshot.ids[held_out]
     start = time.perf_counter()

@@ -1,0 +1,314 @@
+"""``perisphere index``: make an index, change it, look after it."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from perisphere.cli.main import app
+from perisphere.errors import PerisphereError, UsageError
+
+index = typer.Typer(no_args_is_help=True, help="Make an index, change it and look after it.")
+app.add_typer(index, name="index")
+
+INDEX = Annotated[Path, typer.Argument(help="The index folder.", show_default=False)]
+SOURCE = Annotated[
+    Path,
+    typer.Argument(
+        help="Embeddings (from `perisphere embed`), a catalog, or a folder of photos.", show_default=False
+    ),
+]
+SPLIT = Annotated[str | None, typer.Option(help="Only the images of this split.")]
+JSON = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+
+
+@index.command("create")
+def create(
+    folder: INDEX,
+    source: SOURCE,
+    encoder: Annotated[
+        Path | None, typer.Option("--encoder", "-e", help="The encoder; a copy is kept in the index.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="cosine, l2 or l1.")] = "cosine",
+    recall: Annotated[
+        float | None,
+        typer.Option(
+            help="Search large indexes faster, with at least this share of the true nearest (e.g. 0.99)."
+        ),
+    ] = None,
+    split: SPLIT = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier index.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Make an index of embeddings, of a catalog or of a folder of photos.
+
+    **Examples**
+
+    `perisphere index create index vectors`
+
+    `perisphere index create index photos/ --encoder encoder`
+
+    `perisphere index create index vectors --recall 0.99 --split index`
+    """
+    from perisphere.index.filling import create_from
+
+    with create_from(
+        folder,
+        source,
+        encoder=encoder,
+        metric=metric,
+        recall=recall,
+        split=split,
+        overwrite=overwrite,
+    ) as made:
+        _report(made.info(), as_json)
+
+
+@index.command("add")
+def add(folder: INDEX, source: SOURCE, split: SPLIT = None, as_json: JSON = False) -> None:
+    """Add images; the index's own encoder embeds what is not embedded yet.
+
+    **Examples**
+
+    `perisphere index add index more-vectors`
+
+    `perisphere index add index new-photos/`
+    """
+    from perisphere.index import Index
+    from perisphere.index.filling import add_from
+
+    with Index.open(folder) as opened:
+        ids = add_from(opened, source, split=split)
+        images = len(opened)
+    if as_json:
+        typer.echo(json.dumps({"added": len(ids), "ids": ids.tolist(), "images": images}))
+    else:
+        span = f" with the ids {ids[0]} to {ids[-1]}" if len(ids) else ""
+        typer.echo(f"{len(ids):,} images added{span}; {images:,} in all")
+
+
+@index.command("remove")
+def remove(
+    folder: INDEX,
+    ids: Annotated[str | None, typer.Option(help="Ids, e.g. `1,2,9`.")] = None,
+    where: Annotated[
+        str | None, typer.Option("--filter", "-f", metavar="EXPR", help="All that pass this filter.")
+    ] = None,
+    as_json: JSON = False,
+) -> None:
+    """Remove images by id or by filter.
+
+    **Examples**
+
+    `perisphere index remove index --ids 4,17`
+
+    `perisphere index remove index --filter "label == 'dome' and camera == 2"`
+    """
+    from perisphere.index import Index
+
+    if (ids is None) == (where is None):
+        raise UsageError("Say what to remove: either --ids 1,2 or --filter EXPR.")
+    with Index.open(folder) as opened:
+        removed = opened.remove(opened.ids(where) if ids is None else _numbers(ids))
+        images = len(opened)
+    answer = {"removed": removed, "images": images}
+    typer.echo(json.dumps(answer) if as_json else f"{removed:,} images removed; {images:,} are left")
+
+
+@index.command("info")
+def info(folder: INDEX, as_json: JSON = False) -> None:
+    """Show what an index is and holds, how it searches, and what a compaction would reclaim.
+
+    **Examples**
+
+    `perisphere index info index`
+
+    `perisphere index info index --json`
+    """
+    from perisphere.index import Index
+
+    with Index.open(folder) as opened:
+        _report(opened.info(), as_json)
+
+
+@index.command("verify")
+def verify(folder: INDEX, as_json: JSON = False) -> None:
+    """Read all of an index and prove that it is whole; problems make the exit code 1.
+
+    **Examples**
+
+    `perisphere index verify index`
+    """
+    from perisphere.index import Index
+
+    with Index.open(folder) as opened:
+        problems, images = opened.verify(), len(opened)
+    if as_json:
+        typer.echo(json.dumps({"images": images, "problems": problems}))
+    else:
+        for problem in problems:
+            typer.echo(problem)
+        if not problems:
+            typer.echo(f"{images:,} images, all whole")
+    if problems:
+        raise PerisphereError(f"{folder}: {len(problems)} problems found. Restore it, or make it anew.")
+
+
+@index.command("compact")
+def compact(folder: INDEX, as_json: JSON = False) -> None:
+    """Reclaim the space of removed images, join small blocks, and build lost search files again.
+
+    **Examples**
+
+    `perisphere index compact index`
+    """
+    from perisphere.index import Index
+
+    with Index.open(folder) as opened:
+        before = opened.info()["bytes"]
+        reclaimed = opened.compact()
+        after = opened.info()["bytes"]
+    if as_json:
+        typer.echo(json.dumps({"reclaimed": reclaimed, "bytes_before": before, "bytes": after}))
+    else:
+        typer.echo(f"{reclaimed:,} removed images reclaimed: {_bytes(before)} became {_bytes(after)}")
+
+
+@index.command("duplicates")
+def duplicates(
+    folder: INDEX,
+    threshold: Annotated[float, typer.Option(help="Least cosine of a pair, up to 1.")] = 0.98,
+    image: Annotated[
+        Path | None, typer.Option(help="Check this photo against the index, instead of all pairs.")
+    ] = None,
+    as_json: JSON = False,
+) -> None:
+    """Show groups of near-duplicates, or whether one photo is in the index already.
+
+    **Examples**
+
+    `perisphere index duplicates index --threshold 0.95`
+
+    `perisphere index duplicates index --image photo.jpg`
+    """
+    from perisphere.index import Index
+
+    with Index.open(folder) as opened:
+        if image is None:
+            groups = opened.duplicates(threshold).groups()
+            found = [[_named(opened, id_) for id_ in group] for group in groups]
+            _show_groups(found, as_json)
+            return
+        encoder = opened.encoder()
+        if encoder is None:
+            raise PerisphereError(
+                f"{folder}: holds no encoder to read {image} with. Create it with --encoder."
+            )
+        near = opened.near(encoder.encode([image])[0], threshold)
+        results = [{**_named(opened, id_), "score": round(score, 6)} for id_, score in near]
+    if as_json:
+        typer.echo(json.dumps(results))
+    elif results:
+        for result in results:
+            typer.echo(f"{result['score']:.4f}  {result['id']}  {result['path']}")
+    else:
+        typer.echo(f"{image}: no near-duplicate in the index")
+
+
+@index.command("calibrate")
+def calibrate(
+    folder: INDEX,
+    source: Annotated[
+        str,
+        typer.Option(help="labels, copies (altered photos, for indexes without labels), or auto."),
+    ] = "auto",
+    metric: Annotated[str | None, typer.Option(help="cosine, l2 or l1; default: the index's own.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
+    as_json: JSON = False,
+) -> None:
+    """Measure how precise results of each score are, so that searches can cut by precision.
+
+    **Examples**
+
+    `perisphere index calibrate index`
+
+    `perisphere index calibrate index --source copies`
+    """
+    from perisphere.index import Index
+
+    with Index.open(folder) as opened:
+        found = opened.calibrate(source=source, metric=metric, seed=seed)
+    if as_json:
+        typer.echo(found.to_json())
+        return
+    typer.echo(f"{found.pairs:,} pairs of {found.source}, {found.relevant:,} of them right")
+    for precision in (0.5, 0.9, 0.99):
+        if precision <= found.precisions[-1]:
+            score = found.threshold(precision)
+            typer.echo(f"results that score {score:.4f} or more are right in {precision:.0%} of the cases")
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--ids {text!r}: give whole numbers with commas between, e.g. 1,2,9.") from None
+
+
+def _named(opened: Any, id_: int) -> dict[str, Any]:
+    row = opened.rows([id_]).row(0, named=True)
+    return {"id": id_, "path": row["path"], "label": row["label"]}
+
+
+def _show_groups(groups: list[list[dict[str, Any]]], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(groups))
+        return
+    for number, group in enumerate(groups, start=1):
+        typer.echo(f"group {number}")
+        for member in group:
+            typer.echo(f"  {member['id']}  {member['path']}  {member['label'] or ''}".rstrip())
+    typer.echo(f"{len(groups)} groups of near-duplicates, {sum(map(len, groups))} images")
+
+
+def _report(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    for name, value in _lines(facts):
+        typer.echo(f"{name:14} {value}")
+
+
+def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    encoder, ann = facts["encoder"], facts["ann"]
+    named = "none" if encoder is None else f"{encoder['name'] or 'unnamed'} ({encoder['identity']})"
+    per_image = f", {facts['bytes_per_image']:,.0f} an image" if facts["images"] else ""
+    lines = [
+        ("index", facts["folder"]),
+        ("images", f"{facts['images']:,} x {facts['dim']}"),
+        ("metric", facts["metric"]),
+        ("encoder", named),
+        ("size", f"{_bytes(facts['bytes'])}{per_image}"),
+        ("debt", f"{facts['tombstones']:,} removed images not reclaimed, {facts['blocks']:,} blocks"),
+        ("calibrated", f"on {facts['calibration']}" if facts["calibration"] else "no"),
+    ]
+    if ann is None:
+        asked = "" if facts["recall"] is None else f" (recall {facts['recall']} from 50,000 images on)"
+        return [*lines, ("search", f"exact{asked}")]
+    if ann["effort"] is None:
+        return [*lines, ("search", f"exact: nothing faster reaches a recall of {ann['asked']}")]
+    effort = ", ".join(f"{name} {value}" for name, value in ann["effort"].items())
+    measured = (
+        f"recall {ann['recall']} on {ann['queries']} held-out queries (asked: {ann['asked']}), "
+        f"{ann['ms']} ms a query instead of {ann['exact_ms']}"
+    )
+    return [*lines, ("search", f"{ann['factory']}, {effort}: {ann['state']}"), ("measured", measured)]
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} GiB"

@@ -1,0 +1,154 @@
+"""From images to an index: embeddings, a catalog or a folder of photos become rows of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from perisphere.errors import PerisphereError, UsageError
+from perisphere.index.index import Index
+from perisphere.storage import check_replaceable
+
+if TYPE_CHECKING:
+    from perisphere.catalog import Catalog
+    from perisphere.encoder import Embeddings, Encoder
+
+
+def create_from(
+    folder: Path,
+    source: Path,
+    *,
+    encoder: Path | None = None,
+    metric: str = "cosine",
+    recall: float | None = None,
+    split: str | None = None,
+    overwrite: bool = False,
+) -> Index:
+    """Make an index of ``source``, all of it or nothing.
+
+    Args:
+        folder: the new index.
+        source: a folder of embeddings, a catalog, or a folder of photos.
+        encoder: what embeds a catalog or photos; embeddings name their own, and this overrules where it lies.
+        metric: ``"cosine"``, ``"l2"`` or ``"l1"``.
+        recall: a target for approximate search; exact where it is ``None``.
+        split: only the images of this split.
+        overwrite: replace an earlier index.
+
+    Raises:
+        PerisphereError: no such source, another encoder than that of the embeddings, no images.
+        UsageError: photos or a catalog without an encoder.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        check_replaceable(folder, overwrite)
+    loaded = _encoder(source, encoder)
+    with _embedded(source, loaded, folder, split) as embeddings:
+
+        def fill(index: Index) -> None:
+            _add(index, embeddings)
+
+        return Index.create(
+            folder,
+            embeddings.dim,
+            metric=metric,
+            encoder=loaded,
+            recall=recall,
+            overwrite=overwrite,
+            fill=fill,
+        )
+
+
+def add_from(index: Index, source: Path, *, split: str | None = None) -> np.ndarray:
+    """Add the images of ``source`` to ``index`` and return their ids, int64 ``[n]``.
+
+    Args:
+        index: the index; its own encoder embeds a catalog or photos.
+        source: a folder of embeddings, a catalog, or a folder of photos.
+        split: only the images of this split.
+
+    Raises:
+        PerisphereError: no such source, an index without an encoder, or embeddings of another one.
+    """
+    encoder = None if _is_embeddings(source) else index.encoder()
+    if encoder is None and not _is_embeddings(source):
+        raise PerisphereError(
+            f"{index.folder}: holds no encoder to embed {source} with. Embed it first (`perisphere embed`), "
+            f"and add the vectors."
+        )
+    with _embedded(source, encoder, index.folder, split) as embeddings:
+        return _add(index, embeddings)
+
+
+def _add(index: Index, embeddings: Embeddings) -> np.ndarray:
+    return index.add(
+        embeddings.vectors,
+        embeddings.rows,
+        root=Path(embeddings.root).absolute(),
+        encoder_identity=embeddings.encoder.get("identity"),
+    )
+
+
+def _is_embeddings(source: Path) -> bool:
+    return (source / "embeddings.json").is_file()
+
+
+def _encoder(source: Path, encoder: Path | None) -> Encoder | None:
+    """The encoder that belongs into the index: the one named, or the one that the embeddings name."""
+    if _is_embeddings(source):
+        from perisphere.encoder import Embeddings, Encoder
+
+        made_with = Embeddings.load(source).encoder
+        path = Path(made_with.get("path") or "") if encoder is None else encoder
+        if encoder is None and not (path / "encoder.json").is_file():
+            return None  # the embeddings came without it: the index answers for vectors, not for photos
+        loaded = Encoder.load(path)
+        if loaded.identity != made_with.get("identity"):
+            if encoder is None:
+                return None
+            raise PerisphereError(
+                f"{encoder}: is not the encoder that made {source} ({loaded.identity} instead of "
+                f"{made_with.get('identity')}). Name that one, or embed again."
+            )
+        return loaded
+    if encoder is None:
+        raise UsageError(f"{source}: holds no embeddings: say with --encoder what embeds its images.")
+    from perisphere.encoder import Encoder
+
+    return Encoder.load(encoder)
+
+
+@contextmanager
+def _embedded(source: Path, encoder: Encoder | None, folder: Path, split: str | None) -> Iterator[Embeddings]:
+    """Yield the embeddings of ``source``. What is embedded on the way lies beside ``folder`` meanwhile."""
+    from perisphere.encoder import Embeddings
+
+    if _is_embeddings(source):
+        embeddings = Embeddings.load(source)
+        yield embeddings if split is None else embeddings.select(split=split)
+        return
+    from perisphere.encoder import embed
+
+    if encoder is None:
+        raise UsageError(f"{source}: holds no embeddings: say with --encoder what embeds its images.")
+    catalog = _catalog(source)
+    out = folder.absolute().parent / f".{folder.name}.vectors"
+    yield embed(catalog if split is None else catalog.select(split=split), encoder, out, overwrite=True)
+    rmtree(out, ignore_errors=True)
+
+
+def _catalog(source: Path) -> Catalog:
+    from perisphere.catalog import Catalog
+    from perisphere.catalog.readers import read
+
+    if (source / "catalog.json").is_file():
+        return Catalog.load(source)
+    if not source.is_dir():
+        raise PerisphereError(f"{source}: is no folder of embeddings, catalog or folder of photos.")
+    has_folders = any(path.is_dir() and not path.name.startswith(".") for path in source.iterdir())
+    return read("folders" if has_folders else "images", source)
