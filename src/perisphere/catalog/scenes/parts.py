@@ -1,0 +1,43 @@
+"""The names of what a pixel can show: the legend of every part mask."""
+
+PARTS = (
+    "sky",
+    "ground",
+    "water",
+    "background",
+    "tree",
+    "person",
+    "facade",
+    "tower",
+    "spire",
+    "dome",
+    "drum",
+    "portal",
+    "window",
+    "rose",
+    "nave",
+    "roof",
+    "choir",
+    "chapel",
+    "buttress",
+    "column",
+    "pediment",
+    "cornice",
+    "statue",
+    "minaret",
+    "wall",
+    "battlement",
+    "keep",
+    "stairs",
+    "arch",
+    "balcony",
+    "clock",
+    "lantern",
+    "floor",
+    "vault",
+)
+"""Part names; the position is the value in a mask."""
+
+PART_ID = {name: number for number, name in enumerate(PARTS)}
+SURROUNDINGS = frozenset({"sky", "ground", "water", "background", "tree", "person"})
+"""Parts that belong to no landmark."""

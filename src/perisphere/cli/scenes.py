@@ -1,0 +1,63 @@
+"""``perisphere scenes``: generate a photo collection."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from perisphere.cli.main import app
+
+
+@app.command("scenes")
+def scenes(
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; new or empty.")],
+    layout: Annotated[str, typer.Option(help="How files lie on disk: folders.")] = "folders",
+    landmarks: Annotated[int, typer.Option(help="Number of landmarks (identities).")] = 40,
+    photos: Annotated[int, typer.Option(help="Photos of each landmark.")] = 50,
+    size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 128,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    difficulty: Annotated[str, typer.Option(help="easy, normal or hard.")] = "normal",
+    workers: Annotated[int, typer.Option(help="Processes; 0: one per core.")] = 0,
+    truth: Annotated[
+        bool,
+        typer.Option("--truth/--no-truth", help="Write what is true of the photos to DIR/truth."),
+    ] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DIR.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Generate photos of landmarks in three dimensions, with everything that is true of them.
+
+    Churches, temples, mosques, castles, palaces, towers and bridges, in changing light, from changing places.
+    The photos lie in `DIR/photos` (one folder per landmark, below its family and style): read that folder,
+    not `DIR`. What is true of them lies in `DIR/truth`: captions and tags, part masks, the taxonomy, and
+    keypoints, each of which is one point of the building in many photos.
+
+    **Examples**
+
+    `perisphere scenes world` and then `perisphere read folders world/photos world.catalog`
+
+    `perisphere scenes hard --landmarks 100 --photos 40 --difficulty hard --seed 7`
+    """
+    from perisphere.catalog.scenes import write_scenes
+
+    summary = write_scenes(
+        out,
+        layout=layout,
+        landmarks=landmarks,
+        photos=photos,
+        size=size,
+        seed=seed,
+        difficulty=difficulty,
+        workers=workers,
+        truth=truth,
+        overwrite=overwrite,
+    )
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(summary)))
+        return
+    typer.echo(
+        f"{summary.photos} photos of {summary.landmarks} landmarks in {summary.photos_folder} "
+        f"({summary.photos / max(summary.seconds, 0.01):.1f} images/s)"
+    )
