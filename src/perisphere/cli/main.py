@@ -3,16 +3,28 @@
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
 from perisphere import __version__
 from perisphere.errors import PerisphereError, UsageError
 
+ROAD = ("demo", "scenes", "read", "split", "show", "train", "recipes", "weights", "embed", "index", "search")
+
+
+class Verbs(TyperGroup):
+    """Lists the commands in the order of the data's way, then the others."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(self.commands, key=lambda verb: ROAD.index(verb) if verb in ROAD else len(ROAD))
+
+
 app = typer.Typer(
     name="perisphere",
+    cls=Verbs,
     help="Learn, compress and search image embeddings on the unit sphere.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -40,13 +52,34 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; a :class:`PerisphereError` becomes one line on stderr."""
+    """Run the command line; an error becomes one line on stderr, with a traceback only under ``--debug``."""
     try:
-        code = app(standalone_mode=True)
+        app()
     except PerisphereError as error:
-        if os.environ.get("PERISPHERE_DEBUG"):
-            traceback.print_exc()
-        Console(stderr=True, soft_wrap=True, highlight=False).print("[red]error:[/red] ", end="")
-        print(" ".join(str(error).split("\n")), file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except Exception as error:
+        _fail(f"{type(error).__name__}: {error}. This is a defect of Perisphere; --debug shows where.", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    if os.environ.get("PERISPHERE_DEBUG"):
+        traceback.print_exc()
+    print("error:", " ".join(message.split()), file=sys.stderr)
     sys.exit(code)
+
+
+# Each verb registers itself on ``app``, which must exist by now.
+from perisphere.cli import (  # noqa: E402, F401
+    classify,
+    demo,
+    embed,
+    evaluate,
+    read,
+    recipes,
+    scenes,
+    search,
+    show,
+    split,
+    train,
+    weights,
+)

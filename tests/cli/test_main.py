@@ -1,0 +1,69 @@
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from perisphere.cli import main
+from perisphere.errors import PerisphereError, UsageError
+
+
+def run(monkeypatch, capsys, *words):
+    monkeypatch.setattr(sys, "argv", ["perisphere", *words])
+    with pytest.raises(SystemExit) as stop:
+        main.main()
+    printed = capsys.readouterr()
+    return stop.value.code or 0, printed.out, printed.err
+
+
+def test_the_version(monkeypatch, capsys):
+    code, out, _ = run(monkeypatch, capsys, "--version")
+    assert (code, out) == (0, f"perisphere {main.__version__}\n")
+
+
+def test_unknown_words_are_code_2(monkeypatch, capsys):
+    code, _, err = run(monkeypatch, capsys, "serch")
+    assert code == 2
+    assert "serch" in err
+
+
+@pytest.mark.parametrize(("error", "code"), [(PerisphereError("a.jpg: is empty. Remove it."), 1), (UsageError("x"), 2)])
+def test_an_error_is_one_line_on_stderr(monkeypatch, capsys, error, code):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(main, "app", fail)
+    got, out, err = run(monkeypatch, capsys)
+    assert (got, out, err) == (code, "", f"error: {error}\n")
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    words = [sys.executable, "-m", "perisphere", "--debug", "show", str(tmp_path / "missing")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+def every_command(app=main.app, path=()):
+    import typer.main
+
+    for name, command in sorted(typer.main.get_command(app).commands.items()):
+        if hasattr(command, "commands"):
+            yield from (((*path, name, inner)) for inner in sorted(command.commands))
+        else:
+            yield (*path, name)
+
+
+@pytest.mark.parametrize("words", every_command(), ids=" ".join)
+def test_every_command_explains_itself(words):
+    result = CliRunner().invoke(main.app, [*words, "--help"], terminal_width=100)
+    assert result.exit_code == 0
+    assert "Example" in result.output
+
+
+def test_help_stays_light():
+    heavy = "torch", "faiss", "cv2", "lightning", "matplotlib", "kornia", "polars"
+    code = f"import sys, perisphere.cli.main; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
