@@ -145,10 +145,6 @@ class Catalog:
             PerisphereError: ``folder`` exists and ``overwrite`` is false, or the disk refuses.
         """
         folder = Path(folder)
-        if folder.exists() and overwrite and not _may_replace(folder):
-            raise PerisphereError(
-                f"{folder}: is not a catalog, so it is not overwritten. Name another folder."
-            )
         head = {
             "kind": "perisphere catalog",
             "version": VERSION,
@@ -238,10 +234,6 @@ def _side(
     if strange.height:
         raise PerisphereError(f"catalog {name}: image {strange['image'][0]} is not in the table.")
     return table
-
-
-def _may_replace(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / "catalog.json").is_file() or not any(folder.iterdir()))
 
 
 def _read_head(folder: Path) -> dict[str, Any]:

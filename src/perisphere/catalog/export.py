@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -20,7 +21,6 @@ _COLUMNS = ("path", "split", "label", "camera", "domain", "tags", "caption", "ca
 _LISTS = ("tags", "categories")
 _CORNERS = ("x0", "y0", "x1", "y1")
 _LONGEST_NAME = 255
-_MARK = ".perisphere-split"  # tells a folder that may be overwritten from the user's own
 
 
 def write_csv(catalog: Catalog, file: Path) -> None:
@@ -63,15 +63,12 @@ def write_folders(catalog: Catalog, folder: Path, *, link: Link = "symlink", ove
     """
     if link not in ("symlink", "hard", "copy"):
         raise UsageError(f"link: {link!r} is not symlink, hard or copy.")
-    if overwrite and folder.exists() and not (folder / _MARK).is_file():
-        raise PerisphereError(
-            f"{folder}: was not written by a split, so it is not overwritten. Name another folder."
-        )
     targets = _targets(catalog)
     if not targets:
         raise PerisphereError(f"{folder}: no image is in a split, so there is nothing to write.")
     with whole_folder(folder, overwrite=overwrite) as part:
-        (part / _MARK).write_text("written by perisphere split\n")
+        record = {"images": len(targets), "root": str(catalog.root), "source": catalog.source}
+        (part / "splits.json").write_text(json.dumps(record, indent=1, ensure_ascii=False), "utf-8")
         for target, source in track(list(targets.items()), f"writing {folder}"):
             _place(source, part / target, link)
     return len(targets)
@@ -80,15 +77,19 @@ def write_folders(catalog: Catalog, folder: Path, *, link: Link = "symlink", ove
 def _targets(catalog: Catalog) -> dict[str, Path]:
     """Return relative target to image; an image with several rows in one class is placed once."""
     targets: dict[str, Path] = {}
+    placed = set()
     rows = catalog.table.select("id", "path", "split", "label").iter_rows()
     for id, path, split, label in rows:
         if split is None:
             continue
         source = catalog.root / path
+        if (split, label, source) in placed:
+            continue
+        placed.add((split, label, source))
         parents = [folder_name(split)] + ([] if label is None else [folder_name(label)])
         stem, suffix = os.path.splitext(os.path.basename(path))  # noqa: PTH119, PTH122
         target = "/".join([*parents, stem + suffix])
-        while targets.get(target, source) != source:
+        while target in targets:
             stem = f"{stem}-{id}"
             target = "/".join([*parents, stem + suffix])
         targets[target] = source

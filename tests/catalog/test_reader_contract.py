@@ -1,0 +1,197 @@
+"""What every reader keeps, whatever its layout."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from photos import write_photo
+
+from perisphere.catalog import Catalog, Skipped
+from perisphere.catalog.catalog import SCHEMA
+from perisphere.catalog.readers import READERS, read
+from perisphere.errors import PerisphereError, UsageError
+
+
+def _flat(root: Path, names: list[str]) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def _csv(root: Path, names: list[str]) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "list.csv").write_text("\n".join(["path,label", *(f"{name},x" for name in names)]) + "\n")
+    return root
+
+
+# How each layout names images that lie in one folder: (write the layout's own files) -> root to read.
+LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {"folders": _flat, "images": _flat, "csv": _csv}
+
+
+@pytest.fixture(params=sorted(READERS))
+def format(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_every_reader_is_under_contract() -> None:
+    assert set(LAYOUTS) == set(READERS)
+
+
+def test_a_missing_root_is_an_error(format: str, tmp_path: Path) -> None:
+    with pytest.raises(PerisphereError, match="nowhere: no such"):
+        read(format, tmp_path / "nowhere")
+
+
+def test_an_empty_root_is_an_error(format: str, tmp_path: Path) -> None:
+    with pytest.raises(PerisphereError, match="no image"):
+        read(format, LAYOUTS[format](tmp_path / "root", []))
+
+
+def test_one_image(format: str, tmp_path: Path) -> None:
+    write_photo(tmp_path / "root/a/one.jpg", width=48, height=32)
+    found = read(format, LAYOUTS[format](tmp_path / "root", ["a/one.jpg"]))
+    assert dict(found.table.schema) == SCHEMA
+    assert found.table.select("id", "path", "width", "height").rows() == [(0, "a/one.jpg", 48, 32)]
+    assert found.paths()[0].is_file()
+    assert found.source["format"] == format
+
+
+def damaged(root: Path) -> list[str]:
+    """Write two good photos and one of each kind of bad one."""
+    write_photo(root / "a/good1.jpg", 1)
+    write_photo(root / "b/good2.png", 2)
+    half = write_photo(root / "a/half.jpg", 3, 300, 200)
+    half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    (root / "a/empty.jpg").write_bytes(b"")
+    (root / "b/text.jpg").write_text("no photo")
+    return ["a/empty.jpg", "a/good1.jpg", "a/half.jpg", "b/good2.png", "b/text.jpg"]
+
+
+def test_corrupted_images_are_skipped_with_their_reasons(format: str, tmp_path: Path) -> None:
+    root = LAYOUTS[format](tmp_path / "root", damaged(tmp_path / "root"))
+    found = read(format, root)
+    assert found.table["path"].to_list() == ["a/good1.jpg", "b/good2.png"]
+    reasons = {item.path: item.reason for item in found.skipped if item.path != "list.csv"}
+    assert reasons["a/empty.jpg"] == "empty file (0 bytes)"
+    assert reasons["a/half.jpg"] == "truncated"
+    assert reasons["b/text.jpg"].startswith("not a JPEG")
+    assert len(reasons) == 3
+
+
+def test_strict_makes_the_first_bad_image_an_error(format: str, tmp_path: Path) -> None:
+    root = LAYOUTS[format](tmp_path / "root", damaged(tmp_path / "root"))
+    with pytest.raises(PerisphereError, match=r"a/empty\.jpg: empty file"):
+        read(format, root, strict=True)
+
+
+def test_only_bad_images_is_an_error_that_counts_them(format: str, tmp_path: Path) -> None:
+    (tmp_path / "root/a").mkdir(parents=True)
+    (tmp_path / "root/a/1.jpg").write_bytes(b"")
+    (tmp_path / "root/a/2.jpg").write_bytes(b"")
+    with pytest.raises(PerisphereError, match="2 x empty file"):
+        read(format, LAYOUTS[format](tmp_path / "root", ["a/1.jpg", "a/2.jpg"]))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_same_catalog_each_time_and_with_any_workers(format: str, workers: int, tmp_path: Path) -> None:
+    root = LAYOUTS[format](tmp_path / "root", damaged(tmp_path / "root"))
+    first, second = read(format, root), read(format, root, workers=workers)
+    assert first.table.equals(second.table)
+    assert first.skipped == second.skipped
+
+
+def test_save_and_load_give_the_same(format: str, tmp_path: Path) -> None:
+    found = read(format, LAYOUTS[format](tmp_path / "root", damaged(tmp_path / "root")))
+    found.save(tmp_path / "catalog")
+    loaded = Catalog.load(tmp_path / "catalog")
+    assert loaded.table.equals(found.table)
+    assert (loaded.root, loaded.skipped, loaded.source) == (found.root, found.skipped, found.source)
+
+
+def test_many_blocks_keep_their_order(format: str, tmp_path: Path) -> None:
+    names = [f"a/{number:04}.jpg" for number in range(150)]
+    first = write_photo(tmp_path / "root" / names[0], 0, 8, 8)
+    for name in names[1:]:
+        (tmp_path / "root" / name).hardlink_to(first)
+    found = read(format, LAYOUTS[format](tmp_path / "root", names), workers=2)
+    assert found.table["path"].to_list() == names
+
+
+def test_unknown_options_are_refused(format: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"'{format}' takes no option 'colour'"):
+        read(format, tmp_path, colour="red")
+
+
+def test_negative_workers_are_refused(format: str, tmp_path: Path) -> None:
+    write_photo(tmp_path / "root/a/one.jpg")
+    with pytest.raises(UsageError, match="workers: -1"):
+        read(format, LAYOUTS[format](tmp_path / "root", ["a/one.jpg"]), workers=-1)
+
+
+@pytest.mark.parametrize("walking", ["folders", "images"])
+def test_names_that_are_not_utf8_are_counted_skips(walking: str, tmp_path: Path) -> None:
+    write_photo(tmp_path / "root/a/good.jpg")
+    os.link(tmp_path / "root/a/good.jpg", os.fsencode(tmp_path / "root/a") + b"/caf\xe9.jpg")
+    found = read(walking, tmp_path / "root")
+    assert found.skipped == [Skipped("a/caf\\xe9.jpg", "name is not UTF-8; rename the file or its folder")]
+    found.save(tmp_path / "catalog")
+    with pytest.raises(PerisphereError, match="not UTF-8"):
+        read(walking, tmp_path / "root", strict=True)
+
+
+@pytest.mark.parametrize("walking", ["folders", "images"])
+def test_a_root_that_is_not_utf8_is_an_error(walking: str, tmp_path: Path) -> None:
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    write_photo(tmp_path / "one.jpg")
+    (root / "a").mkdir(parents=True)
+    (root / "a/one.jpg").symlink_to(tmp_path / "one.jpg")
+    with pytest.raises(PerisphereError, match=r"caf\\xe9: the folder's name is not UTF-8"):
+        read(walking, root)
+
+
+@pytest.mark.parametrize("walking", ["folders", "images"])
+def test_links_that_go_round_do_not_hang(walking: str, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    write_photo(root / "a/one.jpg")
+    (root / "a/self").symlink_to(root / "a")
+    (root / "a/up").symlink_to(root)
+    (root / "other").symlink_to(root / "a")
+    found = read(walking, root)
+    assert found.table["path"].to_list() == ["a/one.jpg", "other/one.jpg"]
+    assert {item.reason for item in found.skipped} == {"link back into a folder above it"}
+
+
+@pytest.mark.parametrize("walking", ["folders", "images"])
+def test_a_folder_that_cannot_be_listed_is_a_counted_skip(
+    walking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photo(tmp_path / "a/one.jpg")
+    write_photo(tmp_path / "b/two.jpg")
+    scandir = os.scandir
+
+    def refuse(folder: Path) -> object:
+        if Path(folder).name == "b":
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = read(walking, tmp_path)
+    assert found.table["path"].to_list() == ["a/one.jpg"]
+    assert found.skipped == [Skipped("b/", "folder cannot be read (Permission denied)")]
+
+
+@pytest.mark.parametrize("walking", ["folders", "images"])
+def test_other_files_are_counted_and_hidden_ones_passed_over(walking: str, tmp_path: Path) -> None:
+    write_photo(tmp_path / "a/one.JPG")
+    for name in ("notes.txt", "README", ".DS_Store", "._one.jpg"):
+        (tmp_path / "a" / name).write_text("x")
+    found = read(walking, tmp_path, strict=True)
+    assert [item.reason for item in found.skipped] == [
+        "not an image file (no suffix)",
+        "not an image file (.txt)",
+    ]
+
+
+def test_an_unknown_format_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'folders'"):
+        read("folder", tmp_path)
