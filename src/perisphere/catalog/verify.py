@@ -59,7 +59,9 @@ def _next(waiting: deque[Future[list[Verdict]]], advance: Advance) -> list[Verdi
 def _workers(workers: int) -> int:
     if workers < 0:
         raise UsageError(f"workers: {workers} is negative; give 0 for one thread a core, or a number from 1.")
-    return workers or len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):  # counts the cores that this process may use, where the system tells
+        return workers or len(os.sched_getaffinity(0))
+    return workers or os.cpu_count() or 1
 
 
 def _verify_block(paths: Sequence[Path]) -> list[Verdict]:

@@ -10,9 +10,7 @@ from rich.text import Text
 def print_summary(name: str, facts: dict[str, Any]) -> None:
     """Print the facts of :func:`perisphere.catalog.summary.summary` on stdout."""
     console = Console(soft_wrap=True, highlight=False)
-    console.print(
-        Text.assemble((name, "bold"), f"  {facts['images']:,} images, {facts['classes']:,} classes")
-    )
+    console.print(Text.assemble((name, "bold"), f"  {_images(facts)}"))
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column()
@@ -32,7 +30,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     for split, counts in facts["splits"].items():
         if split or len(facts["splits"]) > 1:
             name = f"split {split}" if split else "no split"
-            lines.append((name, f"{counts['images']:,} images, {counts['classes']:,} classes"))
+            lines.append((name, _images(counts)))
     if facts["width"]:
         lines.append(("width", f"{_range(facts['width'])} pixels"))
         lines.append(("height", f"{_range(facts['height'])} pixels"))
@@ -42,6 +40,11 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [(name, f"{count:,}") for name, count in counted.items() if count]
     lines += [("skipped", f"{count:,} x {reason}") for reason, count in facts["skipped"].items()]
     return lines
+
+
+def _images(counts: dict[str, Any]) -> str:
+    images, classes = counts["images"], counts["classes"]
+    return f"{images:,} image{'s' * (images != 1)}, {classes:,} class{'es' * (classes != 1)}"
 
 
 def _range(values: dict[str, float]) -> str:

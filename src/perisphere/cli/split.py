@@ -115,7 +115,9 @@ def _report(division: "Division", written: list[str], as_json: bool) -> None:
         typer.echo(f"{name or 'no split':10} {counts['images']:>8,} images  {counts['classes']:>6,} classes")
     for item in division.small[:SHOWN]:
         name = "images without a label" if item.label is None else f"class {item.label!r}"
-        typer.echo(f"{name}: {item.images} images, none for {', '.join(item.without)}")
+        typer.echo(
+            f"{name}: {item.images} image{'s' * (item.images != 1)}, none for {', '.join(item.without)}"
+        )
     if len(division.small) > SHOWN:
         typer.echo(f"... and {len(division.small) - SHOWN:,} more classes too small for every split (--json)")
     typer.echo(f"written: {', '.join(written)}")

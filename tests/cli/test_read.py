@@ -1,0 +1,111 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import perisphere.cli.read
+from perisphere.catalog import Catalog
+from perisphere.cli.main import app
+from perisphere.errors import PerisphereError, UsageError
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, ["read", *map(str, words)])
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("train/dome/a.jpg", "train/tower/b.png", "val/dome/c.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((12, 16, 3), np.uint8)).save(tmp_path / "photos" / name)
+    (tmp_path / "photos/val/dome/bad.jpg").write_bytes(b"")
+    return tmp_path / "photos"
+
+
+def test_read_writes_a_catalog_and_says_what_is_in_it(photos: Path, tmp_path: Path) -> None:
+    result = run("folders", photos, "-o", tmp_path / "catalog")
+    assert result.exit_code == 0, result.exception
+    assert "3 images, 2 classes" in result.stdout
+    assert "1 x empty file" in result.stdout
+    assert len(Catalog.load(tmp_path / "catalog")) == 3
+
+
+def test_json_is_json(photos: Path, tmp_path: Path) -> None:
+    facts = json.loads(run("folders", photos, "-o", tmp_path / "catalog", "--json").stdout)
+    assert facts["splits"] == {"train": {"images": 2, "classes": 2}, "val": {"images": 1, "classes": 1}}
+    assert facts["skipped"] == {"empty file": 1}
+    assert facts["width"] == {"min": 16, "median": 16.0, "max": 16}
+
+
+def test_strict_writes_nothing(photos: Path, tmp_path: Path) -> None:
+    result = run("folders", photos, "-o", tmp_path / "catalog", "--strict")
+    assert isinstance(result.exception, PerisphereError)
+    assert "bad.jpg: empty file" in str(result.exception)
+    assert not (tmp_path / "catalog").exists()
+
+
+def test_columns_are_options(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("f;l;t\ntrain/dome/a.jpg;x;p+q\n")
+    words = [
+        "--path-column",
+        "f",
+        "--label-column",
+        "l",
+        "--tags-column",
+        "t",
+        "--separator",
+        "+",
+        "--delimiter",
+        ";",
+    ]
+    result = run("csv", tmp_path / "list.csv", "-o", tmp_path / "catalog", "--images", photos, *words)
+    assert result.exit_code == 0, result.exception
+    assert Catalog.load(tmp_path / "catalog").table.select("label", "tags").rows() == [("x", ["p", "q"])]
+
+
+def test_every_csv_option_reaches_the_reader() -> None:
+    from perisphere.catalog.readers import reader_options
+
+    offered = set(perisphere.cli.read.read.__annotations__)
+    assert set(reader_options("csv")) <= offered
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (
+            ["folders", "photos", "-o", "out", "--path-column", "x"],
+            "takes no option 'path_column'. It belongs to csv",
+        ),
+        (["folder", "photos", "-o", "out"], "Did you mean 'folders'"),
+        (["folders", "photos"], "-o CATALOG is missing"),
+        (["folders"], "ROOT is missing"),
+        ([], "FORMAT is missing"),
+        (["folders", "photos", "-o", "."], "exists already"),
+    ],
+)
+def test_wrong_words(words: list[str], complaint: str) -> None:
+    result = run(*words)
+    assert isinstance(result.exception, UsageError)
+    assert complaint in str(result.exception)
+
+
+def test_list_names_every_format() -> None:
+    from perisphere.catalog.readers import READERS
+
+    text = run("--list").stdout
+    assert all(name in text and reader.layout in text for name, reader in READERS.items())
+    formats = json.loads(run("--list", "--json").stdout)
+    assert set(formats) == set(READERS)
+    assert "path_column" in formats["csv"]["options"]
+
+
+def test_overwrite(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "catalog"
+    run("folders", photos, "-o", out)
+    assert isinstance(run("images", photos, "-o", out).exception, UsageError)
+    assert run("images", photos, "-o", out, "--overwrite").exit_code == 0
+    assert Catalog.load(out).source["format"] == "images"
