@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from perisphere.training.devices import Place, launch, place_from_environment
+from perisphere.training.folder import RECIPE, prepare_folder
 from perisphere.training.recipe import Recipe
 from perisphere.training.recipe_files import save
-from perisphere.training.run import RECIPE, prepare_folder, run
 
 
 def train(recipe: Recipe, *, resume: bool = False, tell: Callable[[str], None] = lambda _: None) -> Path:
@@ -25,14 +25,13 @@ def train(recipe: Recipe, *, resume: bool = False, tell: Callable[[str], None] =
         PerisphereError: the folder exists, the photos are not there or have one class only, the disk is full.
         UsageError: the recipe names stages or numbers that its network does not have.
     """
-    place = place_from_environment(recipe)
-    if place is not None:  # a launcher started this process as one of several
-        if place.rank == 0:
-            prepare_folder(recipe, resume=resume)
-        return run(recipe, place, tell=tell)
-    out = prepare_folder(recipe, resume=resume)
-    if recipe.devices == 1:
-        return run(recipe, Place(recipe.accelerator), tell=tell)
-    save(recipe, out / RECIPE)
-    launch(out / RECIPE, recipe.devices)
-    return out / "encoder"
+    place = place_from_environment(recipe)  # where a launcher started this process as one of several
+    if place is None or place.rank == 0:
+        prepare_folder(recipe, resume=resume)
+    if place is None and recipe.devices > 1:
+        save(recipe, recipe.folder / RECIPE)
+        launch(recipe.folder / RECIPE, recipe.devices)
+        return recipe.folder / "encoder"
+    from perisphere.training.run import run  # brings Lightning, which the launcher does not need
+
+    return run(recipe, place or Place(recipe.accelerator), tell=tell)

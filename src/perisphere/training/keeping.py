@@ -38,6 +38,7 @@ class History(Checkpoint):
     def __init__(self, path: Path, tensorboard: Path, before: list[dict[str, Any]], data: int) -> None:
         self.path, self.tensorboard, self.before, self.data = path, tensorboard, before, data
         self.rows: list[dict[str, Any]] = []
+        self.lr = 0.0
         self.writer: SummaryWriter | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -54,14 +55,18 @@ class History(Checkpoint):
             purge = len(self.rows) + 1 if self.rows else None
             self.writer = SummaryWriter(str(self.tensorboard), purge_step=purge)
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        """Remember the highest learning rate of the step, which the schedule changes right after it."""
+        self.lr = max(group["lr"] for group in trainer.optimizers[0].param_groups)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch's row."""
         metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
-        base = max(group["lr"] for group in trainer.optimizers[0].param_groups)
+        metrics["lr"] = self.lr
         epoch = trainer.current_epoch + 1
-        self.rows.append({"data": self.data, "epoch": epoch, **metrics, "lr": base})
+        self.rows.append({"data": self.data, "epoch": epoch, **metrics})
         if self.writer is not None:
-            for name, value in {**metrics, "lr": base}.items():
+            for name, value in metrics.items():
                 self.writer.add_scalar(name, value, epoch)
             self.writer.flush()
             with whole_file(self.path) as part:

@@ -141,7 +141,7 @@ def _explain(error: ValidationError, path: Path, overrides: Sequence[str]) -> st
     found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")[0]
     way, model = _locate(found["loc"])
     key = ".".join(way)
-    by_override = [one for one in overrides if key == one.partition("=")[0]]
+    by_override = [one for one in overrides if f"{key}.".startswith(one.partition("=")[0] + ".")]
     place = f"override {by_override[-1]!r}" if by_override else str(path)
     if found["type"] == "extra_forbidden":
         return f"{place}: {key!r} is not a key.{_right_key(way, model)}"

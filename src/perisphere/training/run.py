@@ -14,24 +14,20 @@ from torch import nn
 
 from perisphere.encoder import Encoder
 from perisphere.encoder.encoder import software
-from perisphere.errors import PerisphereError, UsageError
+from perisphere.errors import PerisphereError
 from perisphere.methods import Landmark
 from perisphere.nets import CosineClassifier, EmbeddingNet, LinearClassifier
 from perisphere.storage import whole_file
 from perisphere.training import keeping
 from perisphere.training.devices import Place
+from perisphere.training.folder import HISTORY
 from perisphere.training.freezing import freeze, frozen_norms
 from perisphere.training.loader import Loader, derive
 from perisphere.training.optimisation import optimisation
 from perisphere.training.photos import LabelledData, labelled_data
 from perisphere.training.prepare import Prepare
 from perisphere.training.recipe import Cosine, Linear, Recipe
-from perisphere.training.recipe_files import load, save
 from perisphere.training.start import starting_net
-
-RECIPE, HISTORY = "recipe.yaml", "history.json"
-MAY_CHANGE = {"devices", "accelerator", "workers", "cache_mb", "checkpoint_every", "out"}
-"""What a resumed run may set otherwise than the killed one."""
 
 
 @dataclass(frozen=True)
@@ -61,49 +57,11 @@ class Stage:
         return self.folder / "done.json"
 
 
-def prepare_folder(recipe: Recipe, *, resume: bool) -> Path:
-    """Make the folder of a new run, or check that the one there can be resumed.
-
-    Raises:
-        PerisphereError: the folder is there without ``resume``, or it is not a run.
-        UsageError: the recipe differs from the one that the run began with.
-    """
-    out = recipe.folder
-    written = out / RECIPE
-    if resume:
-        if not written.is_file():
-            raise PerisphereError(f"{out}: there is no run to resume. Leave --resume out to begin one.")
-        _same_recipe(recipe, written)
-        return out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise PerisphereError(f"{out}: exists already. Go on with --resume, or name another folder with -o.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PerisphereError(
-            f"{out}: cannot be written ({error.strerror}). Name another with -o."
-        ) from error
-    with whole_file(written) as part:
-        save(recipe, part)
-    return out
-
-
-def _same_recipe(recipe: Recipe, written: Path) -> None:
-    begun = load(written).model_dump(mode="json", exclude=MAY_CHANGE)
-    wanted = recipe.model_dump(mode="json", exclude=MAY_CHANGE)
-    for key in wanted:
-        if begun[key] != wanted[key]:
-            raise UsageError(
-                f"{written}: the run began with {key}={json.dumps(begun[key])}, "
-                f"not {json.dumps(wanted[key])}. Resume with the same, or begin another run with -o."
-            )
-
-
 def run(recipe: Recipe, place: Place, *, tell: Callable[[str], None] = lambda _: None) -> Path:
     """Train on every data set of the recipe in this process; go on where an earlier run stopped.
 
     Args:
-        recipe: its folder was made by :func:`prepare_folder`.
+        recipe: its folder was made by :func:`~perisphere.training.folder.prepare_folder`.
         place: the part of the devices that this process is.
         tell: takes notes for the user.
 

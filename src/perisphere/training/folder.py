@@ -1,0 +1,51 @@
+"""The folder of a run: made once, and resumed only with the recipe that it was begun with."""
+
+import json
+from pathlib import Path
+
+from perisphere.errors import PerisphereError, UsageError
+from perisphere.storage import whole_file
+from perisphere.training.recipe import Recipe
+from perisphere.training.recipe_files import load, save
+
+RECIPE, HISTORY = "recipe.yaml", "history.json"
+MAY_CHANGE = {"devices", "accelerator", "workers", "cache_mb", "checkpoint_every", "out"}
+"""What a resumed run may set otherwise than the killed one."""
+
+
+def prepare_folder(recipe: Recipe, *, resume: bool) -> Path:
+    """Make the folder of a new run, or check that the one there can be resumed.
+
+    Raises:
+        PerisphereError: the folder is there without ``resume``, or it is not a run.
+        UsageError: the recipe differs from the one that the run began with.
+    """
+    out = recipe.folder
+    written = out / RECIPE
+    if resume:
+        if not written.is_file():
+            raise PerisphereError(f"{out}: there is no run to resume. Leave --resume out to begin one.")
+        _same_recipe(recipe, written)
+        return out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise PerisphereError(f"{out}: exists already. Go on with --resume, or name another folder with -o.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PerisphereError(
+            f"{out}: cannot be written ({error.strerror}). Name another with -o."
+        ) from error
+    with whole_file(written) as part:
+        save(recipe, part)
+    return out
+
+
+def _same_recipe(recipe: Recipe, written: Path) -> None:
+    begun = load(written).model_dump(mode="json", exclude=MAY_CHANGE)
+    wanted = recipe.model_dump(mode="json", exclude=MAY_CHANGE)
+    for key in wanted:
+        if begun[key] != wanted[key]:
+            raise UsageError(
+                f"{written}: the run began with {key}={json.dumps(begun[key])}, "
+                f"not {json.dumps(wanted[key])}. Resume with the same, or begin another run with -o."
+            )

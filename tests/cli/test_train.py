@@ -1,0 +1,76 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import perisphere.cli.recipes
+import perisphere.cli.train  # noqa: F401
+from perisphere.cli.main import app
+from perisphere.errors import PerisphereError, UsageError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+from training_photos import write_photos
+
+
+def invoke(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    root = write_photos(tmp_path / "photos", classes=2, train=8, val=4)
+    path = tmp_path / "tiny.yaml"
+    tree = {
+        "name": "tiny",
+        "data": [{"format": "folders", "root": str(root)}],
+        "net": {"backbone": "small32", "projection": 8},
+        "preprocessing": {"size": [16, 16], "resize": "squash"},
+        "epochs": 3,
+        "batch_size": 8,
+        "accelerator": "cpu",
+    }
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def test_training_ends_with_the_next_command(tiny, tmp_path):
+    out = tmp_path / "run"
+    result = invoke("train", tiny, "epochs=1", "optimizer={name: adamw, lr: 0.01}", "-o", out)
+    assert result.exit_code == 0, result.output
+    assert f"Next: perisphere embed CATALOG --encoder {out / 'encoder'} -o VECTORS" in result.stdout
+    assert "16 photos of 2 classes" in result.stdout
+    assert "Lightning" not in result.output
+    assert "GPU available" not in result.output
+    again = invoke("train", tiny, "epochs=1", "-o", out)
+    assert isinstance(again.exception, PerisphereError)
+    assert "--resume" in str(again.exception)
+
+
+def test_json_and_resume(tiny, tmp_path):
+    out = tmp_path / "run"
+    assert invoke("train", tiny, "-o", out, "--json").exit_code == 0
+    result = invoke("train", tiny, "-o", out, "--json", "--resume")
+    told = json.loads(result.stdout)
+    assert told["epochs"] == 3
+    assert told["classes"] == 2
+    assert 0 <= told["metrics"]["val/accuracy"] <= 1
+
+
+def test_a_misspelt_key_is_a_usage_error(tiny):
+    result = invoke("train", tiny, "optimizer.learning_rate=1")
+    assert isinstance(result.exception, UsageError)
+    assert "Did you mean 'lr'?" in str(result.exception)
+
+
+def test_recipes_are_listed_and_shown():
+    assert "landmark-demo" in invoke("recipes", "list").stdout
+    named = [row["name"] for row in json.loads(invoke("recipes", "list", "--json").stdout)]
+    assert "landmark-resnet152" in named
+    shown = invoke("recipes", "show", "landmark-demo").stdout
+    assert yaml.safe_load(shown)["name"] == "landmark-demo"
+    whole = yaml.safe_load(invoke("recipes", "show", "landmark-demo", "epochs=3").stdout)
+    assert (whole["epochs"], whole["checkpoint_every"]) == (3, 5)
+    assert json.loads(invoke("recipes", "show", "landmark-demo", "--json").stdout)["method"] == "landmark"

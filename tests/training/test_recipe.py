@@ -1,0 +1,126 @@
+import pytest
+import yaml
+
+from perisphere.errors import UsageError
+from perisphere.training import Recipe, find, load, packaged
+from perisphere.training.recipe_files import save
+
+
+def message(path, *overrides):
+    with pytest.raises(UsageError) as caught:
+        load(path, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_every_packaged_recipe_is_valid_and_named_like_its_file():
+    assert {"landmark-demo", "cifar10-small", "landmark-resnet50", "landmark-resnet152"} <= set(packaged())
+    for name, path in packaged().items():
+        recipe = load(path)
+        assert recipe.name == name
+        assert recipe.about
+
+
+def test_a_recipe_is_found_by_name_and_a_wrong_name_gets_the_nearest():
+    assert find("landmark-demo").name == "landmark-demo.yaml"
+    with pytest.raises(UsageError, match=r"landmark-dmo: no such recipe.*Did you mean 'landmark-demo'"):
+        find("landmark-dmo")
+
+
+def test_saved_recipe_loads_to_the_same(recipe, tmp_path):
+    changed = recipe(classifier={"name": "cosine"}, schedule={"name": "step", "every": 3})
+    save(changed, tmp_path / "saved.yaml")
+    assert load(tmp_path / "saved.yaml") == changed
+
+
+def test_overrides_are_yaml_and_make_the_way_to_their_key(recipe_file):
+    recipe = load(recipe_file, ["optimizer.lr=0.5", "data.0.val=null", "freeze.stages=[stem]", "epochs=7"])
+    assert (recipe.optimizer.lr, recipe.data[0].val) == (0.5, None)
+    assert (recipe.freeze.stages, recipe.epochs) == (("stem",), 7)
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "mend"),
+    [
+        ("optimizer.learning_rate=1", "optimizer.learning_rate", "Did you mean 'lr'?"),
+        ("optimizer.momentun=1", "optimizer.momentun", "Did you mean 'momentum'?"),
+        ("batchsize=1", "batchsize", "Did you mean 'batch_size'?"),
+        ("lr=1", "lr", "Did you mean 'optimizer.lr'?"),
+        ("net.backbon=small", "net.backbon", "Did you mean 'backbone'?"),
+        ("data.0.rot=x", "data.0.rot", "Did you mean 'root'?"),
+        ("schedule={name: step, every: 2, gama: 1}", "schedule.gama", "Did you mean 'gamma'?"),
+        ("freeze.qqqq=1", "freeze.qqqq", "The keys here are head_only"),
+        ("preprocessing.men=1", "preprocessing.men", "Did you mean 'mean'?"),
+    ],
+)
+def test_an_unknown_key_names_itself_and_the_nearest_right_one(recipe_file, override, key, mend):
+    text = message(recipe_file, override)
+    assert text.startswith(f"override {override!r}: {key!r} is not a key.")
+    assert mend in text
+
+
+def test_an_unknown_key_in_the_file_names_the_file(tree, tmp_path):
+    tree["optimizer"]["learning_rate"] = 1
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    assert message(path) == f"{path}: 'optimizer.learning_rate' is not a key. Did you mean 'lr'?"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("epochs=0", ["epochs", "0", "greater than or equal to 1"]),
+        ("optimizer.lr=-1", ["optimizer.lr", "-1", "greater than 0"]),
+        ("optimizer.lr=fast", ["optimizer.lr", "'fast'", "number"]),
+        ("optimizer.name=sdg", ["optimizer.name", "'sdg'", "'sgd'", "'adamw'"]),
+        ("optimizer={lr: 1}", ["optimizer.name", "missing", "'sgd'"]),
+        ("optimizer={name: sgd, momentum: 0, nesterov: true}", ["optimizer", "nesterov needs momentum"]),
+        ("label_smoothing=1", ["label_smoothing", "1", "less than 1"]),
+        ("precision=64", ["precision", "64", "bf16-mixed"]),
+        ("net.backbone=resnet51", ["net.backbone", "resnet51", "resnet50"]),
+        ("method=landmak", ["method", "landmak", "landmark"]),
+        ("devices=3", ["batch_size 8", "3 devices", "multiple of 3"]),
+        ("freeze={head_only: true, first: 3}", ["freeze", "one of head_only"]),
+        ("data=[]", ["data", "at least 1"]),
+        ("data.0.format=null", ["data.0", "catalog"]),
+        ("augmentation.crop_area=[0.9, 0.1]", ["augmentation", "crop_area", "low <= high"]),
+        ("schedule={name: step}", ["schedule.every", "missing"]),
+        ("seed=-1", ["seed", "-1"]),
+    ],
+)
+def test_a_wrong_value_names_the_place_the_value_and_the_mend(recipe_file, override, words):
+    text = message(recipe_file, override)
+    for word in words:
+        assert word in text, text
+
+
+@pytest.mark.parametrize(
+    "override", ["epochs", "=3", "data.5.root=x", "data.first.root=x", "name.x=1", "a=[1"]
+)
+def test_a_wrong_override_is_named(recipe_file, override):
+    assert override in message(recipe_file, override)
+
+
+def test_files_that_are_no_recipes(tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text("name: [1\nb: 2")
+    assert "wrong.yaml line 2" in message(path)
+    path.write_text("- a")
+    assert "key: value" in message(path)
+    path.write_bytes(b"name: \xff")
+    assert "UTF-8" in message(path)
+    path.write_text("x: !!python/object/apply:os.system [x]")
+    assert "is not YAML" in message(path)
+
+
+def test_a_missing_key_is_named(tmp_path):
+    path = tmp_path / "short.yaml"
+    path.write_text("name: x\nepochs: 1\nnet: {backbone: small}\n")
+    assert "'data' is missing" in message(path)
+
+
+def test_the_fine_tuning_recipe_says_what_was_published():
+    recipe = load("landmark-resnet152")
+    assert isinstance(recipe, Recipe)
+    assert (recipe.optimizer.lr, recipe.batch_size, recipe.epochs) == (0.001, 32, 100)
+    assert (recipe.freeze.first, recipe.schedule.name) == (300, "constant")
