@@ -62,7 +62,7 @@ def test_new_photos_are_classified(index: Index, photos: Path, metric: str) -> N
     for verdict in verdicts:
         assert verdict.share > 0.5
         assert len(verdict.answer.results) == 10
-        assert verdict.answer.note == f"{verdict.label} {verdict.share:.0%}"
+        assert verdict.answer.note == f"vote: {verdict.label} {verdict.share:.0%}"
         assert verdict.to_dict()["label"] == verdict.label
 
 

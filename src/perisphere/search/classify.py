@@ -143,5 +143,5 @@ def _verdict(answer: Answer, metric: str, temperature: float, index: Index) -> V
             "Index images with labels, or loosen --filter."
         )
     votes = tuple(vote(answer.results, metric, temperature))
-    note = f"{votes[0].label} {votes[0].share:.0%}"
+    note = f"vote: {votes[0].label} {votes[0].share:.0%}"
     return Verdict(replace(answer, note=note), votes)
