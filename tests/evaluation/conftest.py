@@ -5,7 +5,6 @@ from hypothesis import settings
 
 from perisphere.evaluation import Points
 
-
 # A busy machine makes no example slow enough to matter.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
