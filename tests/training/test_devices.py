@@ -1,4 +1,6 @@
 import json
+import sys
+import time
 
 import pytest
 import torch
@@ -6,7 +8,7 @@ from safetensors.torch import load_file
 
 from perisphere.errors import PerisphereError
 from perisphere.training import train
-from perisphere.training.devices import Place, place_from_environment
+from perisphere.training.devices import Place, launch, place_from_environment
 
 
 def test_two_processes_end_where_one_ends(recipe, tmp_path):
@@ -27,10 +29,12 @@ def test_two_processes_end_where_one_ends(recipe, tmp_path):
         assert row == pytest.approx(other, abs=1e-5)
 
 
-def test_a_process_that_fails_is_an_error_and_not_a_hang(recipe):
-    wished = recipe(devices=2, data=[{"format": "folders", "root": "/nowhere"}])
-    with pytest.raises(PerisphereError, match=r"training process \d of 2 ended with code 1"):
-        train(wished)
+def test_a_process_that_fails_stops_the_others():
+    program = "import os, sys, time; sys.exit(3) if os.environ['LOCAL_RANK'] == '1' else time.sleep(600)"
+    begun = time.monotonic()
+    with pytest.raises(PerisphereError, match="training process 1 of 3 ended with code 3"):
+        launch([sys.executable, "-c", program], 3)
+    assert time.monotonic() - begun < 300
 
 
 def test_the_place_comes_from_the_launcher(recipe):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -73,19 +74,17 @@ def test_killed_in_the_second_data_set(recipe, photos, tmp_path, monkeypatch):
     whole, killed = recipe(data=data, out=tmp_path / "whole"), recipe(data=data, out=tmp_path / "killed")
     train(whole)
 
-    class Power(Exception):
+    class PowerCutError(Exception):
         pass
 
     def cut(self, trainer, module, *args):
         if self.data == 2 and trainer.current_epoch == 1:
-            raise Power
+            raise PowerCutError
 
     with monkeypatch.context() as patch:
         patch.setattr(keeping.History, "on_train_batch_end", cut, raising=False)
-        try:
+        with pytest.raises(PowerCutError):
             train(killed)
-        except Power:
-            pass
     assert (killed.folder / "checkpoints" / "data-1" / "done.json").exists()
     assert not (killed.folder / "encoder").exists()
     train(killed, resume=True)

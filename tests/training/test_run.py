@@ -12,6 +12,8 @@ from perisphere.errors import PerisphereError, UsageError
 from perisphere.training import train
 from perisphere.training.run import starting_net
 
+EASY = {"augmentation": {"flip": 0.5}, "optimizer": {"name": "adam", "lr": 0.02}}
+
 
 def history(recipe):
     return json.loads((recipe.folder / "history.json").read_text())
@@ -23,7 +25,7 @@ def weights(folder):
 
 def test_a_run_learns_and_leaves_what_it_promises(recipe, photos):
     schedule = {"name": "step", "every": 4}
-    wished = recipe(epochs=5, checkpoint_every=2, schedule=schedule, classifier={"name": "cosine"})
+    wished = recipe(epochs=5, checkpoint_every=2, schedule=schedule, classifier={"name": "cosine"}, **EASY)
     folder = train(wished)
     rows = history(wished)
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
@@ -97,12 +99,11 @@ def test_data_sets_one_after_another_carry_the_backbone_over(recipe, photos, tmp
     assert Encoder.load(folder).provenance["classes"] == 2
 
 
-def test_weights_of_an_encoder_are_where_training_starts(recipe, tmp_path):
+def test_weights_of_an_encoder_are_where_training_starts(recipe):
     folder = train(recipe())
-    wished = recipe(weights=folder, out=tmp_path / "on")
-    assert torch.equal(
-        starting_net(wished, print).state_dict()["projection.weight"], weights(folder)["projection.weight"]
-    )
+    start = starting_net(recipe(weights=folder), print).state_dict()
+    counted = {name: value for name, value in weights(folder).items() if "tracked" not in name}
+    assert all(torch.equal(start[name], value) for name, value in counted.items())
 
 
 def test_wrong_weights_are_errors(recipe, tmp_path):

@@ -3,10 +3,8 @@
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from perisphere.errors import PerisphereError
@@ -64,8 +62,8 @@ def place_from_environment(recipe: Recipe, environment: Mapping[str, str] = os.e
     return Place(recipe.accelerator, int(environment.get("RANK", environment["LOCAL_RANK"])), world, local)
 
 
-def launch(recipe_file: Path, devices: int) -> None:
-    """Run one process a device on this machine and wait for all of them.
+def launch(command: list[str], devices: int) -> None:
+    """Run ``command`` once for each device on this machine, each with its place in the environment.
 
     Raises:
         PerisphereError: one failed; the others are stopped.
@@ -78,7 +76,6 @@ def launch(recipe_file: Path, devices: int) -> None:
         "NODE_RANK": "0",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // devices)),
     }
-    command = [sys.executable, "-m", "perisphere.training.worker", str(recipe_file)]
     workers = [
         subprocess.Popen(command, env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(devices)

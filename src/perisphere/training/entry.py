@@ -1,5 +1,6 @@
 """The one call that trains: a recipe in, an encoder out."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,8 +30,9 @@ def train(recipe: Recipe, *, resume: bool = False, tell: Callable[[str], None] =
     if place is None or place.rank == 0:
         prepare_folder(recipe, resume=resume)
     if place is None and recipe.devices > 1:
-        save(recipe, recipe.folder / RECIPE)
-        launch(recipe.folder / RECIPE, recipe.devices)
+        written = recipe.folder / RECIPE
+        save(recipe, written)
+        launch([sys.executable, "-m", "perisphere.training.worker", str(written)], recipe.devices)
         return recipe.folder / "encoder"
     from perisphere.training.run import run  # brings Lightning, which the launcher does not need
 

@@ -10,6 +10,9 @@ from perisphere.nets import NetSpec, input_spec
 from perisphere.training.augmentation import Augmentation
 from perisphere.training.schedules import Constant, Schedule
 
+DEFAULTS = {"optimizer": "sgd", "schedule": "constant", "classifier": "linear"}
+"""The kind of a part that gives no name."""
+
 
 class Part(BaseModel):
     """A part of a recipe: unknown keys are errors, values do not change."""
@@ -127,6 +130,19 @@ class Recipe(Part):
     cache_mb: int = Field(default=2048, ge=0, description="photos are kept decoded in memory up to this")
     checkpoint_every: int = Field(default=5, ge=0, description="epochs between the ones kept; 0: none")
     out: Path | None = Field(default=None, description="folder of the run; default runs/NAME")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_of_each_kind(cls, tree: Any) -> Any:
+        """A part without a name is of the kind that is the default."""
+        if not isinstance(tree, dict):
+            return tree
+        named = {
+            key: {"name": name, **tree[key]}
+            for key, name in DEFAULTS.items()
+            if isinstance(tree.get(key), dict)
+        }
+        return {**tree, **named}
 
     @model_validator(mode="after")
     def _devices_share_the_batch(self) -> "Recipe":

@@ -150,19 +150,11 @@ def _explain(error: ValidationError, path: Path, overrides: Sequence[str]) -> st
     if found["type"] == "value_error":
         text = str(found["ctx"]["error"])
         return f"{place}: {key + ': ' if key else ''}{text}."
-    if found["type"] == "union_tag_not_found":
-        names = ", ".join(repr(name) for part in _parts_at(way) for name in _literals(part))
-        return f"{place}: {key + '.name'!r} is missing. Give one of {names}."
     if found["type"] == "union_tag_invalid":
         ctx = found["ctx"]
         return f"{place}: {key + '.name'!r} is {ctx['tag']!r}; it must be one of {ctx['expected_tags']}."
     message = found["msg"].replace("Input should be", "it must be")
     return f"{place}: {key!r} is {found['input']!r}; {message[0].lower() + message[1:]}."
-
-
-def _parts_at(way: list[str]) -> list[type[BaseModel]]:
-    """Return the parts that may stand at a dotted way from the top of the recipe."""
-    return list(_models(Recipe.model_fields[way[0]].annotation))
 
 
 def _locate(loc: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
