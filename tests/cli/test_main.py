@@ -27,7 +27,9 @@ def test_unknown_words_are_code_2(monkeypatch, capsys):
     assert "serch" in err
 
 
-@pytest.mark.parametrize(("error", "code"), [(PerisphereError("a.jpg: is empty. Remove it."), 1), (UsageError("x"), 2)])
+@pytest.mark.parametrize(
+    ("error", "code"), [(PerisphereError("a.jpg: is empty. Remove it."), 1), (UsageError("x"), 2)]
+)
 def test_an_error_is_one_line_on_stderr(monkeypatch, capsys, error, code):
     def fail(**_):
         raise error
@@ -55,7 +57,7 @@ def every_command(app=main.app, path=()):
             yield (*path, name)
 
 
-@pytest.mark.parametrize("words", every_command(), ids=" ".join)
+@pytest.mark.parametrize("words", list(every_command()), ids=" ".join)
 def test_every_command_explains_itself(words):
     result = CliRunner().invoke(main.app, [*words, "--help"], terminal_width=100)
     assert result.exit_code == 0

@@ -66,11 +66,11 @@ def test_a_misspelt_key_is_a_usage_error(tiny):
 
 
 def test_recipes_are_listed_and_shown():
-    assert "landmark-demo" in invoke("recipes", "list").stdout
+    assert "landmark-small" in invoke("recipes", "list").stdout
     named = [row["name"] for row in json.loads(invoke("recipes", "list", "--json").stdout)]
     assert "landmark-resnet152" in named
-    shown = invoke("recipes", "show", "landmark-demo").stdout
-    assert yaml.safe_load(shown)["name"] == "landmark-demo"
-    whole = yaml.safe_load(invoke("recipes", "show", "landmark-demo", "epochs=3").stdout)
+    shown = invoke("recipes", "show", "landmark-small").stdout
+    assert yaml.safe_load(shown)["name"] == "landmark-small"
+    whole = yaml.safe_load(invoke("recipes", "show", "landmark-small", "epochs=3").stdout)
     assert (whole["epochs"], whole["checkpoint_every"]) == (3, 5)
-    assert json.loads(invoke("recipes", "show", "landmark-demo", "--json").stdout)["method"] == "landmark"
+    assert json.loads(invoke("recipes", "show", "landmark-small", "--json").stdout)["method"] == "landmark"

@@ -14,7 +14,7 @@ def message(path, *overrides):
 
 
 def test_every_packaged_recipe_is_valid_and_named_like_its_file():
-    assert {"landmark-demo", "cifar10-small", "landmark-resnet50", "landmark-resnet152"} <= set(packaged())
+    assert {"landmark-small", "cifar10-small", "landmark-resnet50", "landmark-resnet152"} <= set(packaged())
     for name, path in packaged().items():
         recipe = load(path)
         assert recipe.name == name
@@ -22,8 +22,8 @@ def test_every_packaged_recipe_is_valid_and_named_like_its_file():
 
 
 def test_a_recipe_is_found_by_name_and_a_wrong_name_gets_the_nearest():
-    assert find("landmark-demo").name == "landmark-demo.yaml"
-    with pytest.raises(UsageError, match=r"landmark-dmo: no such recipe.*Did you mean 'landmark-demo'"):
+    assert find("landmark-small").name == "landmark-small.yaml"
+    with pytest.raises(UsageError, match=r"landmark-dmo: no such recipe.*Did you mean 'landmark-small'"):
         find("landmark-dmo")
 
 

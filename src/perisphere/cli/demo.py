@@ -3,6 +3,7 @@
 import json
 import shlex
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from perisphere.storage import whole_file
 
 LANDMARKS = 40
 PHOTOS = 40
+QUERIES = 4
 
 
 @app.command("demo")
@@ -48,21 +50,81 @@ def prepare(out: Path, overwrite: bool) -> None:
         part.write_text(json.dumps({"landmarks": LANDMARKS, "photos": PHOTOS}))
 
 
-def steps(out: Path, seed: int) -> list[list[str]]:
-    """The words of each command, in order."""
-    at = {name: str(out / name) for name in ("scenes", "catalog", "split", "vectors", "index", "training")}
-    encoder = str(out / "training" / "encoder")
-    scenes = ["--landmarks", str(LANDMARKS), "--photos", str(PHOTOS), "--seed", str(seed)]
+def steps(out: Path, seed: int) -> Iterator[list[str]]:
+    """Yield the words of each command; the later ones look at what the earlier ones made."""
+    yield from learning(out, seed)
+    yield from judging(out)
+    yield searching(out)
+
+
+def learning(out: Path, seed: int) -> list[list[str]]:
+    """The commands from photos to an index; beside the trained encoder, the same net as it began."""
+    scenes = ["--landmarks", str(LANDMARKS), "--photos", str(PHOTOS), "--seed", str(seed), "--no-truth"]
+    split, trained, untrained = (str(out / name) for name in ("split", "training/encoder", "untrained"))
     return [
-        ["scenes", at["scenes"], "--layout", "folders", *scenes],
-        ["read", "folders", str(out / "scenes" / "photos"), "-o", at["catalog"]],
-        ["split", at["catalog"], "-o", at["split"], "--seed", str(seed)],
-        ["train", "landmark-demo", f"data.0.catalog={at['split']}", f"seed={seed}", "-o", at["training"]],
-        ["embed", at["split"], "--encoder", encoder, "-o", at["vectors"]],
-        ["index", "create", at["index"], at["vectors"], "--encoder", encoder],
+        ["scenes", str(out / "scenes"), *scenes],
+        ["read", "folders", str(out / "scenes" / "photos"), "-o", str(out / "catalog")],
+        ["split", str(out / "catalog"), "-o", split, "--seed", str(seed)],
+        ["train", "landmark-small", f"data.0.catalog={split}", f"seed={seed}", "-o", str(out / "training")],
+        ["weights", "fresh", trained, "-o", untrained, "--seed", str(seed)],
+        ["embed", split, "--encoder", trained, "-o", str(out / "vectors")],
+        ["embed", split, "--encoder", untrained, "-o", str(out / "untrained-vectors")],
+        ["index", "create", str(out / "index"), str(out / "vectors"), "--encoder", trained],
+        ["index", "calibrate", str(out / "index")],
+    ]
+
+
+def judging(out: Path) -> list[list[str]]:
+    """The commands that score both encoders on test photos, and put the reports side by side."""
+    held_out = ["--query", "test", "--gallery", "index"]
+    reports = str(out / "report.json"), str(out / "untrained-report.json")
+    return [
+        [
+            "evaluate",
+            "retrieval",
+            str(out / "vectors"),
+            *held_out,
+            "-o",
+            reports[0],
+            "--plots",
+            str(out / "plots"),
+        ],
+        ["evaluate", "retrieval", str(out / "untrained-vectors"), *held_out, "-o", reports[1]],
+        ["evaluate", "compare", *reports],
+    ]
+
+
+def searching(out: Path) -> list[str]:
+    """The command that searches with the first test photo of a few landmarks."""
+    from perisphere.catalog import Catalog
+
+    test = Catalog.load(out / "split").select(split="test")
+    first_of_each = dict(zip(reversed(test.labels()), reversed(test.paths()), strict=True))
+    labels = sorted(first_of_each, key=str)
+    photos = [str(first_of_each[label]) for label in labels[:: max(len(labels) // QUERIES, 1)][:QUERIES]]
+    where = "split != 'test'"
+    return [
+        "search",
+        str(out / "index"),
+        *photos,
+        "-k",
+        "6",
+        "--filter",
+        where,
+        "--sheet",
+        str(out / "result.png"),
     ]
 
 
 def closing(out: Path, seconds: float) -> None:
     """Say where everything lies and what to do next."""
-    typer.echo(f"\nDone in {seconds / 60:.1f} minutes.")
+    typer.echo(f"""
+Done in {seconds / 60:.1f} minutes.
+
+  result sheet  {out / "result.png"}
+  report        {out / "report.json"}, curves in {out / "plots"}
+  index         {out / "index"}
+
+Search it with a photo of your own:
+
+  perisphere search {out / "index"} YOUR_PHOTO.jpg --sheet mine.png""")

@@ -74,6 +74,7 @@ from perisphere.cli import (  # noqa: E402, F401
     demo,
     embed,
     evaluate,
+    index,
     read,
     recipes,
     scenes,

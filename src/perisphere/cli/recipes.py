@@ -52,9 +52,9 @@ def show_recipe(
 
     **Examples**
 
-        perisphere recipes show landmark-demo > mine.yaml
+        perisphere recipes show landmark-small > mine.yaml
 
-        perisphere recipes show landmark-demo epochs=3
+        perisphere recipes show landmark-small epochs=3
     """
     import json
 

@@ -23,11 +23,11 @@ def train_encoder(
 
     **Examples**
 
-        perisphere train landmark-demo -o runs/demo
+        perisphere train landmark-small -o runs/demo
 
         perisphere train landmark-resnet50 data.0.root=photos epochs=20 optimizer.lr=0.005
 
-        perisphere train landmark-demo -o runs/demo --resume
+        perisphere train landmark-small -o runs/demo --resume
 
         perisphere train mine.yaml accelerator=gpu precision=bf16-mixed --devices 2
 

@@ -82,6 +82,44 @@ def import_(
         )
 
 
+@weights.command("fresh")
+def fresh(
+    like: Annotated[str, typer.Argument(help="An Encoder's folder, or one of `perisphere weights list`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The Encoder's folder to write.")],
+    size: Annotated[
+        int | None, typer.Option(min=1, max=8192, help="Side of the input in pixels, if not the usual.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the random values.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier OUT.")] = False,
+) -> None:
+    """Make an untrained Encoder: what a trained one is to be compared with.
+
+    `pixels` is the plainest of all: the photo itself, scaled down, its mean colour taken away.
+
+    **Examples**
+
+    `perisphere weights fresh training/encoder -o untrained`
+
+    `perisphere weights fresh pixels --size 32 -o pixels`
+    """
+    from perisphere.encoder import Encoder
+    from perisphere.nets import build
+
+    provenance: dict[str, object] = {"weights": "random", "seed": seed}
+    if Path(like).is_dir():
+        known = Encoder.load(like)
+        net = build(known.net.spec, seed=seed)
+        encoder = Encoder(net, known.preprocessing, name=f"{known.name}-untrained", provenance=provenance)
+    else:
+        options: dict[str, object] = {"backbone": like}
+        if like == "pixels":
+            options["input_size"] = size or 32
+        net = build(_spec(options), seed=seed)
+        encoder = _encoder(net, size, f"{like}-untrained", provenance)
+    encoder.save(out, overwrite=overwrite)
+    typer.echo(f"Wrote {out}: {encoder.name}, {encoder.dim} numbers an image, identity {encoder.identity}.")
+
+
 def _spec(options: dict[str, object]) -> "NetSpec":
     from pydantic import ValidationError
 
