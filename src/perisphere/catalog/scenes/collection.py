@@ -1,5 +1,6 @@
 """Writing a whole collection: photos taken in parallel, the folder shown only when it is complete."""
 
+import json
 import multiprocessing
 import os
 import time
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from perisphere import __version__
 from perisphere.catalog.scenes.layouts import LAYOUTS
 from perisphere.catalog.scenes.photo import DIFFICULTIES, take_photo
 from perisphere.catalog.scenes.world import landmark
@@ -113,6 +115,9 @@ def write_scenes(
                 advance(len(done))
         shown = [landmark(seed, number, level.spread) for number in range(landmarks)] if truth else []
         LAYOUTS[layout](part, truth=truth).finish(shown, records)
+        made = {"layout": layout, "landmarks": landmarks, "photos": photos, "size": size, "seed": seed}
+        made |= {"difficulty": difficulty, "truth": truth, "version": __version__}
+        (part / "scenes.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
     return ScenesSummary(
         folder=str(out),
         photos_folder=str(LAYOUTS[layout](out, truth=truth).photos),

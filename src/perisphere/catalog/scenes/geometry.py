@@ -292,19 +292,27 @@ class Mesh:
             decal=True,
         )
 
-    def blob(
-        self, centre: Sequence[float], radius: float, facing: np.ndarray, edge: np.ndarray, surface: Surface
+    def leaves(
+        self, balls: np.ndarray, edges: np.ndarray, facing: np.ndarray, surfaces: Sequence[Surface]
     ) -> None:
-        """A ragged ball of leaves turned towards ``facing`` (unit); ``edge`` holds its radii, about 1."""
+        """Ragged balls of leaves turned towards a viewer.
+
+        Args:
+            balls: float64 ``[n, 4]``: centre and radius.
+            edges: float64 ``[n, k]``: outline of each as shares of its radius.
+            facing: float64 ``[3]``: unit vector to the viewer.
+            surfaces: in turn, what the balls are made of.
+        """
         right = np.array((-facing[1], facing[0], 0.0))
         right /= max(float(np.hypot(facing[0], facing[1])), 1e-9)
         up = _cross(facing, right)
-        angles = np.linspace(0, 2 * np.pi, len(edge), endpoint=False)
-        reach = (radius * edge)[:, None]
-        points = np.asarray(centre) + reach * (np.cos(angles)[:, None] * right + np.sin(angles)[:, None] * up)
-        self.face(
-            points.tolist(), surface, kind=BLOB, centre=tuple(map(float, centre)), radii=(radius, radius)
-        )
+        angles = np.linspace(0, 2 * np.pi, edges.shape[1], endpoint=False)
+        ring = np.cos(angles)[:, None] * right + np.sin(angles)[:, None] * up
+        points = balls[:, None, :3] + (balls[:, 3:] * edges)[..., None] * ring
+        for k, (corners, (x, y, z, radius)) in enumerate(zip(points.tolist(), balls.tolist(), strict=True)):
+            self.face(
+                corners, surfaces[k % len(surfaces)], kind=BLOB, centre=(x, y, z), radii=(radius, radius)
+            )
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -9,9 +9,9 @@ import numpy as np
 from perisphere.catalog.scenes.parts import PART_ID
 
 Shape = Literal["none", "rect", "round", "pointed", "circle"]
-Fill = Literal["void", "glass", "stained", "wood", "rose", "clock"]
+Fill = Literal["void", "glass", "stained", "wood", "rose", "clock", "niche"]
 SHAPES: tuple[Shape, ...] = ("none", "rect", "round", "pointed", "circle")
-FILLS: tuple[Fill, ...] = ("void", "glass", "stained", "wood", "rose", "clock")
+FILLS: tuple[Fill, ...] = ("void", "glass", "stained", "wood", "rose", "clock", "niche")
 
 Colour = tuple[float, float, float]
 

@@ -26,6 +26,8 @@ def _tiles() -> tuple[np.ndarray, np.ndarray]:
 
 def smooth(u: np.ndarray, v: np.ndarray, period: float) -> np.ndarray:
     """Fractal noise at (u, v), float32 shaped like ``u``; its largest shapes are period / 8."""
+    if not u.size:
+        return np.zeros(u.shape, np.float32)
     tile, _ = _tiles()
     scale = np.float32(SIDE / period)
     x = np.atleast_2d(np.mod(u * scale, SIDE).astype(np.float32))

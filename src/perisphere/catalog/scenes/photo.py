@@ -51,14 +51,14 @@ class Difficulty:
 DIFFICULTIES = {
     "easy": Difficulty(
         spread=1.0,
-        views={"front": 0.6, "left": 0.15, "right": 0.15, "far": 0.1},
-        lights={"noon": 0.4, "afternoon": 0.4, "morning": 0.2},
-        crowd=2,
-        clutter=0.05,
-        loose=0.15,
+        views={"front": 0.8, "left": 0.1, "right": 0.1},
+        lights={"noon": 0.6, "afternoon": 0.4},
+        crowd=1,
+        clutter=0.0,
+        loose=0.0,
         noise=0.006,
         blur=1.5,
-        colour=0.03,
+        colour=0.01,
         quality=(88, 95),
     ),
     "normal": Difficulty(
@@ -83,7 +83,7 @@ DIFFICULTIES = {
         crowd=5,
         clutter=0.22,
         loose=0.5,
-        noise=0.014,
+        noise=0.011,
         blur=4,
         colour=0.07,
         quality=(72, 94),
@@ -110,7 +110,7 @@ DIFFICULTIES = {
         crowd=9,
         clutter=0.45,
         loose=1.0,
-        noise=0.028,
+        noise=0.022,
         blur=7,
         colour=0.13,
         quality=(45, 90),
@@ -232,6 +232,6 @@ def _develop(picture: Rendering, rng: np.random.Generator, level: Difficulty, li
     span = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     image *= (1 - 0.32 * (span[:, None] ** 2 + span[None, :] ** 2))[..., None]
     grain = rng.standard_normal(image.shape, dtype=np.float32)
-    strength = level.noise * rng.uniform(0.4, 1.6) * (2.0 if lit == "night" else 1.0)
+    strength = level.noise * rng.uniform(0.4, 1.6) * (1.5 if lit == "night" else 1.0)
     image += grain * np.float32(strength)
     return np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -278,7 +278,7 @@ def _shade(p: _Pixels, light: Light, lit: Array, crease: Array) -> tuple[Array, 
     total = _rgb(light.sun) * sun[:, None] + soft
     if light.flood[0] > 0:
         wall = np.clip(-p.normal[:, 1] * 0.6 + 0.4, 0, 1) * (1 - np.abs(p.normal[:, 2]) * 0.8)
-        fall = np.exp(-np.maximum(p.point[:, 2], 0) / 15) * (p.point[:, 2] > 0.02)
+        fall = np.exp(-np.maximum(p.point[:, 2], 0) / 15) * (p.point[:, 2] > 0.05)
         total = total + _rgb(light.flood) * (wall * fall * crease * (0.4 + 0.6 * shadow))[:, None]
     return albedo * total + glow, part
 
@@ -335,7 +335,7 @@ def _masonry(p: _Pixels) -> Array:
     leaves = np.flatnonzero(p.leaf)
     if len(leaves):
         x, y = p.u[leaves], p.v[leaves]
-        tone[leaves] *= 1 + 0.33 * noise.smooth(x, y, 5.0) + 0.2 * noise.smooth(x + 9, y, 2.0)
+        tone[leaves] *= 1 + 0.30 * noise.smooth(x, y, 7.0) + 0.34 * noise.smooth(x + 9, y, 1.6)
     colour *= np.clip(tone, 0.08, 1.8)[:, None]
     return colour
 
@@ -412,6 +412,8 @@ def _fillings(table: Array, x: Array, y: Array, near: Array, i: Array, j: Array)
     colour = np.full((len(x), 3), 0.022, np.float32)
     glass = fill == FILLS.index("glass")
     tint = 0.05 + 0.07 * noise.white(i, j + 3)
+    niche = fill == FILLS.index("niche")
+    colour[niche] = 0.5 * table[niche, COLUMNS["red"] : COLUMNS["red"] + 3]
     colour[glass] = (_rgb((0.75, 0.95, 1.2)) * tint[:, None])[glass]
     stained = (fill == FILLS.index("stained")) | (fill == FILLS.index("rose"))
     hue = noise.white(np.floor(x / 0.35), np.floor(y / 0.35))
@@ -446,7 +448,9 @@ def _tracery(x: Array, y: Array, width: Array, height: Array, bars: Array, fill:
     rose = np.minimum(np.where(r < width * 0.14, 1e3, spoke), ring)
     line = np.where(fill == FILLS.index("rose"), rose, line)
     cover = np.clip((thick - line) / near + 0.5, 0, 1) * np.clip(2 * thick / near, 0, 1)
-    return np.where((fill == FILLS.index("void")) | (bars < 1), 0, cover).astype(np.float32)
+    return np.where(
+        (fill == FILLS.index("void")) | (fill == FILLS.index("niche")) | (bars < 1), 0, cover
+    ).astype(np.float32)
 
 
 def _dial(x: Array, y: Array, radius: Array) -> Array:
@@ -464,7 +468,11 @@ def _lamps(table: Array, light: Light, i: Array, j: Array, open_: Array, fill: A
     """Windows lit from within."""
     kinds = table[:, COLUMNS["fill"]]
     place = noise.white(i + np.floor(point[:, 1] / 40), j * 5 + 11)
-    on = open_ & (place < light.lit) & ~np.isin(kinds, [FILLS.index("wood"), FILLS.index("void")])
+    on = (
+        open_
+        & (place < light.lit)
+        & ~np.isin(kinds, [FILLS.index(name) for name in ("wood", "void", "niche")])
+    )
     bright = _rgb((1.15, 0.68, 0.26)) * (0.25 + np.minimum(fill.mean(1) * 9, 1))[:, None]
     return np.where(on[:, None], bright, 0).astype(np.float32)
 

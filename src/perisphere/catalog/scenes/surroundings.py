@@ -10,11 +10,11 @@ from perisphere.catalog.scenes.world import Landmark
 
 FAR = 2500.0
 _LEAVES = (
-    (0.085, 0.17, 0.035),
-    (0.12, 0.19, 0.04),
-    (0.06, 0.13, 0.05),
-    (0.30, 0.17, 0.03),
-    (0.17, 0.20, 0.06),
+    (0.085, 0.14, 0.04),
+    (0.11, 0.15, 0.045),
+    (0.06, 0.11, 0.05),
+    (0.26, 0.15, 0.04),
+    (0.14, 0.16, 0.06),
 )
 _CLOTHES = (
     (0.4, 0.05, 0.05),
@@ -36,7 +36,7 @@ class Tree:
     height: float
     leaves: tuple[float, float, float]
     balls: np.ndarray  # [n, 4]: offset and radius
-    edges: np.ndarray  # [n, 11]: ragged radii
+    edges: np.ndarray  # [n, 19]: ragged outlines
 
     @classmethod
     def draw(cls, rng: np.random.Generator, x: float, y: float) -> "Tree":
@@ -49,7 +49,7 @@ class Tree:
         offset[:, 2] += 0.64 * height
         radius = rng.uniform(0.13, 0.21, (n, 1)) * height
         tint = np.array(_LEAVES[int(rng.integers(len(_LEAVES)))]) * rng.uniform(0.8, 1.2)
-        edges = rng.uniform(0.78, 1.18, (n, 11))
+        edges = rng.uniform(0.72, 1.16, (n, 19))
         return cls(
             x,
             y,
@@ -70,11 +70,10 @@ class Tree:
             top_radius=self.height * 0.014,
             sides=6,
         )
-        for k, ((dx, dy, dz, radius), edge) in enumerate(zip(self.balls, self.edges, strict=True)):
-            tone = 0.85 + 0.1 * (k % 4)
-            r, g, b = (c * tone for c in self.leaves)
-            leaves = Surface("tree", Material((r, g, b), grain=0.6, weather=0))
-            mesh.blob((self.x + dx, self.y + dy, dz), radius, facing, edge, leaves)
+        r, g, b = self.leaves
+        tones = (0.85, 0.95, 1.05, 1.15)
+        leaves = [Surface("tree", Material((r * t, g * t, b * t), grain=0.6, weather=0)) for t in tones]
+        mesh.leaves(self.balls + np.array((self.x, self.y, 0, 0)), self.edges, facing, leaves)
 
 
 @dataclass(frozen=True)
@@ -119,8 +118,9 @@ def draw_surroundings(
         spot for spot in trees if not _blocks(spot, position[:2], landmark.middle[:2], landmark.reach * 0.55)
     ]
     for _ in range(int(rng.binomial(3, clutter))):
-        share, aside = rng.uniform(0.3, 0.75), rng.normal(0, 0.42) * landmark.reach
-        trees.append(position[:2] + sight * share + across * aside * (0.25 + 0.6 * share))
+        # Beside the middle: a tree may hide a wing, seldom the whole.
+        share, aside = rng.uniform(0.42, 0.85), rng.choice((-1, 1)) * rng.uniform(0.25, 0.9) * landmark.reach
+        trees.append(position[:2] + sight * share + across * aside * (0.3 + 0.7 * share))
     spots = [
         spot
         for spot in trees

@@ -200,8 +200,7 @@ def _keypoints(geometry: Geometry, rng: np.random.Generator) -> Keypoints:
         camera = Camera.looking(place, middle, focal=1.2, size=192)
         inverse, _ = see(geometry, camera, 192)
         seen += visible(position, normal, camera, inverse)
-    order = np.flatnonzero(solid & (seen > 0))
-    order = order[np.argsort(-np.minimum(seen[order], 3), kind="stable")][:POINTS]
+    order = np.flatnonzero(solid & (seen > 0))[:POINTS]
     part = geometry.surfaces[geometry.surface[face[order]], COLUMNS["part"]].astype(np.uint8)
     return Keypoints(position[order], normal[order], part)
 

@@ -41,7 +41,7 @@ def gothic(p: Plan) -> None:
             pointed=True,
         )
     gallery = Openings.row(
-        2 * half, p.count(6, 9), 0.8, 2.2, 0.3, shape="round", part="statue", fill="void", frame=0.1
+        2 * half, p.count(6, 9), 0.8, 2.2, 0.3, shape="round", part="statue", fill="niche", frame=0.1
     )
     strip = height * 0.40
     m.face(

@@ -77,7 +77,7 @@ def persian(p: Plan) -> None:
         shape="pointed",
         rows=2,
         storey=height * 0.47,
-        fill="void",
+        fill="niche",
         depth=0.8,
         frame=0.2,
     )
@@ -86,7 +86,7 @@ def persian(p: Plan) -> None:
     iwan = Openings(
         part="portal",
         shape="pointed",
-        fill="void",
+        fill="niche",
         pitch=2 * wide,
         width=wide * 1.3,
         height=tall * 0.8,

@@ -1,0 +1,41 @@
+"""Images a second of the generated collection: ``python benchmarks/scenes.py [--landmarks 40] [--photos 50]``.
+
+The aim is 2,000 images of 128 x 128, truth included, in two minutes on two cores.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from perisphere.catalog.scenes import write_scenes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, value in {"landmarks": 40, "photos": 50, "size": 128, "workers": 2}.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    options = vars(parser.parse_args())
+    with tempfile.TemporaryDirectory() as folder:
+        summary = write_scenes(Path(folder) / "world", **options)
+    load = os.getloadavg()[0]
+    rate = summary.photos / summary.seconds
+    print(
+        json.dumps(
+            {
+                "images": summary.photos,
+                "size": summary.size,
+                "workers": options["workers"],
+                "cores": os.cpu_count(),
+                "load_at_end": round(load, 1),
+                "seconds": summary.seconds,
+                "images_per_second": round(rate, 1),
+                "minutes_for_2000": round(2000 / rate / 60, 2),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
