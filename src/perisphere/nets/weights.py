@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def load_into(net: EmbeddingNet, tensors: dict[str, Tensor]) -> MatchReport:
         PerisphereError: nothing matched, or a matching tensor has NaN or infinite values; the network is as
             it was.
     """
-    chosen, report = _match(net, tensors)
+    chosen, report = _match(net.spec, tensors)
     if not report.matched:
         raise PerisphereError(_nothing_matched(net.spec.backbone, tensors))
     for name in report.matched:
@@ -91,25 +92,41 @@ def load_into(net: EmbeddingNet, tensors: dict[str, Tensor]) -> MatchReport:
     return report
 
 
-def _match(net: EmbeddingNet, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], MatchReport]:
+@dataclass(frozen=True)
+class _Layout:
+    """The names and shapes of a network, and the names of its backbone's stages."""
+
+    shapes: dict[str, torch.Size]
+    stages: frozenset[str]
+    classifier: str | None
+
+
+@lru_cache(maxsize=64)
+def _layout(spec: NetSpec) -> _Layout:
+    with torch.device("meta"):
+        net = EmbeddingNet(spec)
+    shapes = {name: value.shape for name, value in net.state_dict().items() if not _is_counter(name)}
+    stages = frozenset(f"backbone.{name}" for name, _ in net.backbone.named_children())
+    return _Layout(shapes, stages, ARCHITECTURES[spec.backbone].classifier)
+
+
+def _match(spec: NetSpec, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], MatchReport]:
     """Return the tensor for each name in the network that the file has, and the report."""
-    targets = {name: value.shape for name, value in net.state_dict().items() if not _is_counter(name)}
-    layer = ARCHITECTURES[net.spec.backbone].classifier
-    stages = {f"backbone.{name}" for name, _ in net.backbone.named_children()}
+    layout = _layout(spec)
     report = MatchReport()
     chosen: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         places = list(_places(name))
-        target = next((place for place in places if place in targets and place not in chosen), None)
+        target = next((place for place in places if place in layout.shapes and place not in chosen), None)
         if target is not None and tensor.is_floating_point():
             chosen[target] = tensor
-        elif layer is not None and any(place.startswith(f"{layer}.") for place in places):
+        elif layout.classifier and any(place.startswith(f"{layout.classifier}.") for place in places):
             report.classifier.append(name)
         elif not _is_counter(name):
             report.unexpected.append(name)
-            if any(".".join(place.split(".")[:2]) in stages for place in places):
+            if any(".".join(place.split(".")[:2]) in layout.stages for place in places):
                 report.surplus.append(name)
-    for name, shape in targets.items():
+    for name, shape in layout.shapes.items():
         if name not in chosen:
             report.missing.append(name)
         elif chosen[name].shape != shape:
@@ -148,13 +165,8 @@ def _nothing_matched(backbone: str, tensors: dict[str, Tensor]) -> str:
 
 def fitting_architectures(tensors: dict[str, Tensor]) -> list[str]:
     """Return the architectures whose parameters are there with their names and shapes, none left over."""
-    fitting = []
-    for name in ARCHITECTURES:
-        with torch.device("meta"):
-            report = _match(EmbeddingNet(NetSpec(backbone=name)), tensors)[1]
-        if report.matched and not report.unfit:
-            fitting.append(name)
-    return fitting
+    reports = {name: _match(NetSpec(backbone=name), tensors)[1] for name in ARCHITECTURES}
+    return [name for name, report in reports.items() if report.matched and not report.unfit]
 
 
 def classifier_from(tensors: dict[str, Tensor], backbone: str) -> LinearClassifier | None:
