@@ -59,12 +59,12 @@ def test_batch_size_and_workers_change_nothing(
     np.testing.assert_allclose(vectors, encoder.encode(pictures), atol=1e-5)
 
 
-def test_path_string_array_and_pillow_give_the_same_row(encoder: Encoder, tmp_path: Path) -> None:
+def test_path_string_bytes_array_and_pillow_give_the_same_row(encoder: Encoder, tmp_path: Path) -> None:
     image = picture(5)
     path = tmp_path / "photo.png"
     Image.fromarray(image).save(path)
-    vectors = encoder.encode([path, str(path), image, Image.fromarray(image)])
-    np.testing.assert_allclose(vectors, np.repeat(vectors[:1], 4, axis=0), atol=1e-6)
+    vectors = encoder.encode([path, str(path), path.read_bytes(), image, Image.fromarray(image)])
+    np.testing.assert_allclose(vectors, np.repeat(vectors[:1], 5, axis=0), atol=1e-6)
 
 
 def test_a_large_jpeg_gives_nearly_the_same_row_from_file_and_memory(

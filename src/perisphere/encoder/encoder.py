@@ -92,7 +92,7 @@ class Encoder:
         decoded at reduced size, which moves a row by about as much as saving the JPEG once more.
 
         Args:
-            images: paths, Pillow pictures or uint8 RGB arrays ``[h, w, 3]``.
+            images: paths, whole files as bytes, Pillow pictures or uint8 RGB arrays ``[h, w, 3]``.
             batch_size: pictures that pass through the network at once.
             device: a torch device; ``None`` takes the fastest kind that is there.
             workers: decoding threads; 0 means one a core.
@@ -114,7 +114,8 @@ class Encoder:
             empty = np.flatnonzero(~rows.any(axis=1))
             if len(empty):
                 place = batch.start + int(empty[0])
-                named = images[place] if isinstance(images[place], str | Path) else f"image {place}"
+                source = images[place]
+                named = str(source) if isinstance(source, str | Path) else f"image {place}"
                 raise PerisphereError(f"{named}: {NO_DIRECTION}; leave it out.")
             vectors[batch.start : batch.stop] = rows
         return vectors

@@ -10,6 +10,11 @@ from perisphere.encoder.preprocessing import Preprocessing
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets import EmbeddingNet
 
+# On a processor, a large batch's feature maps pass glibc's limit for reusable memory (32 MiB): every layer
+# then maps and clears fresh pages. At 32 images of 224 pixels that took a third of ResNet-50's time and half
+# of SqueezeNet's; four at a time take none of it.
+PIXELS_AT_ONCE = 4 * 227 * 227
+
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
@@ -109,4 +114,7 @@ class Inference:
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Run the network: float32 ``[n, 3, h, w]`` to float32 ``[n, d]``, not normalised."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            return self.net(images).float()
+            if self.device.type != "cpu":
+                return self.net(images).float()
+            at_once = max(1, PIXELS_AT_ONCE // (images.shape[2] * images.shape[3]))
+            return torch.cat([self.net(some).float() for some in images.split(at_once)])

@@ -19,7 +19,7 @@ from perisphere.catalog.images import decode
 from perisphere.encoder.preprocessing import Preprocessing
 from perisphere.errors import PerisphereError
 
-Source: TypeAlias = Path | str | Image.Image | np.ndarray
+Source: TypeAlias = Path | str | bytes | Image.Image | np.ndarray
 AHEAD = 2  # batches that are decoded while the network works on one
 
 
@@ -58,7 +58,7 @@ def batches(
     At most ``AHEAD + 1`` batches of resized pictures and ``workers`` decoded ones are in memory.
 
     Args:
-        sources: paths, Pillow pictures or uint8 RGB arrays ``[h, w, 3]``.
+        sources: paths, whole files as bytes, Pillow pictures or uint8 RGB arrays ``[h, w, 3]``.
         preprocessing: its geometry is applied.
         batch_size: pictures a batch, the unreadable ones included.
         workers: decoding threads; 0 means one a core.
