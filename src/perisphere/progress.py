@@ -1,7 +1,7 @@
 """Progress bars: on a terminal only, on stderr, never in a pipe."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -19,9 +19,10 @@ T = TypeVar("T")
 
 
 class Advance(Protocol):
-    """Moves the bar by ``n`` finished items."""
+    """The function that moves a bar."""
 
-    def __call__(self, n: int = 1) -> None: ...
+    def __call__(self, n: int = 1) -> None:
+        """Count ``n`` more items as finished."""
 
 
 @contextmanager
@@ -55,9 +56,11 @@ def bar(description: str, total: int | None, unit: str = "images") -> Iterator[A
         yield advance
 
 
-def track(items: Iterable[T], description: str, total: int | None = None, unit: str = "images") -> Iterator[T]:
+def track(
+    items: Iterable[T], description: str, total: int | None = None, unit: str = "images"
+) -> Iterator[T]:
     """Yield ``items`` while a bar counts them; ``total`` defaults to ``len(items)`` where there is one."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with bar(description, total, unit) as advance:
         for item in items:

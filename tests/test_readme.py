@@ -1,0 +1,53 @@
+"""The README's blocks are run as they stand, on generated photos; only the training is cut to one epoch."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from perisphere.cli.main import app
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def perisphere(words: list[str]) -> str:
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, f"{shlex.join(words)}: {result.output} {result.exception}"
+    return result.output
+
+
+def test_the_main_job_runs_as_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scenes = ["--landmarks", "3", "--photos", "20", "--size", "64", "--no-truth", "--workers", "1"]
+    perisphere(["scenes", "scenes", *scenes])
+    shutil.move("scenes/photos", "photos")
+    shutil.copy(next(Path("photos").rglob("*.jpg")), "photo.jpg")
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    assert len(lines) < 10
+    for line in lines:
+        words = shlex.split(line.removeprefix("$ perisphere "))
+        perisphere([*words, "epochs=1"] if words[0] == "train" else words)
+    assert Path("result.jpg").is_file()
+    (python,) = blocks("python")
+    exec(compile(python, "README.md", "exec"), {})
+    assert ".jpg" in capsys.readouterr().out
+
+
+def test_every_command_named_in_the_prose_exists():
+    named = re.findall(r"`perisphere ([a-z]+)(?: ([a-z]+))?", README)
+    assert named
+    for verb, inner in named:
+        sub = [inner] if verb in ("index", "weights", "recipes") else []
+        perisphere([verb, *sub, "--help"])
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)#]+)", README))
+def test_every_link_leads_somewhere(path):
+    assert (Path(__file__).parents[1] / path).exists()
