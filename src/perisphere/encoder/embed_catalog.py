@@ -64,8 +64,9 @@ def embed(
         raise PerisphereError(f"the catalog of {catalog.root} has no images; read a folder that has some.")
     inference = encoder.inference(device=device, precision=precision)
     paths = catalog.paths()
+    identity = encoder.identity
     state = {
-        "encoder": encoder.identity,
+        "encoder": identity,
         "images": _fingerprint(paths),
         "precision": str(inference.dtype),
     }
@@ -80,7 +81,7 @@ def embed(
         with whole_folder(out, overwrite=overwrite) as part:
             vectors = journal.finish(part)
             run = _run(inference, meter, batch_size)
-            _described(catalog, encoder, vectors, journal.skipped, run).write_description(part)
+            _described(catalog, encoder, identity, vectors, journal.skipped, run).write_description(part)
         journal.remove()
     return Embeddings.load(out)
 
@@ -150,6 +151,7 @@ def _fingerprint(paths: list[Path]) -> str:
 def _described(
     catalog: Catalog,
     encoder: Encoder,
+    identity: str,
     vectors: np.ndarray,
     skipped: list[tuple[int, str]],
     run: dict[str, Any],
@@ -163,7 +165,7 @@ def _described(
         root=catalog.root,
         encoder={
             "name": encoder.name,
-            "identity": encoder.identity,
+            "identity": identity,
             "dim": encoder.dim,
             "path": str(encoder.path) if encoder.path else None,
         },
