@@ -131,6 +131,8 @@ class Mesh:
             (ax, ay), (bx, by) = feet[number], feet[(number + 1) % 4]
             self.face([(ax, ay, z0), (bx, by, z0), (bx, by, z1), (ax, ay, z1)], wall)
         self.face([(ax, ay, z1) for ax, ay in feet], top or surface)
+        if z0 > 0.3:  # its underside can be seen
+            self.face([(ax, ay, z0) for ax, ay in reversed(feet)], surface)
 
     def gable_roof(
         self,

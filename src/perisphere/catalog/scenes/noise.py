@@ -38,8 +38,8 @@ def smooth(u: np.ndarray, v: np.ndarray, period: float) -> np.ndarray:
 def white(i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """A fixed random number from 0 to 1 for each pair of integers."""
     _, tile = _tiles()
-    i, j = i.astype(np.int64), j.astype(np.int64)
-    return tile[(i * 7 + j * 131) % SIDE, (j * 17 + i * 311) % SIDE]
+    i, j = i.astype(np.int32), j.astype(np.int32)
+    return tile.ravel()[((i * 7 + j * 131) & (SIDE - 1)) * SIDE + ((j * 17 + i * 311) & (SIDE - 1))]
 
 
 def _remap(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

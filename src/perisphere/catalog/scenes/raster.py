@@ -10,7 +10,7 @@ import numpy as np
 from perisphere.catalog.scenes.camera import Camera
 from perisphere.catalog.scenes.geometry import Geometry
 
-NEAR = 0.3
+NEAR, FAR = 0.3, 20_000.0
 _SUBPIXEL = 4
 
 
@@ -37,7 +37,7 @@ def see(geometry: Geometry, camera: Camera, resolution: int) -> tuple[np.ndarray
     low = np.minimum.reduceat(depth, geometry.starts[:-1])
     high = np.maximum.reduceat(depth, geometry.starts[:-1])
     planes = np.stack([a, b, c], 1)
-    buffer = np.zeros((resolution, resolution), np.float32)
+    buffer = np.full((resolution, resolution), 1 / FAR, np.float32)
     faces = np.full((resolution, resolution), -1, np.int32)
     wide = np.maximum.reduceat(np.abs(flat - half).max(1), geometry.starts[:-1])
     whole = front & (low > NEAR) & (wide < 4 * resolution)
@@ -48,6 +48,7 @@ def see(geometry: Geometry, camera: Camera, resolution: int) -> tuple[np.ndarray
             continue
         flat_cut = cut[:, :2] * (focal / cut[:, 2:]) + half
         _fill(buffer, faces, flat_cut, np.array([0, len(cut)]), planes[number : number + 1], [0], int(number))
+    buffer[faces < 0] = 0
     return buffer, faces
 
 

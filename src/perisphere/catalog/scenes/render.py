@@ -7,7 +7,7 @@ import numpy as np
 
 from perisphere.catalog.scenes import noise
 from perisphere.catalog.scenes.camera import Camera
-from perisphere.catalog.scenes.geometry import BLOB, DOME, PLANE, ROUND, Geometry
+from perisphere.catalog.scenes.geometry import BLOB, DOME, ROUND, Geometry
 from perisphere.catalog.scenes.light import Light
 from perisphere.catalog.scenes.materials import COLUMNS, FILLS, SHAPES
 from perisphere.catalog.scenes.parts import PART_ID
@@ -54,13 +54,15 @@ class _Pixels:
     bitangent: Array
     u: Array
     v: Array
+    across: Array  # from the left edge of the face
     foot: Array  # height above the foot of the face
-    table: Array  # rows of the surfaces
+    surfaces: Array  # the table of all surfaces
+    row: Array  # which of them each pixel shows
     footprint: Array  # metres that a pixel covers
     leaf: Array  # bool
 
     def column(self, name: str) -> Array:
-        return self.table[:, COLUMNS[name]]
+        return self.surfaces[:, COLUMNS[name]][self.row]
 
 
 def render(geometry: Geometry, shadows: Geometry, camera: Camera, light: Light, resolution: int) -> Rendering:
@@ -76,7 +78,7 @@ def render(geometry: Geometry, shadows: Geometry, camera: Camera, light: Light, 
     if seen.any():
         pixels = _locate(geometry, faces[seen], camera, rays[seen], depth[seen], resolution)
         lit = _sunlit(pixels, shadows, light, resolution)
-        crease = _occlusion(inverse, faces)[seen]
+        crease = _occlusion(inverse)[seen]
         colour, part = _shade(pixels, light, lit, crease)
         radiance[seen] = _hazed(colour, pixels, light)
         parts[seen] = part
@@ -156,13 +158,13 @@ def _locate(
         u=u,
         v=v,
         foot=foot,
-        table=geometry.surfaces[geometry.surface[faces]],
+        across=_dot(away, tangent),
+        surfaces=geometry.surfaces,
+        row=geometry.surface[faces],
         footprint=depth / np.float32(camera.focal * resolution),
         leaf=kind == BLOB,
     )
-    pixels_u_local = _dot(away, tangent)
     _bend(pixels, geometry, faces, kind)
-    pixels.table = np.column_stack([pixels.table, np.where(kind == PLANE, pixels_u_local, pixels.u)])
     return pixels
 
 
@@ -202,6 +204,7 @@ def _bend(pixels: _Pixels, geometry: Geometry, faces: Array, kind: Array) -> Non
         pixels.bitangent[at] = np.cross(normal, tangent)
         pixels.u[at] = np.mod(turn + np.pi / 2 + np.pi, 2 * np.pi) * radii[at, 0]
         pixels.v[at] = v
+        pixels.across[at] = pixels.u[at]
         pixels.foot[at] = v
 
 
@@ -230,27 +233,22 @@ def _sunlit(pixels: _Pixels, shadows: Geometry, light: Light, resolution: int) -
     return np.where(outside, 1, lit / 4).astype(np.float32)
 
 
-def _occlusion(inverse: Array, faces: Array) -> Array:
+def _occlusion(inverse: Array) -> Array:
     """Darkening where neighbours stand out before a pixel; float32 ``[r, r]``, 0 to 1."""
     depth = 1 / np.maximum(inverse, 1e-4)
     dark = np.zeros_like(depth)
     size = len(depth)
     for share in (1 / 90, 1 / 28):
         shift = max(1, round(size * share))
+        wide = cv2.copyMakeBorder(depth, shift, shift, shift, shift, cv2.BORDER_REPLICATE)
         for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-            other = _shifted(depth, dx * shift, dy * shift)
-            opposite = _shifted(depth, -dx * shift, -dy * shift)
+            other, opposite = (
+                wide[(1 + s * dy) * shift :, (1 + s * dx) * shift :][:size, :size] for s in (1, -1)
+            )
             # A flat wall seen aslant is no crease: compare with the mean of both sides.
             ahead = depth - 0.5 * (other + np.minimum(opposite, depth * 1.2))
             dark += np.clip(ahead / (depth * 0.02 + 0.05), 0, 1) * (ahead < depth * 0.12)
     return np.clip(1 - 0.085 * cv2.blur(dark, (3, 3)), 0.4, 1)
-
-
-def _shifted(image: Array, dx: int, dy: int) -> Array:
-    size = len(image)
-    rows = np.clip(np.arange(size) + dy, 0, size - 1)
-    columns = np.clip(np.arange(size) + dx, 0, size - 1)
-    return image[rows][:, columns]
 
 
 def _shade(p: _Pixels, light: Light, lit: Array, crease: Array) -> tuple[Array, Array]:
@@ -307,7 +305,7 @@ def _contact(p: _Pixels) -> Array:
 
 def _masonry(p: _Pixels) -> Array:
     """Colour of stones, tiles, plaster and leaves, float32 ``[n, 3]``."""
-    colour = p.table[:, COLUMNS["red"] : COLUMNS["red"] + 3].copy()
+    colour = p.surfaces[:, COLUMNS["red"] : COLUMNS["red"] + 3][p.row]
     tone = np.ones(len(colour), np.float32)
     course, block = np.maximum(p.column("course"), 1e-3), np.maximum(p.column("block"), 1e-3)
     laid = p.column("course") > 0
@@ -365,10 +363,10 @@ def cell(table: Array, u: Array, v: Array) -> tuple[Array, Array, Array, Array]:
 
 def _cut(p: _Pixels, light: Light, at: Array, albedo: Array, part: Array, shadow: Array, glow: Array) -> None:
     """Recess the openings: jambs and back by parallax, their shadow, tracery, lamps behind the glass."""
-    table = p.table[at]
+    table = p.surfaces[p.row[at]]
     shape, width, height = (table[:, COLUMNS[name]] for name in ("shape", "width", "height"))
     depth, frame = table[:, COLUMNS["depth"]], table[:, COLUMNS["frame"]]
-    x, y, i, j = cell(table, table[:, -1], p.foot[at])
+    x, y, i, j = cell(table, p.across[at], p.foot[at])
     edge = inside(shape, x, y, width, height)
     near = np.maximum(p.footprint[at], 1e-4)
     moulding = (edge <= 0) & (edge > -frame)
