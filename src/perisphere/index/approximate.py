@@ -67,16 +67,30 @@ class Approximate:
                 old.unlink(missing_ok=True)
         return facts
 
-    def rebuild_if_due(self, snapshot: Callable[[], Snapshot], recall: float) -> None:
-        """Build cells where there are none, theirs are lost, or the index has grown or shrunk much since."""
+    def rebuild_if_due(
+        self, snapshot: Callable[[], Snapshot], recall: float, *, thorough: bool = False
+    ) -> None:
+        """Build cells where there are none, theirs are lost, or the index has grown or shrunk much since.
+
+        Args:
+            snapshot: gives the rows as of now.
+            recall: the share of the true nearest rows to be found.
+            thorough: find out too whether the file is unchanged, by reading it.
+        """
         facts = self._store.fact("ann")
         with self._store.reading() as connection:
             last = 0 if facts is None else int(facts["last_id"])
             rows = connection.execute("SELECT count(*) FROM images").fetchone()[0]
             fresh = connection.execute("SELECT count(*) FROM images WHERE id > ?", (last,)).fetchone()[0]
-        lost = facts is not None and not (self._store.folder / facts["file"]).is_file()
-        if rows >= tuning.MIN_ROWS and (lost or tuning.is_due(facts, rows, fresh)):
+        if rows < tuning.MIN_ROWS:
+            return
+        if facts is None or tuning.is_due(facts, rows, fresh) or self._lost(facts, thorough):
             self.build(snapshot(), recall)
+
+    def _lost(self, facts: dict[str, Any], thorough: bool) -> bool:
+        if thorough:
+            return not ann.is_whole(self._store.folder, facts)
+        return not (self._store.folder / str(facts["file"])).is_file()
 
     def info(self) -> dict[str, Any] | None:
         """Return the facts of the cells, and their ``"state"``: ready, not faster than exact, or lost."""

@@ -11,6 +11,7 @@ from perisphere.index.snapshot import Segment, Snapshot
 
 METRICS = ("cosine", "l2", "l1")
 GATHER_BYTES = 16 << 20
+SPARE = 8
 
 Found = tuple[np.ndarray, np.ndarray]
 """ids int64 ``[q, m]`` and scores float32 ``[q, m]``, higher is better."""
@@ -36,12 +37,43 @@ def nearest(queries: np.ndarray, ids: np.ndarray, vectors: np.ndarray, k: int, m
     """Return the ``min(k, n)`` best of ``vectors`` float32 ``[n, d]``; for cosine, unit rows."""
     from perisphere.sphere.engine import faiss
 
-    kind = {"cosine": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2, "l1": faiss.METRIC_L1}[metric]
-    scores, places = faiss.knn(queries, vectors, min(k, len(vectors)), metric=kind)
     if metric == "l2":
-        # |q|^2 + |v|^2 - 2qv cancels for near points: give the true distances of what was found.
-        return ids[places], scores_of_places(queries, vectors, places, metric)
+        return _nearest_l2(queries, ids, vectors, k)
+    kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L1
+    scores, places = faiss.knn(queries, vectors, min(k, len(vectors)), metric=kind)
     return ids[places], scores if metric == "cosine" else -scores
+
+
+def _nearest_l2(queries: np.ndarray, ids: np.ndarray, vectors: np.ndarray, k: int) -> Found:
+    """Find by matrix products, rank by true distances.
+
+    ``|q|^2 + |v|^2 - 2qv`` cancels where points are near to each other and far from the origin. Some more
+    than ``k`` are found; where the last of them is not clearly farther than the k-th, the query is searched
+    again with the origin moved into the middle of the vectors.
+    """
+    places, scores, sure = _near_l2(queries, vectors, vectors, k, queries)
+    if not sure.all():
+        middle = vectors.mean(axis=0)
+        again = queries[~sure]
+        places[~sure], scores[~sure], _ = _near_l2(again - middle, vectors - middle, vectors, k, again)
+    return ids[places], scores
+
+
+def _near_l2(
+    moved_queries: np.ndarray, moved: np.ndarray, vectors: np.ndarray, k: int, queries: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Search ``moved``, score with ``vectors``; return places and scores ``[q, k]``, and who is sure."""
+    from perisphere.sphere.engine import faiss
+
+    count = min(k + SPARE, len(moved))
+    squared, places = faiss.knn(moved_queries, moved, count, metric=faiss.METRIC_L2)
+    scores = scores_of_places(queries, vectors, places, "l2")
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    scores = np.take_along_axis(scores, order, axis=1)
+    farthest, length = -scores[:, -1], np.linalg.norm(moved_queries, axis=1)
+    error = 1e-6 * (2 * length + farthest) ** 2  # of a squared distance that matters, by rounding
+    sure = (count == len(moved)) | (squared[:, -1] - farthest**2 > error)
+    return np.take_along_axis(places, order, axis=1), scores, sure
 
 
 def scores_of_places(queries: np.ndarray, vectors: np.ndarray, places: np.ndarray, metric: str) -> np.ndarray:

@@ -298,7 +298,7 @@ class Index:
     def compact(self) -> int:
         """Reclaim the space of removed rows, join small blocks, and return the number of rows reclaimed."""
         reclaimed = upkeep.compact(self._store, self.dim)
-        self._rebuild_if_due()
+        self._rebuild_if_due(thorough=True)
         return reclaimed
 
     def build(self, *, recall: float | None = None, seed: int = 0) -> dict[str, Any]:
@@ -388,10 +388,10 @@ class Index:
             )
         return encoder
 
-    def _rebuild_if_due(self) -> None:
+    def _rebuild_if_due(self, *, thorough: bool = False) -> None:
         recall = self._store.fact("recall")
         if recall is not None and self.metric != "l1":
-            self._approximate.rebuild_if_due(self._fresh, recall)
+            self._approximate.rebuild_if_due(self._fresh, recall, thorough=thorough)
 
     def _fresh(self) -> Snapshot:
         moment = self._store.moment()

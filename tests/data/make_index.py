@@ -1,0 +1,44 @@
+"""Make ``index-vN``, the index folder that a format version wrote: later versions must open it.
+
+python tests/data/make_index.py tests/data/index-v1
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from perisphere.index import Index
+
+
+def vectors() -> np.ndarray:
+    """Points on a spiral: the same on every machine."""
+    step = np.arange(12, dtype=np.float64)[:, None]
+    return np.cos(step * np.arange(1, 5) / 7).astype(np.float32)
+
+
+def rows() -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "path": [f"photo {row}.jpg" for row in range(12)],
+            "label": ["dome", "tower", None, "arch, or gate"] * 3,
+            "camera": [str(row % 2) for row in range(12)],
+            "tags": [["old", "stone"], []] * 6,
+            "categories": [["building", "church"]] * 12,
+            "box": [[0, 0, row, 9] if row % 3 else None for row in range(12)],
+            "width": [640] * 12,
+        }
+    )
+
+
+def make(folder: Path) -> None:
+    with Index.create(folder, 4) as index:
+        index.add(vectors()[:8], rows()[:8], root="/photos", encoder_identity="0123456789abcdef")
+        index.add(vectors()[8:], rows()[8:], root="/more photos")
+        index.remove([3])
+    (folder / "writer.lock").unlink()
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))

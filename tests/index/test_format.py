@@ -1,0 +1,34 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from perisphere.index import Index
+from perisphere.index.store import FORMAT
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+def test_every_format_has_a_folder():
+    assert {path.name for path in DATA.glob("index-v*")} == {f"index-v{n}" for n in range(1, FORMAT + 1)}
+
+
+@pytest.mark.parametrize("version", range(1, FORMAT + 1))
+def test_an_index_of_an_older_version_opens(tmp_path, version):
+    shutil.copytree(DATA / f"index-v{version}", tmp_path / "index")
+    with Index.open(tmp_path / "index") as index:
+        assert index.verify() == []
+        ids, vectors = index.vectors()
+        assert ids.tolist() == [1, 2, *range(4, 13)]
+        first = np.cos(np.arange(1, 5) / 7)
+        np.testing.assert_allclose(vectors[1], first / np.linalg.norm(first), atol=1e-6)
+        row = index.rows([4]).row(0, named=True)
+        assert (row["path"], row["label"], row["root"]) == ("photo 3.jpg", "arch, or gate", "/photos")
+        assert (row["categories"], row["width"], row["url"]) == (["building", "church"], 640, None)
+        assert index.search(first, 1).ids.tolist() == [[2]]
+        assert index.ids("label == 'dome' and tags has 'old'").tolist() == [1, 5, 9]
+        assert index.info()["encoder"]["identity"] == "0123456789abcdef"
+        assert index.add(vectors[:1]).tolist() == [13]
+        assert index.compact() == 1
+        assert index.verify() == []
