@@ -57,14 +57,14 @@ def test_a_whole_net_comes_back_with_its_projection_and_neck():
 def test_every_difference_is_reported():
     state = dict(backbone_state())
     del state["stem.0.weight"]
-    state["stage1.0.weight"] = torch.zeros(48, 32, 1, 1)
+    state["stage1.0.weight"] = torch.zeros(32, 16, 1, 1)
     state["stage9.0.weight"] = torch.zeros(1)
     state["stage3.7.weight"] = torch.zeros(1)
-    state["stage1.1.weight"] = torch.zeros(48, dtype=torch.int64)
+    state["stage1.1.weight"] = torch.zeros(32, dtype=torch.int64)
     report = load_into(build(SPEC, seed=2), state)
     assert report.missing == ["backbone.stem.0.weight", "backbone.stage1.1.weight"]
     assert [(d.name, d.in_file, d.in_net) for d in report.shape_differs] == [
-        ("backbone.stage1.0.weight", (48, 32, 1, 1), (48, 32, 3, 3))
+        ("backbone.stage1.0.weight", (32, 16, 1, 1), (32, 16, 3, 3))
     ]
     assert report.unexpected == ["stage1.1.weight", "stage9.0.weight", "stage3.7.weight"]
     assert report.surplus == ["stage1.1.weight", "stage3.7.weight"]

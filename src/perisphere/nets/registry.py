@@ -70,8 +70,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "cifar_resnet20": Architecture(partial(CifarResNet, blocks=3), InputSpec((32, 32)), "linear"),
     "cifar_resnet56": Architecture(partial(CifarResNet, blocks=9), InputSpec((32, 32)), "linear"),
-    "small": Architecture(partial(SmallNet, stem_stride=4), InputSpec((128, 128))),
-    "small32": Architecture(partial(SmallNet, stem_stride=1), InputSpec((32, 32))),
+    "small": Architecture(partial(SmallNet, stem_stride=4, widths=(32, 48, 96, 192)), InputSpec((128, 128))),
+    "small32": Architecture(partial(SmallNet, stem_stride=1, widths=(16, 32, 96, 192)), InputSpec((32, 32))),
     "pixels": Architecture(
         Pixels, InputSpec((32, 32), interpolation="area", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     ),

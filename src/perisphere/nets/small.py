@@ -5,30 +5,29 @@ from torch import Tensor, nn
 from perisphere.nets.backbone import Backbone, initialise
 from perisphere.nets.resnet import BasicBlock
 
-WIDTHS = (32, 48, 96, 192)
-
 
 class SmallNet(Backbone):
-    """A stem and three stages, each one convolution of stride 2 and one residual block.
+    """A stem and three stages: a convolution of stride 2 each, and a residual block in the last two.
 
-    The early halving keeps most of the work in wide convolutions on small maps, which processors do fastest.
+    The early halving keeps most of the work in wide convolutions on small maps, which processors do fastest;
+    large maps with many channels are bound by memory, so the first layers are narrow.
 
     Args:
         stem_stride: 1 for images of about 32 pixels, 4 for 96 to 128.
+        widths: channels of the stem and of the three stages.
     """
 
-    def __init__(self, stem_stride: int) -> None:
+    def __init__(self, stem_stride: int, widths: tuple[int, int, int, int]) -> None:
         super().__init__()
         kernel = 3 if stem_stride == 1 else 7
-        self.stem = _convolution(3, WIDTHS[0], kernel, stem_stride)
-        self.stage1 = _convolution(WIDTHS[0], WIDTHS[1], 3, 2)
+        first, *_, last = widths
+        self.stem = _convolution(3, first, kernel, stem_stride)
+        self.stage1 = _convolution(first, widths[1], 3, 2)
         self.stage2 = nn.Sequential(
-            *_convolution(WIDTHS[1], WIDTHS[2], 3, 2), BasicBlock(WIDTHS[2], WIDTHS[2], 1)
+            *_convolution(widths[1], widths[2], 3, 2), BasicBlock(widths[2], widths[2], 1)
         )
-        self.stage3 = nn.Sequential(
-            *_convolution(WIDTHS[2], WIDTHS[3], 3, 2), BasicBlock(WIDTHS[3], WIDTHS[3], 1)
-        )
-        self.dim = WIDTHS[3]
+        self.stage3 = nn.Sequential(*_convolution(widths[2], last, 3, 2), BasicBlock(last, last, 1))
+        self.dim = last
         initialise(self)
 
     def stages(self) -> list[tuple[str, nn.Module]]:
@@ -36,7 +35,7 @@ class SmallNet(Backbone):
         return list(self.named_children())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the feature map, ``[n, 192, h / 8 / stem_stride, w / 8 / stem_stride]``."""
+        """Return the feature map, ``[n, dim, h / 8 / stem_stride, w / 8 / stem_stride]``."""
         return self.stage3(self.stage2(self.stage1(self.stem(images))))
 
 
