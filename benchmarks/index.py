@@ -111,7 +111,7 @@ def _filtered(
     index: Index, data: np.ndarray, queries: np.ndarray, where: str, places: np.ndarray, rounds: int
 ) -> None:
     def first() -> object:
-        index._plans._known.clear()
+        index._plans.forget()
         return index.search(queries, 10, where=where)
 
     times = interleaved(

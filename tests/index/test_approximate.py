@@ -145,7 +145,7 @@ def test_other_processes_use_new_cells(index):
 
 def test_efforts_travel_with_the_call(index):
     index.search(clusters(3))
-    cells = index._approximate._loaded()
+    _, cells = index._approximate._loaded()
     assert cells is not None
     nprobe = cells.index.nprobe
     index.search(clusters(3))

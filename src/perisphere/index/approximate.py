@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from perisphere.index import ann, exact, tuning
+from perisphere.index.planner import Plan
 from perisphere.index.snapshot import Snapshot
 from perisphere.index.store import Store, read_fact
 
@@ -30,32 +31,27 @@ class Approximate:
         if facts != self._facts:
             self._facts, self._cells, self._missing = facts, None, None
 
-    def ready(self) -> bool:
-        """Return whether a search may take this road: there are cells, and they pay."""
-        return self._facts is not None and self._facts["effort"] is not None and self._loaded() is not None
-
     def search(
-        self, snapshot: Snapshot, queries: np.ndarray, k: int, places: list[np.ndarray] | None
-    ) -> tuple[exact.Found, str]:
-        """Return the ``k`` nearest by cells and among the rows since then, and the name of the road."""
-        cells, facts = self._loaded(), self._facts
-        if cells is None or facts is None:
-            normalised = self._metric == "cosine"
-            found = exact.search(snapshot, queries, k, self._metric, normalised=normalised, places=places)
-            return found, "exact"
+        self, snapshot: Snapshot, queries: np.ndarray, k: int, plan: Plan | None
+    ) -> tuple[exact.Found, str] | None:
+        """Return the ``k`` nearest by cells and among the rows since then, and the name of the road.
+
+        ``None`` where there are no cells, or where they do not pay: search exactly then.
+        """
+        facts, cells = self._loaded()
+        if cells is None or facts["effort"] is None:
+            return None
         effort = ann.Effort(**facts["effort"])
-        allowed = None if places is None else snapshot.ids_at(places)
+        allowed = None if plan is None else snapshot.ids_at(plan.places)
         parts = [cells.search(snapshot, queries, k, effort, allowed)]
         fresh = snapshot.after(int(cells.ids[-1]))
         if len(fresh):
-            chosen = None if allowed is None else fresh.places(allowed)
-            parts.append(
-                exact.search(
-                    fresh, queries, k, self._metric, normalised=self._metric == "cosine", places=chosen
-                )
-            )
+            pieces = exact.everything(fresh)
+            if allowed is not None:
+                pieces = exact.gathered(fresh, fresh.places(allowed))
+            parts.append(exact.search(pieces, queries, k, self._metric, normalised=self._metric == "cosine"))
         road = f"{cells.factory}, nprobe {effort.nprobe}, k_factor {effort.k_factor}"
-        return exact.best(parts, len(queries), k), road + (" + filter" if places is not None else "")
+        return exact.best(parts, len(queries), k), road if plan is None else f"{road} + filter"
 
     def build(self, snapshot: Snapshot, recall: float, seed: int = 0) -> dict[str, Any]:
         """Build cells over ``snapshot``, write them beside the store, and return their facts."""
@@ -109,12 +105,12 @@ class Approximate:
             return []
         return [f"{facts['file']}: is missing or was changed; searches are exact until it is built again"]
 
-    def _loaded(self) -> ann.Cells | None:
+    def _loaded(self) -> tuple[dict[str, Any], ann.Cells | None]:
         facts = self._facts
         if facts is None or facts["sha256"] == self._missing:
-            return None
+            return {}, None
         with self._loading:
             if self._cells is None:
                 self._cells = ann.load(self._store.folder, facts, self._metric)
                 self._missing = facts["sha256"] if self._cells is None else None
-            return self._cells
+            return facts, self._cells

@@ -16,6 +16,9 @@ SPARE = 8
 Found = tuple[np.ndarray, np.ndarray]
 """ids int64 ``[q, m]`` and scores float32 ``[q, m]``, higher is better."""
 
+Piece = tuple[np.ndarray, np.ndarray]
+"""ids int64 ``[n]`` and vectors float32 ``[n, d]``."""
+
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Return the rows at length 1, float32; a row of zeros stays."""
@@ -103,41 +106,33 @@ def best(parts: Iterable[Found], queries: int, k: int) -> Found:
     return ids, scores
 
 
-def search(
-    snapshot: Snapshot,
-    queries: np.ndarray,
-    k: int,
-    metric: str,
-    *,
-    normalised: bool,
-    places: list[np.ndarray] | None = None,
-) -> Found:
+def search(pieces: Iterable[Piece], queries: np.ndarray, k: int, metric: str, *, normalised: bool) -> Found:
     """Return the ``k`` nearest rows of each query, exactly.
 
     Args:
-        snapshot: the rows.
+        pieces: the rows, from :func:`everything` or :func:`gathered`.
         queries: float32 ``[q, d]``, of length 1 for cosine.
         k: how many.
         metric: one of :data:`METRICS`.
         normalised: whether the rows are of length 1 already.
-        places: for each segment, the places of the rows that count (all of them where ``None``).
     """
     parts = (
         nearest(queries, ids, unit(vectors) if metric == "cosine" and not normalised else vectors, k, metric)
-        for ids, vectors in _pieces(snapshot.segments, places)
+        for ids, vectors in pieces
     )
     return best(parts, len(queries), k)
 
 
-def _pieces(
-    segments: tuple[Segment, ...], places: list[np.ndarray] | None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    if places is None:
-        yield from ((segment.ids, segment.vectors) for segment in segments)
-        return
+def everything(snapshot: Snapshot) -> Iterator[Piece]:
+    """Yield all rows, where they lie."""
+    yield from ((segment.ids, segment.vectors) for segment in snapshot.segments)
+
+
+def gathered(snapshot: Snapshot, places: list[np.ndarray]) -> Iterator[Piece]:
+    """Yield copies of the rows at ``places`` of each segment, at most :data:`GATHER_BYTES` at a time."""
     pending: list[tuple[Segment, np.ndarray]] = []
-    room = full = max(1, GATHER_BYTES // (4 * segments[0].vectors.shape[1])) if segments else 0
-    for segment, chosen in zip(segments, places, strict=True):
+    room = full = max(1, GATHER_BYTES // (4 * snapshot.dim))
+    for segment, chosen in zip(snapshot.segments, places, strict=True):
         while len(chosen):
             pending.append((segment, chosen[:room]))
             room, chosen = room - len(pending[-1][1]), chosen[room:]
@@ -148,7 +143,7 @@ def _pieces(
         yield _gathered(pending)
 
 
-def _gathered(parts: list[tuple[Segment, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _gathered(parts: list[tuple[Segment, np.ndarray]]) -> Piece:
     ids = np.concatenate([segment.ids[places] for segment, places in parts])
     vectors = np.empty((len(ids), parts[0][0].vectors.shape[1]), dtype=np.float32)
     start = 0

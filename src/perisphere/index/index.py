@@ -212,9 +212,9 @@ class Index:
         if k < 1:
             raise UsageError(f"k is {k}: ask for at least 1 result.")
         wanted = clean(matrix(queries, self.dim, "queries"), metric, what="query")
-        plan = None if where is None else condition(where)
+        filtered = None if where is None else condition(where)
         snapshot = self._fresh()
-        (ids, scores), road = self._answer(snapshot, wanted, k, metric, plan, exact)
+        (ids, scores), road = self._answer(snapshot, wanted, k, metric, filtered, exact)
         ranking = Ranking(ids, scores, road, metric)
         return ranking if min_score is None else ranking.at_least(min_score)
 
@@ -402,21 +402,24 @@ class Index:
             if moment != self._moment:
                 with self._store.reading() as connection:
                     self._snapshot = refreshed(self._snapshot, connection)
+                    self._plans.forget()
                     self._approximate.refresh(connection)
                 self._moment = moment
             return self._snapshot
 
     def _answer(
-        self, snapshot: Snapshot, queries: np.ndarray, k: int, metric: str, plan: Where | None, exactly: bool
+        self, snapshot: Snapshot, queries: np.ndarray, k: int, metric: str, where: Where | None, exactly: bool
     ) -> tuple[exact.Found, str]:
         """Choose the road: exact, gathered where a filter leaves little, or by cells for a recall."""
-        places = None if plan is None else self._plans.places(snapshot, plan, self._store)
-        passed = len(snapshot) if places is None else sum(map(len, places))
-        wide = passed > GATHER_SHARE * len(snapshot)
-        if wide and not exactly and metric == self.metric and self._approximate.ready():
-            return self._approximate.search(snapshot, queries, k, places)
-        found = exact.search(snapshot, queries, k, metric, normalised=self.metric == "cosine", places=places)
-        return found, "exact" if places is None else "gather + exact"
+        plan = None if where is None else self._plans.plan(snapshot, where, self._store)
+        wide = plan is None or plan.count > GATHER_SHARE * len(snapshot)
+        if wide and not exactly and metric == self.metric:
+            found = self._approximate.search(snapshot, queries, k, plan)
+            if found is not None:
+                return found
+        pieces = exact.everything(snapshot) if plan is None else plan.pieces()
+        road = "exact" if plan is None else "gather + exact"
+        return exact.search(pieces, queries, k, metric, normalised=self.metric == "cosine"), road
 
     def _check_encoder(self, connection: sqlite3.Connection, identity: str | None) -> None:
         known = read_fact(connection, "encoder", None)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
 
 import numpy as np
 
+from perisphere.index.exact import Piece, gathered
 from perisphere.index.filters import Expression, parse, to_sql
-from perisphere.index.snapshot import Snapshot, Version
+from perisphere.index.snapshot import Snapshot
 from perisphere.index.store import Store
 
 GATHER_SHARE = 0.3
 """Below this share of passing rows they are gathered and searched exactly: cells would lose recall."""
+
+KEPT_BYTES = 8 << 20
+"""Vectors of a filter's rows are kept beside the plan up to this size: filters are often asked again."""
 
 Where = tuple[str, tuple]
 """The text of an SQL condition and its bound values."""
@@ -45,24 +51,61 @@ def passing(connection: sqlite3.Connection, where: Where) -> np.ndarray:
     return np.sort(np.fromstring(joined or "", dtype=np.int64, sep=","))
 
 
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The rows of one snapshot that pass a filter.
+
+    Attributes:
+        snapshot: the snapshot.
+        places: for each of its segments, the places of the rows.
+        count: how many rows pass.
+        kept: their vectors, where they are few.
+    """
+
+    snapshot: Snapshot
+    places: list[np.ndarray]
+    count: int
+    kept: list[Piece] | None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, ids: np.ndarray) -> Plan:
+        """Return the plan for the rows with the ascending ``ids``."""
+        places = snapshot.places(ids)
+        count = sum(map(len, places))
+        few = 4 * count * snapshot.dim <= KEPT_BYTES
+        return cls(snapshot, places, count, list(gathered(snapshot, places)) if few else None)
+
+    def pieces(self) -> Iterable[Piece]:
+        """Return the rows, to be searched exactly."""
+        return gathered(self.snapshot, self.places) if self.kept is None else self.kept
+
+
 class Plans:
-    """The places of the rows that pass a filter, remembered for the last few filters of one version."""
+    """The last few filters of the newest snapshot, planned."""
 
     def __init__(self, size: int = 8) -> None:
         self._size, self._lock = size, Lock()
-        self._known: OrderedDict[tuple[Version, Where], list[np.ndarray]] = OrderedDict()
+        self._known: OrderedDict[Where, Plan] = OrderedDict()
 
-    def places(self, snapshot: Snapshot, where: Where, store: Store) -> list[np.ndarray]:
-        """Return, for each segment of ``snapshot``, the places of the rows that pass."""
-        key = (snapshot.version, where)
+    def plan(self, snapshot: Snapshot, where: Where, store: Store) -> Plan:
+        """Return which rows of ``snapshot`` pass."""
         with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
+            known = self._known.get(where)
+            if known is not None and known.snapshot is snapshot:
+                self._known.move_to_end(where)
+                return known
         with store.reading() as connection:
-            places = snapshot.places(passing(connection, where))
+            plan = Plan.of(snapshot, passing(connection, where))
+        self._remember(where, plan)
+        return plan
+
+    def forget(self) -> None:
+        """Let go of all plans and the snapshots that they hold."""
         with self._lock:
-            self._known[key] = places
+            self._known.clear()
+
+    def _remember(self, where: Where, plan: Plan) -> None:
+        with self._lock:
+            self._known[where] = plan
             while len(self._known) > self._size:
                 self._known.popitem(last=False)
-        return places

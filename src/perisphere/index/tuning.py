@@ -105,7 +105,9 @@ def _tune(
     queries = snapshot.take(held_out)
     own = snapshot.ids[held_out]
     start = time.perf_counter()
-    truth = exact.search(snapshot, queries, max(DEPTHS) + 1, metric, normalised=metric == "cosine")[0]
+    truth = exact.search(
+        exact.everything(snapshot), queries, max(DEPTHS) + 1, metric, normalised=metric == "cosine"
+    )[0]
     exact_seconds = time.perf_counter() - start
     best: dict[str, Any] = {"effort": None, "exact_ms": _milliseconds(exact_seconds, queries)}
     for effort in _efforts(cells):

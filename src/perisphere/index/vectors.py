@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from perisphere.errors import PerisphereError
-from perisphere.index.exact import unit
 
 
 def matrix(vectors: np.ndarray, dim: int, what: str = "vectors") -> np.ndarray:
@@ -55,4 +54,4 @@ def clean(block: np.ndarray, metric: str, *, first: int = 0, what: str = "vector
         raise PerisphereError(
             f"The {what} {first + bad} is zero and has no direction: leave it out, or use the metric l2."
         )
-    return unit(rows)
+    return rows / np.sqrt(norms)[:, None]
