@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import numpy as np
 
 from perisphere.errors import PerisphereError
@@ -40,18 +42,24 @@ def clean(block: np.ndarray, metric: str, *, first: int = 0, what: str = "vector
     Raises:
         PerisphereError: a row that is not finite, or a row of zeros where only directions count.
     """
-    with np.errstate(over="ignore"):
-        rows = np.ascontiguousarray(block, dtype=np.float32)
-        norms = np.einsum("ij,ij->i", rows, rows)
-    if not np.isfinite(norms).all():
+    rows = _float32(block)
+    norms = np.einsum("ij,ij->i", rows, rows)
+    if len(norms) and not isfinite(norms.max()):  # the largest is NaN where any is
         bad = int(np.argmin(np.isfinite(norms)))
         cause = "is too long for float32" if np.isfinite(block[bad]).all() else "holds NaN or infinity"
         raise PerisphereError(f"The {what} {first + bad} {cause}: leave it out, or repair what made it.")
     if metric != "cosine":
         return rows
-    if not (norms > 0).all():
-        bad = int(np.argmin(norms > 0))
+    if len(norms) and norms.min() <= 0:
+        bad = int(np.argmin(norms))
         raise PerisphereError(
             f"The {what} {first + bad} is zero and has no direction: leave it out, or use the metric l2."
         )
     return rows / np.sqrt(norms)[:, None]
+
+
+def _float32(block: np.ndarray) -> np.ndarray:
+    if block.dtype == np.float32:
+        return np.ascontiguousarray(block)
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(block, dtype=np.float32)
