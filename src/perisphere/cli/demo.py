@@ -107,8 +107,6 @@ def searching(out: Path) -> list[str]:
         "search",
         str(out / "index"),
         *photos,
-        "-k",
-        "6",
         "--filter",
         where,
         "--sheet",
