@@ -23,8 +23,8 @@ def test_every_packaged_recipe_is_valid_and_named_like_its_file():
 
 def test_a_recipe_is_found_by_name_and_a_wrong_name_gets_the_nearest():
     assert find("landmark-small").name == "landmark-small.yaml"
-    with pytest.raises(UsageError, match=r"landmark-dmo: no such recipe.*Did you mean 'landmark-small'"):
-        find("landmark-dmo")
+    with pytest.raises(UsageError, match=r"landmark-smal: no such recipe.*Did you mean 'landmark-small'"):
+        find("landmark-smal")
 
 
 def test_a_part_without_a_name_is_of_the_default_kind(recipe):

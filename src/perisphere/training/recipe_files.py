@@ -91,7 +91,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}{line}: is not YAML ({getattr(error, 'problem', error)}).") from error
     if not isinstance(tree, dict):
         raise UsageError(
-            f"{path}: must hold `key: value` lines; see `perisphere recipes show landmark-demo`."
+            f"{path}: must hold `key: value` lines; see `perisphere recipes show landmark-small`."
         )
     return tree
 
