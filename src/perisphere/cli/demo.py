@@ -14,6 +14,7 @@ from perisphere.storage import whole_file
 
 LANDMARKS = 40
 PHOTOS = 40
+EPOCHS = 15
 QUERIES = 4
 
 
@@ -65,7 +66,15 @@ def learning(out: Path, seed: int) -> list[list[str]]:
         ["scenes", str(out / "scenes"), *scenes],
         ["read", "folders", str(out / "scenes" / "photos"), "-o", str(out / "catalog")],
         ["split", str(out / "catalog"), "-o", split, "--seed", str(seed)],
-        ["train", "landmark-small", f"data.0.catalog={split}", f"seed={seed}", "-o", str(out / "training")],
+        [
+            "train",
+            "landmark-small",
+            f"data.0.catalog={split}",
+            f"epochs={EPOCHS}",
+            f"seed={seed}",
+            "-o",
+            str(out / "training"),
+        ],
         ["weights", "fresh", trained, "-o", untrained, "--seed", str(seed)],
         ["embed", split, "--encoder", trained, "-o", str(out / "vectors")],
         ["embed", split, "--encoder", untrained, "-o", str(out / "untrained-vectors")],
