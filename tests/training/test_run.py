@@ -12,7 +12,7 @@ from perisphere.errors import PerisphereError, UsageError
 from perisphere.training import train
 from perisphere.training.run import starting_net
 
-EASY = {"augmentation": {"flip": 0.5}, "optimizer": {"name": "adam", "lr": 0.02}}
+EASY = {"augmentation": {"flip": 0.5}, "optimizer": {"name": "adam", "lr": 0.003}}
 
 
 def history(recipe):
@@ -25,11 +25,13 @@ def weights(folder):
 
 def test_a_run_learns_and_leaves_what_it_promises(recipe, photos):
     schedule = {"name": "step", "every": 4}
-    wished = recipe(epochs=5, checkpoint_every=2, schedule=schedule, classifier={"name": "cosine"}, **EASY)
+    wished = recipe(
+        epochs=5, checkpoint_every=2, schedule=schedule, classifier={"name": "cosine", "scale": 8}, **EASY
+    )
     folder = train(wished)
     rows = history(wished)
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
-    assert [row["lr"] for row in rows] == pytest.approx([0.02] * 4 + [0.002])
+    assert [row["lr"] for row in rows] == pytest.approx([0.003] * 4 + [0.0003])
     assert rows[-1]["val/accuracy"] > 0.9
     assert rows[0]["train/loss"] > rows[-1]["train/loss"]
 
