@@ -296,14 +296,16 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if ann is None:
         asked = "" if facts["recall"] is None else f" (recall {facts['recall']} from 50,000 images on)"
         return [*lines, ("search", f"exact{asked}")]
-    if ann["effort"] is None:
-        return [*lines, ("search", f"exact: nothing faster reaches a recall of {ann['asked']}")]
-    effort = ", ".join(f"{name} {value}" for name, value in ann["effort"].items())
-    measured = (
-        f"recall {ann['recall']} on {ann['queries']} held-out queries (asked: {ann['asked']}), "
-        f"{ann['ms']} ms a query instead of {ann['exact_ms']}"
-    )
-    return [*lines, ("search", f"{ann['factory']}, {effort}: {ann['state']}"), ("measured", measured)]
+    lines.append(("search", f"{ann['factory']}: {ann['state']}"))
+    for k, effort in ann["efforts"].items():
+        how = "exact: nothing faster finds enough"
+        if effort is not None:
+            how = (
+                f"nprobe {effort['nprobe']}, k_factor {effort['k_factor']}: recall {effort['recall']} "
+                f"(asked: {ann['asked']}), {effort['ms']} ms a query instead of {effort['exact_ms']}"
+            )
+        lines.append((f"up to {k}", how))
+    return lines
 
 
 def _bytes(size: float) -> str:

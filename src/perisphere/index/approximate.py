@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from math import ceil
 from threading import Lock
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from perisphere.index import ann, exact, tuning
 from perisphere.index.planner import Plan
+from perisphere.index.ranking import NONE
 from perisphere.index.snapshot import Snapshot
 from perisphere.index.store import Store, read_fact
 
@@ -36,12 +38,17 @@ class Approximate:
     ) -> tuple[exact.Found, str] | None:
         """Return the ``k`` nearest by cells and among the rows since then, and the name of the road.
 
-        ``None`` where there are no cells, or where they do not pay: search exactly then.
+        ``None`` where there are no cells, where they do not pay, or where they found too few: search exactly
+        then.
         """
+        available = len(snapshot) if plan is None else plan.count
         facts, cells = self._loaded()
-        if cells is None or facts["effort"] is None:
+        # The k nearest of the share that passes lie about as deep as k / share among all.
+        effort = (
+            None if cells is None else tuning.effort_for(facts, ceil(k * len(snapshot) / max(1, available)))
+        )
+        if cells is None or effort is None:
             return None
-        effort = ann.Effort(**facts["effort"])
         allowed = None if plan is None else snapshot.ids_at(plan.places)
         parts = [cells.search(snapshot, queries, k, effort, allowed)]
         fresh = snapshot.after(int(cells.ids[-1]))
@@ -50,8 +57,11 @@ class Approximate:
             if allowed is not None:
                 pieces = exact.gathered(fresh, fresh.places(allowed))
             parts.append(exact.search(pieces, queries, k, self._metric, normalised=self._metric == "cosine"))
+        found = exact.best(parts, len(queries), k)
+        if available >= k and (found[0] == NONE).any():
+            return None
         road = f"{cells.factory}, nprobe {effort.nprobe}, k_factor {effort.k_factor}"
-        return exact.best(parts, len(queries), k), road if plan is None else f"{road} + filter"
+        return found, road if plan is None else f"{road} + filter"
 
     def build(self, snapshot: Snapshot, recall: float, seed: int = 0) -> dict[str, Any]:
         """Build cells over ``snapshot``, write them beside the store, and return their facts."""
@@ -94,7 +104,7 @@ class Approximate:
         if facts is None:
             return None
         state = "ready" if ann.is_whole(self._store.folder, facts) else "lost"
-        if facts["effort"] is None:
+        if not any(facts["efforts"].values()):
             state = "not faster than exact"
         return {**facts, "state": state}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from perisphere.index.store import last_id, read_blocks, read_fact
 
-SEGMENT_BYTES = 64 << 20
+SEGMENT_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
