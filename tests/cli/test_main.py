@@ -21,10 +21,37 @@ def test_the_version(monkeypatch, capsys):
     assert (code, out) == (0, f"perisphere {main.__version__}\n")
 
 
-def test_unknown_words_are_code_2(monkeypatch, capsys):
-    code, _, err = run(monkeypatch, capsys, "serch")
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["serch"], "'search'"),
+        (["embed"], "'catalog'"),
+        (["show", "--colour"], "--colour"),
+        (["index", "mend"], "mend"),
+    ],
+)
+def test_wrong_words_are_one_line_and_code_2(monkeypatch, capsys, words, named):
+    code, out, err = run(monkeypatch, capsys, *words)
+    assert (code, out) == (2, "")
+    assert named in err
+    assert "--help`" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_no_words_show_the_help(monkeypatch, capsys):
+    code, out, _ = run(monkeypatch, capsys)
     assert code == 2
-    assert "serch" in err
+    assert "demo" in out
+
+
+def test_a_defect_is_one_line_too(monkeypatch, capsys):
+    def fail(**_):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(main, "app", fail)
+    code, _, err = run(monkeypatch, capsys)
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert "ZeroDivisionError: by zero" in err
 
 
 @pytest.mark.parametrize(

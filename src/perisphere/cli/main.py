@@ -14,6 +14,10 @@ from perisphere.errors import PerisphereError, UsageError
 ROAD = ("demo", "scenes", "read", "split", "show", "train", "recipes", "weights", "embed", "index", "search")
 
 
+WRONG_WORDS: Any = typer.BadParameter.__mro__[1]
+"""Typer's class of all errors of usage, which it does not export under its own name."""
+
+
 class Verbs(TyperGroup):
     """Lists the commands in the order of the data's way, then the others."""
 
@@ -54,9 +58,17 @@ def options(
 def main() -> None:
     """Run the command line; an error becomes one line on stderr, with a traceback only under ``--debug``."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except PerisphereError as error:
         _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except typer.Abort:
+        _fail("interrupted.", 130)
+    except WRONG_WORDS as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            sys.exit(2)
+        path = f"{error.ctx.command_path} " if error.ctx else "perisphere "
+        _fail(f"{error.format_message()} See `{path}--help`.", 2)
     except Exception as error:
         _fail(f"{type(error).__name__}: {error}. This is a defect of Perisphere; --debug shows where.", 1)
 
