@@ -47,6 +47,12 @@ def state(index: Index) -> tuple:
     return ids.tolist(), vectors.tobytes(), index.rows().to_dicts()
 
 
+def small_segments(monkeypatch) -> None:
+    """Segments of 1,024 rows, so that several are searched and merged."""
+    monkeypatch.setattr(snapshot_module, "SEGMENT_BYTES", 1)
+    monkeypatch.setattr(snapshot_module, "LARGEST_BYTES", 1)
+
+
 @pytest.fixture
 def index(tmp_path):
     with Index.create(tmp_path / "index", DIM) as made:
@@ -57,7 +63,7 @@ def index(tmp_path):
 @pytest.mark.parametrize("asked", ["cosine", "l2", "l1"])
 @pytest.mark.parametrize("queries", [1, 40, 300])
 def test_every_metric_ranks_by_its_definition(tmp_path, monkeypatch, stored, asked, queries):
-    monkeypatch.setattr(snapshot_module, "SEGMENT_BYTES", 1)  # 1,024 rows a segment: several are merged
+    small_segments(monkeypatch)
     vectors, wanted = points(2500), points(queries, seed=1)
     with Index.create(tmp_path / "index", DIM, metric=stored) as index:
         ids = index.add(vectors)
@@ -231,7 +237,7 @@ FILTERS = {
 @pytest.mark.parametrize("where", FILTERS)
 @pytest.mark.parametrize("metric", ["cosine", "l2", "l1"])
 def test_a_filtered_search_is_a_search_of_what_passes(index, monkeypatch, where, metric):
-    monkeypatch.setattr(snapshot_module, "SEGMENT_BYTES", 1)
+    small_segments(monkeypatch)
     monkeypatch.setattr("perisphere.index.exact.GATHER_BYTES", 4 * DIM * 100)
     n = 3000
     ids = index.add(points(n), table(n))
@@ -289,7 +295,7 @@ def test_another_open_index_sees_what_was_added_and_removed(index):
 
 
 def test_searches_in_threads_see_whole_adds_only(index, monkeypatch):
-    monkeypatch.setattr(snapshot_module, "SEGMENT_BYTES", 1)
+    small_segments(monkeypatch)
     stop, wrong = threading.Event(), []
 
     def ask() -> None:

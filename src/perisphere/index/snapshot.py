@@ -10,7 +10,8 @@ import numpy as np
 
 from perisphere.index.store import last_id, read_blocks, read_fact
 
-SEGMENT_BYTES = 128 << 20
+SEGMENT_BYTES = 64 << 20
+LARGEST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,12 @@ class Segment:
         return len(self.ids)
 
     @classmethod
-    def empty(cls, dim: int) -> Segment:
-        """Return a segment without rows, with room for :data:`SEGMENT_BYTES` of vectors."""
-        room = max(1024, SEGMENT_BYTES // (4 * dim))
+    def empty(cls, dim: int, expected: int) -> Segment:
+        """Return a segment without rows, with room for ``expected`` rows or for some more to come.
+
+        One large segment is searched with fewer waits between threads than many; but a removal copies one.
+        """
+        room = max(1024, SEGMENT_BYTES // (4 * dim), min(expected, LARGEST_BYTES // (4 * dim)))
         buffers = (np.empty(room, dtype=np.int64), np.empty((room, dim), dtype=np.float32))
         return cls(buffers[0][:0], buffers[1][:0], buffers)
 
@@ -178,6 +182,7 @@ def _with_new_rows(
     segments: tuple[Segment, ...], connection: sqlite3.Connection, dim: int, after: int
 ) -> tuple[Segment, ...]:
     removed = np.sort(_column(connection, "SELECT id FROM tombstones WHERE id > ?", (after,)))
+    (expected,) = connection.execute("SELECT count(*) FROM images WHERE id > ?", (after,)).fetchone()
     grown = list(segments)
     for ids, vectors in read_blocks(connection, dim, after=after):
         if len(removed):
@@ -185,8 +190,9 @@ def _with_new_rows(
             ids, vectors = ids[living], vectors[living]
         while len(ids):
             if not grown or not grown[-1].room:
-                grown.append(Segment.empty(dim))
+                grown.append(Segment.empty(dim, expected))
             taken = min(grown[-1].room, len(ids))
+            expected -= taken
             grown[-1] = grown[-1].with_rows(ids[:taken], vectors[:taken])
             ids, vectors = ids[taken:], vectors[taken:]
     return tuple(grown)
