@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from perisphere.errors import UsageError, nearest
 from perisphere.training.recipe import Recipe
 
-PACKAGED = Path(__file__).resolve().parents[3] / "recipes"
-"""The recipes beside ``src`` in a clone."""
+PACKAGED = Path(__file__).resolve().parents[1] / "recipes"
+"""The recipes that come with the package."""
 
 OTHER_WORDS = {
     "learning_rate": "lr",
