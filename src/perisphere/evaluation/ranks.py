@@ -19,7 +19,7 @@ whole against the product alone.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -46,7 +46,7 @@ SORT_FROM = 64
 """Relevant images of a query from which on sorting its scores is cheaper than counting."""
 
 BLOCK_BYTES = 128 * 2**20
-"""Scores held at a time, where the caller gives no block."""
+"""Two blocks of scores, where the caller gives no block."""
 
 _COMPARED_AT_ONCE = 20
 _SLICE = 2**17
@@ -130,7 +130,8 @@ def rank_blocks(
         metric: cosine similarity, or Euclidean (l2) or absolute (l1) distance.
         ties: ``"pessimistic"`` ranks a wrong image before a relevant one of the same score, ``"optimistic"``
             after.
-        block: queries at a time; memory beyond the inputs is ``4 * block * n`` bytes, by default 128 MiB.
+        block: queries at a time; memory beyond the inputs is that of two blocks of scores, ``8 * block * n``
+            bytes, by default 128 MiB.
         threads: for counting; by default as many as FAISS uses.
 
     Raises:
@@ -142,10 +143,9 @@ def rank_blocks(
     check_same_dim(queries, gallery)
     finite_squares(queries, "queries")
     threads = threads or _default_threads()
-    size = min(block or max(1, BLOCK_BYTES // (4 * max(1, len(gallery)))), max(1, len(queries)))
+    size = min(block or max(1, BLOCK_BYTES // (8 * max(1, len(gallery)))), max(1, len(queries)))
     finish = _finish(gallery, metric)
-    buffer = np.empty((size, len(gallery)), np.float32)
-
+    buffers = [np.empty((size, len(gallery)), np.float32) for _ in range(min(2, -(-len(queries) // size)))]
     masks = [_mask(len(gallery)) for _ in range(threads)]
 
     def rank_rows(scores: Vectors, start: int, worker: int) -> list[tuple[NDArray[np.int64], int]]:
@@ -158,10 +158,15 @@ def rank_blocks(
         return found
 
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(queries), size):
-            scores = _score(queries[start : start + size], gallery, metric, buffer)
-            jobs = [pool.submit(rank_rows, scores, start, worker) for worker in range(threads)]
-            yield _gather([job.result() for job in jobs], len(scores))
+        counting: list[Future[list[tuple[NDArray[np.int64], int]]]] = []
+        for number, start in enumerate(range(0, len(queries), size)):
+            # The product of a block fills the gaps that the threads leave while they count the one before.
+            scores = _score(queries[start : start + size], gallery, metric, buffers[number % 2])
+            if counting:
+                yield _gather([job.result() for job in counting])
+            counting = [pool.submit(rank_rows, scores, start, worker) for worker in range(threads)]
+        if counting:
+            yield _gather([job.result() for job in counting])
 
 
 def _check(metric: str, ties: str, block: int | None) -> None:
@@ -276,8 +281,9 @@ def _count_sorted(ascending: Vectors, thresholds: Vectors, ties: Ties) -> NDArra
     return len(ascending) - np.searchsorted(ascending, thresholds, side=side)
 
 
-def _gather(workers: list[list[tuple[NDArray[np.int64], int]]], size: int) -> Ranks:
+def _gather(workers: list[list[tuple[NDArray[np.int64], int]]]) -> Ranks:
     """Put the rows that the workers took in turn back into the order of the queries."""
+    size = sum(map(len, workers))
     rows = [workers[row % len(workers)][row // len(workers)] for row in range(size)]
     return Ranks(
         np.concatenate([values for values, _ in rows]),
