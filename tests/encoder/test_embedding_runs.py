@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import polars as pl
 import pytest
@@ -245,3 +246,22 @@ def test_the_description_is_json_that_a_person_can_read(whole: Embeddings, tmp_p
     assert described["rows"] == 17
     assert described["run"]["precision"] in ("float32", "bfloat16")
     assert len(described["skipped"]) == 3
+
+
+def test_a_photo_that_opencv_cannot_resize_is_skipped_with_the_reason(
+    catalog: Catalog, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = Preprocessing.__call__
+    seen = []
+
+    def without_memory(self: Preprocessing, image: np.ndarray) -> np.ndarray:
+        seen.append(image)
+        if len(seen) == 1:
+            cv2.resize(image, (0, 0))  # raises cv2.error
+        return usual(self, image)
+
+    monkeypatch.setattr(Preprocessing, "__call__", without_memory)
+    embeddings = embed(catalog, encoder, tmp_path / "out", workers=1)
+    (skipped,) = [one for one in embeddings.skipped if "resized" in one["reason"]]
+    assert skipped["path"] == "00.png"
+    assert skipped["reason"].startswith("cannot be resized (")

@@ -47,6 +47,24 @@ def test_every_shape_comes_out_at_the_size(resize: str, shape: tuple[int, int]) 
     assert out.dtype == np.uint8
 
 
+@pytest.mark.parametrize("shape", [(1, 30_000), (30_000, 1), (3, 30_000)])
+def test_a_strip_is_never_enlarged_whole(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    made, resized = cv2.resize, []
+    monkeypatch.setattr(cv2, "resize", lambda *args, **named: resized.append(args[1]) or made(*args, **named))
+    image = np.zeros((*shape, 3), np.uint8)
+    middle = tuple(slice(side // 2 - 20, side // 2 + 20) if side > 40 else slice(None) for side in shape)
+    image[middle] = 200
+    out = Preprocessing(size=(224, 224))(image)
+    np.testing.assert_array_equal(out, np.full((224, 224, 3), 200))
+    assert max(width * height for width, height in resized) < 10 * 224 * 224
+
+
+def test_a_photo_of_usual_shape_is_resized_whole() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (9, 31, 3), dtype=np.uint8)
+    whole = cv2.resize(image, (21, 6), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(Preprocessing(size=(6, 6))(image), whole[:, 7:13])
+
+
 def test_a_strong_shrinking_averages_and_does_not_pick_pixels() -> None:
     checker = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)
     out = Preprocessing(size=(8, 8), resize="squash")(np.repeat(checker[..., None], 3, axis=2))

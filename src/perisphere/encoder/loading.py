@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 from PIL import Image
 
-from perisphere.catalog.images import decode
+from perisphere.catalog.images import ImageError, decode, display
 from perisphere.encoder.preprocessing import Preprocessing
 from perisphere.errors import PerisphereError
 
@@ -111,4 +112,6 @@ def _read_into(place: np.ndarray, source: Source, preprocessing: Preprocessing) 
         place[:] = preprocessing(decode(picture, at_least=preprocessing.at_least))
     except PerisphereError as error:
         return error
+    except cv2.error as error:  # memory that is not there, mostly
+        return ImageError(display(source), f"cannot be resized ({error.err})")
     return None

@@ -11,6 +11,7 @@ from perisphere.errors import PerisphereError
 
 _INTERPOLATION = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA, "bicubic": cv2.INTER_CUBIC}
 Triple = tuple[float, float, float]
+STRIP = 4
 
 
 class Preprocessing(BaseModel):
@@ -102,6 +103,9 @@ class Preprocessing(BaseModel):
         h, w = image.shape[:2]
         if self.resize == "squash":
             return self._resized(image, height, width)
+        if self.resize == "crop":
+            image = self._shortened(image)
+            h, w = image.shape[:2]
         scales = (height / h, width / w)
         scale = max(scales) if self.resize == "crop" else min(scales)
         inner = self._resized(image, max(1, round(h * scale)), max(1, round(w * scale)))
@@ -132,6 +136,19 @@ class Preprocessing(BaseModel):
         if factor == 1:
             return image
         return cv2.resize(image, (-(-w // factor), -(-h // factor)), interpolation=cv2.INTER_AREA)
+
+    def _shortened(self, image: np.ndarray) -> np.ndarray:
+        """Cut the ends off a strip: enlarged whole, a picture of one row would take gigabytes for its middle.
+
+        What is left is still ``STRIP`` times as long as the crop, so that a photo of usual shape stays whole.
+        """
+        height, width = self.size
+        h, w = image.shape[:2]
+        down, across = (
+            max(0, (long - STRIP * -(-short * side // other)) // 2)
+            for long, short, side, other in ((h, w, height, width), (w, h, width, height))
+        )
+        return image[down : h - down, across : w - across]
 
     def _resized(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
         if image.shape[:2] == (height, width):
