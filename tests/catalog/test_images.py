@@ -1,7 +1,10 @@
 import contextlib
 import io
 import os
+import pickle
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -260,3 +263,62 @@ def test_a_name_that_is_not_utf8_is_printable() -> None:
     with pytest.raises(ImageError) as caught:
         probe(Path(name))
     str(caught.value).encode("utf-8")
+
+
+def _deep() -> bytes:
+    return encoded(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "group"),
+    [
+        (b"", "empty file (0 bytes)", "empty file"),
+        (b"text", "not a JPEG, PNG, ", "not a JPEG, PNG, WEBP, BMP, TIFF, GIF or MPO image, whatever"),
+        (
+            png_header(30_000, 4_000),
+            "30,000 x 4,000, more than the limit of 100,000,000 pixels",
+            "more than the limit of 100,000,000 pixels",
+        ),
+        (
+            png_header(30_000, 30_000),
+            "900,000,000 pixels, more than the limit of 100,000,000 pixels",
+            "more than the limit of 100,000,000 pixels",
+        ),
+        (_deep(), "cannot be decoded (floating-point", "cannot be decoded"),
+        (encoded(Image.fromarray(pixels()), "JPEG")[:-200], "truncated", "truncated"),
+    ],
+    ids=["empty", "text", "huge", "bomb", "deep", "half"],
+)
+def test_a_reason_has_a_group_without_what_is_of_one_file(data: bytes, reason: str, group: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        probe(data)
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert error.reason.startswith(reason)
+    assert error.group.startswith(group)
+    assert str(error) == str(caught.value) == f"image: {error.reason}."
+
+
+def test_a_file_of_too_many_bytes_and_a_pipe_have_groups_too(tmp_path: Path) -> None:
+    with (tmp_path / "large.jpg").open("wb") as file:
+        file.truncate(images.MAX_BYTES + 1)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    groups = []
+    for name in ("large.jpg", "pipe.jpg", "none.jpg"):
+        with pytest.raises(ImageError) as caught:
+            probe(tmp_path / name)
+        groups.append(caught.value.group)
+    assert groups == [
+        "more than the limit of 268,435,456 bytes",
+        "not a regular file",
+        "cannot be read (No such file or directory)",
+    ]
+
+
+def test_a_picture_within_our_limit_is_decoded_without_pillows_warning() -> None:
+    code = (
+        "import sys, io; from perisphere.catalog.images import probe; from PIL import Image; "
+        "buffer = io.BytesIO(); Image.new('1', (9500, 9500)).save(buffer, 'PNG'); "
+        "print(probe(buffer.getvalue()).width)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("9500\n", "")

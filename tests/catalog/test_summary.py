@@ -23,8 +23,8 @@ def test_every_count(tmp_path: Path) -> None:
         }
     )
     skipped = [
-        Skipped("1", "cannot be decoded (broken data stream)"),
-        Skipped("2", "cannot be decoded (something else)"),
+        Skipped("1", "cannot be decoded (broken data stream)", "cannot be decoded"),
+        Skipped("2", "cannot be decoded (something else)", "cannot be decoded"),
         Skipped("3", "not an image file (.txt)"),
     ]
     facts = summary(Catalog(table, tmp_path, {"format": "x"}, skipped))

@@ -33,6 +33,18 @@ def test_read_writes_a_catalog_and_says_what_is_in_it(photos: Path, tmp_path: Pa
     assert len(Catalog.load(tmp_path / "catalog")) == 3
 
 
+def test_read_names_the_first_skipped_files_and_where_all_are(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "catalog"
+    assert run("folders", photos, "-o", out).stdout.splitlines()[-1] == (
+        "skipped val/dome/bad.jpg: empty file (0 bytes)"
+    )
+    for number in range(6):
+        (photos / f"train/dome/text{number}.jpg").write_text("hello")
+    lines = run("folders", photos, "-o", out, "--overwrite").stdout.splitlines()
+    assert sum(line.startswith("skipped train/dome/text") for line in lines) == 5
+    assert lines[-1] == f"... 7 skipped in all, listed in {out / 'catalog.json'}"
+
+
 def test_json_is_json(photos: Path, tmp_path: Path) -> None:
     facts = json.loads(run("folders", photos, "-o", tmp_path / "catalog", "--json").stdout)
     assert facts["splits"] == {"train": {"images": 2, "classes": 2}, "val": {"images": 1, "classes": 1}}

@@ -41,17 +41,20 @@ _LISTS = ("tags", "categories")
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that is not in the catalog, and why; ``path`` is relative to the catalog's root."""
+    """A file that is not in the catalog, and why.
+
+    Attributes:
+        path: relative to the catalog's root.
+        reason: why.
+        group: the reason without what belongs to this one file, to count by.
+    """
 
     path: str
     reason: str
+    group: str = ""
 
-    @property
-    def group(self) -> str:
-        """The reason without what belongs to this one file, to count by."""
-        if self.reason.startswith("not an image file"):
-            return self.reason
-        return self.reason.split(" (")[0].split(" [")[0].split(",")[0]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "group", self.group or self.reason)
 
 
 class Catalog:

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import stat
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,11 @@ MAX_BYTES = 256 * 1024 * 1024
 Decoded = tuple[np.ndarray, str, int]  # upright pixels, format, orientation
 Source = Path | str | bytes | Image.Image
 
+_TOO_MANY_PIXELS = f"more than the limit of {MAX_PIXELS:,} pixels"
+_TOO_MANY_BYTES = f"more than the limit of {MAX_BYTES:,} bytes"
+# Pillow warns from 89 million pixels on; it is MAX_PIXELS that counts.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 _ORIENTATION = 0x0112
 # Pillow opens an MPO (several JPEGs in one file) as a JPEG first and has no opener of that name.
 _OPENERS = tuple(name for name in FORMATS if name != "MPO")
@@ -46,15 +52,17 @@ class ImageError(PerisphereError):
 
     Attributes:
         reason: why, without the name of the source.
+        group: the reason without what belongs to this one source, to count by.
     """
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, reason: str, group: str = "") -> None:
         super().__init__(f"{name}: {reason}.")
         self.reason = reason
+        self.group = group or reason
 
-    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str, str]]:
         """Survive the way back from a worker process."""
-        return ImageError, (str(self).removesuffix(f": {self.reason}."), self.reason)
+        return ImageError, (str(self).removesuffix(f": {self.reason}."), self.reason, self.group)
 
 
 @dataclass(frozen=True)
@@ -126,16 +134,16 @@ def _read(source: Path | str | bytes, name: str) -> bytes:
 
 def _check_bytes(size: int, name: str) -> None:
     if size == 0:
-        raise ImageError(name, "empty file (0 bytes)")
+        raise ImageError(name, "empty file (0 bytes)", "empty file")
     if size > MAX_BYTES:
-        raise ImageError(name, f"{size:,} bytes, more than the limit of {MAX_BYTES:,}")
+        raise ImageError(name, f"{size:,} bytes, {_TOO_MANY_BYTES}", _TOO_MANY_BYTES)
 
 
 def _check_pixels(width: int, height: int, name: str) -> None:
     if width < 1 or height < 1:
-        raise ImageError(name, f"{width} x {height} pixels: there is nothing to see")
+        raise ImageError(name, f"{width} x {height} pixels: there is nothing to see", "without a pixel")
     if width * height > MAX_PIXELS:
-        raise ImageError(name, f"{width:,} x {height:,} pixels, more than the limit of {MAX_PIXELS:,}")
+        raise ImageError(name, f"{width:,} x {height:,}, {_TOO_MANY_PIXELS}", _TOO_MANY_PIXELS)
 
 
 def _decode_bytes(data: bytes, name: str, at_least: int | None) -> Decoded:
@@ -160,8 +168,8 @@ def _open(data: bytes, name: str) -> Image.Image:
         raise ImageError(name, f"not a {known} image, whatever its name says") from error
     except Image.DecompressionBombError as error:
         pixels = re.search(r"\d+", str(error))
-        count = f"{int(pixels.group()):,} pixels" if pixels else "too many pixels"
-        raise ImageError(name, f"{count}, more than the limit of {MAX_PIXELS:,}") from error
+        count = f"{int(pixels.group()):,} pixels, " if pixels else ""
+        raise ImageError(name, count + _TOO_MANY_PIXELS, _TOO_MANY_PIXELS) from error
     except MemoryError:
         raise
     except Exception as error:  # a decoder fed with foreign bytes can raise anything
@@ -271,4 +279,4 @@ def _broken(name: str, error: Exception) -> ImageError:
     text = " ".join(str(error).split()) or type(error).__name__
     if "truncated" in text.lower() or isinstance(error, EOFError):
         return ImageError(name, "truncated")
-    return ImageError(name, f"cannot be decoded ({text})")
+    return ImageError(name, f"cannot be decoded ({text})", "cannot be decoded")

@@ -9,6 +9,7 @@ import typer
 from perisphere.cli.main import app
 from perisphere.errors import UsageError
 
+SHOWN = 5  # skipped files named on the screen; the rest stand in catalog.json
 _COLUMN = "Columns of a table (csv)"
 
 
@@ -104,6 +105,10 @@ def _read(
         typer.echo(json.dumps({"catalog": str(out), **facts}, indent=2))
     else:
         print_summary(str(out), facts)
+        for skipped in catalog.skipped[:SHOWN]:
+            typer.echo(f"skipped {skipped.path}: {skipped.reason}")
+        if len(catalog.skipped) > SHOWN:
+            typer.echo(f"... {len(catalog.skipped):,} skipped in all, listed in {out / 'catalog.json'}")
 
 
 def _print_formats(as_json: bool) -> None:

@@ -113,5 +113,5 @@ def _read_into(place: np.ndarray, source: Source, preprocessing: Preprocessing) 
     except PerisphereError as error:
         return error
     except cv2.error as error:  # memory that is not there, mostly
-        return ImageError(display(source), f"cannot be resized ({error.err})")
+        return ImageError(display(source), f"cannot be resized ({error.err})", "cannot be resized")
     return None

@@ -166,9 +166,9 @@ def _add(
     if corners is not None and any(cell(at) for at in corners):
         row["box"] = _box([cell(at) for at in corners])
         if row["box"] is None:
-            listing.bad.append(
-                Skipped(path, f"box {[cell(at) for at in corners]} is not four numbers with an area")
-            )
+            reason = "is not four numbers with an area"
+            box = [cell(at) for at in corners]
+            listing.bad.append(Skipped(path, f"box {box} {reason}", f"box {reason}"))
             return
     listing.rows.append(row)
 

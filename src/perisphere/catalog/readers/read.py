@@ -111,7 +111,7 @@ def _checked(listing: Listing, workers: int, strict: bool) -> tuple[pl.DataFrame
         elif strict:
             raise PerisphereError(str(verdict)) from verdict
         else:
-            bad.append(Skipped(path, verdict.reason))
+            bad.append(Skipped(path, verdict.reason, verdict.group))
     rows = []
     for row in listing.rows:
         if row["path"] in found:
@@ -120,7 +120,7 @@ def _checked(listing: Listing, workers: int, strict: bool) -> tuple[pl.DataFrame
             except ImageError as error:
                 if strict:
                     raise
-                bad.append(Skipped(row["path"], error.reason))
+                bad.append(Skipped(row["path"], error.reason, error.group))
     schema = {name: kind for name, kind in SCHEMA.items() if name != "id"}
     return pl.DataFrame(rows, schema=schema), bad
 
@@ -134,6 +134,7 @@ def _with_size(row: dict[str, Any], info: ImageInfo) -> dict[str, Any]:
             raise ImageError(
                 row["path"],
                 f"box {[x0, y0, x1, y1]} lies outside the image of {info.width} x {info.height} pixels",
+                "box outside the image",
             )
     return row
 
