@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 
 SIZES = ((3368, 15913, 2048), (10_000, 100_000, 512))
+MOST = {"ratio_numpy": 1.5, "peak_gib": 0.5}
 RELEVANT = 20
 CONTENDERS = ("perisphere", "pytorch-metric-learning", "open-metric-learning")
 MODULES = {"pytorch-metric-learning": "pytorch_metric_learning", "open-metric-learning": "oml"}
@@ -83,7 +84,7 @@ def perisphere(q: int, n: int, d: int, rounds: int) -> dict:
         parts = [(average_precision(r), cmc(r, 50)) for r in rank_blocks(queries, gallery, relevant)]
         average[:] = [float(np.nanmean(np.concatenate([ap for ap, _ in parts])))]
 
-    block = min(q, max(1, BLOCK_BYTES // (4 * n)))
+    block = min(q, max(1, BLOCK_BYTES // (8 * n)))
     with Peak() as peak:
         rank()
     out = np.empty((block, n), np.float32)
@@ -180,6 +181,8 @@ def main() -> None:
             found = run(contender, size, options.rounds)
             shown = {k: round(v, 4) if isinstance(v, float) else v for k, v in found.items()}
             print(f"  {contender:24s}", ", ".join(f"{name} {value}" for name, value in shown.items()))
+            for name, most in MOST.items() if contender == CONTENDERS[0] else ():
+                print(f"  {name} at most {most}: {'reached' if found[name] <= most else 'MISSED'}")
 
 
 if __name__ == "__main__":

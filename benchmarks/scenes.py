@@ -38,6 +38,7 @@ def main() -> None:
             }
         )
     )
+    print(f"2,000 images in at most 2 minutes: {'reached' if rate >= 2000 / 120 else 'MISSED'}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,15 +14,15 @@ import typer
 from perisphere.cli.main import app
 from perisphere.storage import whole_file
 
-LANDMARKS = 40
-PHOTOS = 40
-EPOCHS = 15
 QUERIES = 4
 
 
 @app.command("demo")
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for everything that is made.")] = Path("demo"),
+    landmarks: Annotated[int, typer.Option(min=2, help="Landmarks to generate.")] = 40,
+    photos: Annotated[int, typer.Option(min=10, help="Photos of each; a tenth are the gallery.")] = 40,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's own.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the photos, the split and the training.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in OUT.")] = False,
 ) -> None:
@@ -32,7 +34,7 @@ def demo(
     """
     prepare(out, overwrite)
     started = time.monotonic()
-    for words in steps(out, seed):
+    for words in steps(out, landmarks, photos, epochs, seed):
         typer.secho(f"\n$ perisphere {shlex.join(words)}", bold=True)
         app(words, standalone_mode=False)
     closing(out, time.monotonic() - started)
@@ -40,27 +42,25 @@ def demo(
 
 def prepare(out: Path, overwrite: bool) -> None:
     """Make ``out`` an empty folder that says it is a demo's."""
-    import shutil
-
     from perisphere.storage import check_replaceable
 
     if out.exists():
         check_replaceable(out, overwrite)
         shutil.rmtree(out)
     with whole_file(out / "demo.json") as part:
-        part.write_text(json.dumps({"landmarks": LANDMARKS, "photos": PHOTOS}))
+        part.write_text(json.dumps({"kind": "perisphere demo"}))
 
 
-def steps(out: Path, seed: int) -> Iterator[list[str]]:
+def steps(out: Path, landmarks: int, photos: int, epochs: int | None, seed: int) -> Iterator[list[str]]:
     """Yield the words of each command; the later ones look at what the earlier ones made."""
-    yield from learning(out, seed)
+    yield from learning(out, landmarks, photos, epochs, seed)
     yield from judging(out)
     yield searching(out)
 
 
-def learning(out: Path, seed: int) -> list[list[str]]:
+def learning(out: Path, landmarks: int, photos: int, epochs: int | None, seed: int) -> list[list[str]]:
     """The commands from photos to an index; beside the trained encoder, the same net as it began."""
-    scenes = ["--landmarks", str(LANDMARKS), "--photos", str(PHOTOS), "--seed", str(seed), "--no-truth"]
+    scenes = ["--landmarks", str(landmarks), "--photos", str(photos), "--seed", str(seed), "--no-truth"]
     split, trained, untrained = (str(out / name) for name in ("split", "training/encoder", "untrained"))
     return [
         ["scenes", str(out / "scenes"), *scenes],
@@ -70,8 +70,8 @@ def learning(out: Path, seed: int) -> list[list[str]]:
             "train",
             "landmark-small",
             f"data.0.catalog={split}",
-            f"epochs={EPOCHS}",
             f"seed={seed}",
+            *([f"epochs={epochs}"] if epochs else []),
             "-o",
             str(out / "training"),
         ],
@@ -134,4 +134,12 @@ Done in {seconds / 60:.1f} minutes.
 
 Search it with a photo of your own:
 
-  perisphere search {out / "index"} YOUR_PHOTO.jpg --sheet mine.png""")
+  {program()} search {out / "index"} YOUR_PHOTO.jpg --sheet mine.png""")
+
+
+def program() -> str:
+    """Return what to type to start this program: its path where the shell would not find its name."""
+    if shutil.which("perisphere"):
+        return "perisphere"
+    called = sys.argv[0]
+    return f"{sys.executable} -m perisphere" if called.endswith("__main__.py") else shlex.quote(called)
