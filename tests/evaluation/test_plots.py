@@ -31,6 +31,14 @@ def test_the_same_report_gives_the_same_file(reports, tmp_path):
         assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.parametrize("lost", ["recall", "k", "found"])
+def test_a_report_with_a_part_of_the_curves_is_named(reports, tmp_path, lost):
+    del reports["trained"].curves[lost]
+    with pytest.raises(PerisphereError, match=f"^trained: the report lacks the curve '{lost}'; run"):
+        draw(reports, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_report_without_curves(tmp_path, points):
     with pytest.raises(PerisphereError, match="no curves"):
         draw({"x": classification(points([*"aabb"]))}, tmp_path)

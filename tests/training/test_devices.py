@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 import time
 
@@ -6,9 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from perisphere.errors import PerisphereError
+from perisphere.catalog.readers import read
+from perisphere.errors import PerisphereError, UsageError
 from perisphere.training import train
-from perisphere.training.devices import Place, launch, place_from_environment
+from perisphere.training.devices import Place, check_devices, launch, place_from_environment
 
 
 def test_two_processes_end_where_one_ends(recipe, tmp_path):
@@ -44,3 +46,55 @@ def test_the_place_comes_from_the_launcher(recipe):
     assert Place("cpu", 3, 4, 2).trainer_options()["num_nodes"] == 2
     with pytest.raises(PerisphereError, match="multiple of 3"):
         place_from_environment(recipe(), words | {"WORLD_SIZE": "3"})
+
+
+def test_what_one_process_could_not_read_is_said_once(recipe, photos, tmp_path, capfd):
+    catalog = read("folders", photos)
+    catalog.save(tmp_path / "catalog")
+    broken = tmp_path / "photos"
+    shutil.copytree(photos, broken)
+    for photo in (broken / "train" / "class1").iterdir():
+        photo.write_bytes(b"no photo")
+    head = tmp_path / "catalog" / "catalog.json"
+    head.write_text(head.read_text().replace(str(photos), str(broken)))
+    data = [{"catalog": str(tmp_path / "catalog")}]
+    with pytest.raises(PerisphereError, match=r"train/class1/\d+\.png: not a JPEG"):
+        train(recipe(data=data, cache_mb=0, devices=2))
+    assert capfd.readouterr().err == ""
+
+
+def test_wrong_words_stay_wrong_words_across_processes(recipe):
+    with pytest.raises(UsageError, match="layer9"):
+        train(recipe(freeze={"stages": ["layer9"]}, devices=2))
+
+
+def test_a_defect_in_a_process_is_named():
+    program = (
+        "import sys, time, os; from perisphere.training.devices import report_failure; "
+        "report_failure(ZeroDivisionError('oh')) if os.environ['RANK'] == '1' else time.sleep(600); "
+        "sys.exit(1)"
+    )
+    with pytest.raises(PerisphereError, match=r"process 1 of 2 ended with code 1 \(ZeroDivisionError: oh\)"):
+        launch([sys.executable, "-c", program], 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "gpus", "complaint"),
+    [
+        (
+            {"accelerator": "gpu"},
+            0,
+            "^accelerator=gpu: this machine has no GPU .* take accelerator=auto or cpu",
+        ),
+        ({"accelerator": "gpu", "devices": 2}, 1, "^devices=2: this machine has 1 GPU; take devices=1"),
+        ({"accelerator": "auto", "devices": 4}, 2, "^devices=4: this machine has 2 GPUs; take devices=2"),
+    ],
+)
+def test_devices_that_are_not_there_leave_nothing_behind(recipe, monkeypatch, options, gpus, complaint):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    wanted = recipe(**options)
+    with pytest.raises(UsageError, match=complaint):
+        train(wanted)
+    assert not wanted.folder.exists()
+    check_devices(recipe(accelerator="cpu", devices=8))

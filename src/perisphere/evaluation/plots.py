@@ -17,6 +17,8 @@ INK, GRID = "#22303c", "#e4e8ec"
 COLOURS = ("#1f6f8b", "#d1603d", "#6a994e", "#8e5572", "#e0a030", "#4059ad")
 """Told apart by people who do not see red and green apart, too."""
 
+CURVES = ("recall", "precision", "k", "cmc", "found")
+
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 11,
@@ -48,11 +50,28 @@ def draw(reports: Reports, folder: Path) -> list[Path]:
     curves = {name: report for name, report in reports.items() if "precision" in report.curves}
     if not curves:
         raise PerisphereError("these reports hold no curves; plots are drawn of the protocol 'retrieval'.")
+    for name, report in curves.items():
+        _check(name, report)
     files = []
     for name, axes_of in (("precision-recall", _precision_recall), ("cmc", _cmc), ("found", _found)):
         for suffix in (".png", ".svg"):
             files.append(_save(curves, axes_of, Path(folder) / f"{name}{suffix}"))
     return files
+
+
+def _check(name: str, report: Report) -> None:
+    """Refuse a report that lacks what its curves need."""
+    lengths = {curve: len(report.curves.get(curve, ())) for curve in CURVES}
+    lacking = [curve for curve, length in lengths.items() if not length]
+    uneven = (
+        lengths["recall"] != lengths["precision"] or not lengths["k"] == lengths["cmc"] == lengths["found"]
+    )
+    if lacking or uneven or "mAP" not in report.values:
+        what = f"curve {lacking[0]!r}" if lacking else "points of a curve" if uneven else "mAP"
+        raise PerisphereError(
+            f"{name}: the report lacks the {what}; run `perisphere evaluate retrieval` again, "
+            "or leave --plots out."
+        )
 
 
 def _save(reports: Reports, fill: Callable[["Axes", Reports], None], path: Path) -> Path:

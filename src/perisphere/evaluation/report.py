@@ -72,6 +72,8 @@ class Report:
         names = {item.name for item in fields(cls)}
         if not isinstance(found, dict) or not {"protocol", "values", "counts"} <= set(found) <= names:
             raise PerisphereError(f"{path}: is JSON, but not a report of `perisphere evaluate -o`.")
+        if not all(_fits(item.name, found.get(item.name)) for item in fields(cls)):
+            raise PerisphereError(f"{path}: is damaged. Run `perisphere evaluate` again.")
         return cls(**found)
 
     def table(self) -> "Table":
@@ -87,6 +89,17 @@ class Report:
         for name, count in self.counts.items():
             table.add_row(name.replace("_", " "), f"{count:,}", style="dim")
         return table
+
+
+def _fits(name: str, found: Any) -> bool:
+    """Tell whether a field of a report file holds what belongs there; most may be left out."""
+    if name in ("protocol", "version"):
+        return found is None or isinstance(found, str)
+    if not isinstance(found, dict):
+        return found is None
+    if name in ("values", "counts", "seeds"):
+        return all(isinstance(value, int | float) for value in found.values())
+    return name != "curves" or all(isinstance(value, list) for value in found.values())
 
 
 def compare(reports: Mapping[str, Report]) -> "Table":

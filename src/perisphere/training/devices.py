@@ -1,14 +1,20 @@
 """The devices of a run: one process each, started here or by ``torchrun``."""
 
+import json
 import os
 import socket
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from perisphere.errors import PerisphereError
+from perisphere.errors import PerisphereError, UsageError
 from perisphere.training.recipe import Recipe
+
+REPORTS = "PERISPHERE_REPORTS"
+"""Environment variable: the folder in which a process that fails leaves what it has to say."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +68,48 @@ def place_from_environment(recipe: Recipe, environment: Mapping[str, str] = os.e
     return Place(recipe.accelerator, int(environment.get("RANK", environment["LOCAL_RANK"])), world, local)
 
 
+def check_devices(recipe: Recipe, place: Place | None = None) -> None:
+    """Refuse devices that this machine has not, before anything is written.
+
+    Raises:
+        UsageError: a GPU is asked for where there is none, or more of them than there are.
+    """
+    if recipe.accelerator == "cpu":
+        return
+    import torch
+
+    gpus = torch.cuda.device_count() or int(torch.backends.mps.is_available())
+    if recipe.accelerator == "gpu" and not gpus:
+        raise UsageError(
+            "accelerator=gpu: this machine has no GPU that PyTorch can use; take accelerator=auto or cpu."
+        )
+    wanted = place.local_world if place else recipe.devices
+    if gpus and wanted > gpus:
+        raise UsageError(
+            f"devices={wanted}: this machine has {gpus} GPU{'s' * (gpus != 1)}; "
+            f"take devices={gpus}, or accelerator=cpu."
+        )
+
+
 def launch(command: list[str], devices: int) -> None:
     """Run ``command`` once for each device on this machine, each with its place in the environment.
 
     Raises:
-        PerisphereError: one failed; the others are stopped.
+        PerisphereError: one failed, and this is what it said; the others are stopped.
+        UsageError: the same, where its words were wrong.
     """
+    with tempfile.TemporaryDirectory(prefix="perisphere-") as reports:
+        _launch(command, devices, Path(reports))
+
+
+def _launch(command: list[str], devices: int, reports: Path) -> None:
     common = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
         "WORLD_SIZE": str(devices),
         "LOCAL_WORLD_SIZE": str(devices),
         "NODE_RANK": "0",
+        REPORTS: str(reports),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // devices)),
     }
     workers = [
@@ -81,7 +117,7 @@ def launch(command: list[str], devices: int) -> None:
         for rank in range(devices)
     ]
     try:
-        _wait(workers)
+        _wait(workers, reports)
     finally:
         for worker in workers:
             if worker.poll() is None:
@@ -90,7 +126,7 @@ def launch(command: list[str], devices: int) -> None:
             worker.wait()
 
 
-def _wait(workers: list[subprocess.Popen[bytes]]) -> None:
+def _wait(workers: list[subprocess.Popen[bytes]], reports: Path) -> None:
     """Wait until all are done or one has failed."""
     left = list(workers)
     while left:
@@ -101,10 +137,36 @@ def _wait(workers: list[subprocess.Popen[bytes]]) -> None:
                 continue
             left.remove(worker)
             if code:
-                raise PerisphereError(
-                    f"training process {workers.index(worker)} of {len(workers)} ended with code {code}; "
-                    "its message is above. Go on with --resume once that is mended."
-                )
+                raise _failure(workers, worker, reports)
+
+
+def report_failure(error: Exception) -> None:
+    """Leave what a process of a run has to say where the one that started it looks."""
+    mendable = isinstance(error, PerisphereError)
+    facts = {
+        "mendable": mendable,
+        "usage": isinstance(error, UsageError),
+        "message": str(error) if mendable else f"{type(error).__name__}: {error}",
+    }
+    (Path(os.environ[REPORTS]) / os.environ["RANK"]).write_text(json.dumps(facts))
+
+
+def _failure(
+    workers: list[subprocess.Popen[bytes]], first: subprocess.Popen[bytes], reports: Path
+) -> PerisphereError:
+    """Return the error that began it: where one process ends, the others break off their talk with it."""
+    found = {int(path.name): json.loads(path.read_text()) for path in reports.iterdir()}
+    for facts in found.values():
+        if facts["mendable"]:
+            return (UsageError if facts["usage"] else PerisphereError)(facts["message"])
+    killed = (worker for worker in workers if (worker.poll() or 0) < 0)
+    guilty = next(killed, first)
+    rank = workers.index(guilty)
+    said = f" ({found[rank]['message']})" if rank in found else ""
+    return PerisphereError(
+        f"training process {rank} of {len(workers)} ended with code {guilty.returncode}{said}; "
+        "--debug shows more. Go on with --resume once that is mended."
+    )
 
 
 def _free_port() -> int:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from perisphere.training.devices import Place, launch, place_from_environment
+from perisphere.training.devices import Place, check_devices, launch, place_from_environment
 from perisphere.training.folder import RECIPE, prepare_folder
 from perisphere.training.recipe import Recipe
 from perisphere.training.recipe_files import save
@@ -24,9 +24,11 @@ def train(recipe: Recipe, *, resume: bool = False, tell: Callable[[str], None] =
 
     Raises:
         PerisphereError: the folder exists, the photos are not there or have one class only, the disk is full.
-        UsageError: the recipe names stages or numbers that its network does not have.
+        UsageError: the recipe names stages or numbers that its network does not have, or devices that this
+            machine does not have.
     """
     place = place_from_environment(recipe)  # where a launcher started this process as one of several
+    check_devices(recipe, place)
     if place is None or place.rank == 0:
         prepare_folder(recipe, resume=resume)
     if place is None and recipe.devices > 1:

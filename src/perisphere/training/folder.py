@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.storage import whole_file
 from perisphere.training.recipe import Recipe
 from perisphere.training.recipe_files import load, save
 
@@ -35,8 +34,7 @@ def prepare_folder(recipe: Recipe, *, resume: bool) -> Path:
         raise PerisphereError(
             f"{out}: cannot be written ({error.strerror}). Name another with -o."
         ) from error
-    with whole_file(written) as part:
-        save(recipe, part)
+    save(recipe, written)
     return out
 
 

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from perisphere.errors import UsageError, nearest
+from perisphere.storage import whole_file
 from perisphere.training.recipe import Recipe
 
 PACKAGED = Path(__file__).resolve().parents[1] / "recipes"
@@ -74,8 +75,10 @@ def load(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def save(recipe: Recipe, path: Path) -> None:
-    """Write a recipe so that :func:`load` gives the same one."""
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    """Write a recipe, whole or not at all, so that :func:`load` gives the same one."""
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:
