@@ -17,7 +17,11 @@ def clusters(n: int, seed: int = 0) -> np.ndarray:
 
 
 def recall(found, true) -> float:
-    return float(np.mean([np.isin(a, b).mean() for a, b in zip(true.ids, found.ids, strict=True)]))
+    return float(recall_of_each(found, true).mean())
+
+
+def recall_of_each(found, true) -> np.ndarray:
+    return np.array([np.isin(a, b).mean() for a, b in zip(true.ids, found.ids, strict=True)])
 
 
 def shrink(monkeypatch) -> None:
@@ -87,6 +91,29 @@ def test_new_rows_are_found_and_removed_ones_are_not(index):
     found = index.search(np.concatenate([new, clusters(20)]), 10)
     assert found.road.startswith("IVF")
     assert not np.isin(found.ids, [*ids[:10], *gone]).any()
+
+
+def test_rows_that_were_removed_hide_no_others(index):
+    """The cells near the first query are empty, and there are newer rows enough to fill its places."""
+    around, elsewhere = clusters(300, seed=5)[:1], clusters(300, seed=5)[200:201]
+    new = index.add(-np.repeat(around, 30, axis=0) + 0.01 * clusters(30, seed=8))
+    index.remove(index.search(around, ROWS // 3, exact=True).ids[0])
+    for queries in (np.concatenate([around, elsewhere]), np.concatenate([elsewhere, around])):
+        found, true = index.search(queries, 10), index.search(queries, 10, exact=True)
+        assert not np.isin(found.ids, new).any()
+        assert (recall_of_each(found, true) >= 0.9).all()
+
+
+def test_removed_rows_take_no_places_of_candidates(index):
+    queries = clusters(1, seed=5)
+    index.remove(index.search(queries, 40, exact=True).ids[0])
+    snapshot, (_, cells) = index._fresh(), index._approximate._loaded()
+    found = cells.search(snapshot, queries, 10, ann.Effort(cells.index.nlist, 4))  # with 40 candidates
+    assert snapshot.holds(found[0][0]).all()
+
+
+def test_no_query_has_no_answer_of_cells(index):
+    assert index.search(clusters(0), 5).ids.shape == (0, 5)
 
 
 def test_wide_filters_go_by_cells_and_narrow_ones_do_not(index):

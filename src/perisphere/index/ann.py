@@ -67,8 +67,12 @@ class Cells:
             allowed: ids int64, ascending, that alone may be found.
         """
         count = min(len(self.ids), max(k, 10) * effort.k_factor)
-        _, places = self.index.search(queries, count, params=self._parameters(effort, allowed))
-        rows = np.where(places == NONE, NONE, _rows_in(self, snapshot)[places])
+        standing = _rows_in(self, snapshot)
+        wanted = standing != NONE  # or removed rows would take the places of candidates
+        if allowed is not None:
+            wanted &= np.isin(self.ids, allowed, assume_unique=True)
+        _, places = self.index.search(queries, count, params=_parameters(effort, wanted))
+        rows = np.where(places == NONE, NONE, standing[places])
         k = min(k, count)
         ids = np.full((len(queries), k), NONE, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
@@ -89,13 +93,6 @@ class Cells:
         name = f"ann-{digest[:12]}.faiss"
         (folder / "ann.part").replace(folder / name)
         return name, digest
-
-    def _parameters(self, effort: Effort, allowed: np.ndarray | None) -> Any:
-        faiss = untyped_faiss()
-        if allowed is None:
-            return faiss.SearchParametersIVF(nprobe=effort.nprobe)
-        mask = np.packbits(np.isin(self.ids, allowed, assume_unique=True), bitorder="little")
-        return faiss.SearchParametersIVF(nprobe=effort.nprobe, sel=faiss.IDSelectorBitmap(mask))
 
 
 def is_whole(folder: Path, facts: dict[str, Any]) -> bool:
@@ -120,6 +117,15 @@ def load(folder: Path, facts: dict[str, Any], metric: str) -> Cells | None:
         return Cells(faiss.deserialize_index(data), ids, str(facts["factory"]), metric)
     except (OSError, ValueError, RuntimeError):
         return None
+
+
+def _parameters(effort: Effort, wanted: np.ndarray) -> Any:
+    """What FAISS is to look at: ``wanted`` (bool ``[n]``) among the cells' rows."""
+    faiss = untyped_faiss()
+    if wanted.all():
+        return faiss.SearchParametersIVF(nprobe=effort.nprobe)
+    mask = np.packbits(wanted, bitorder="little")
+    return faiss.SearchParametersIVF(nprobe=effort.nprobe, sel=faiss.IDSelectorBitmap(mask))
 
 
 _ROWS: WeakKeyDictionary[Snapshot, tuple[Cells, np.ndarray]] = WeakKeyDictionary()

@@ -38,8 +38,8 @@ class Approximate:
     ) -> tuple[exact.Found, str] | None:
         """Return the ``k`` nearest by cells and among the rows since then, and the name of the road.
 
-        ``None`` where there are no cells, where they do not pay, or where they found too few: search exactly
-        then.
+        ``None`` where there are no cells, where they do not pay, or where they found too few of their own
+        rows, however many newer ones there are: search exactly then.
         """
         available = len(snapshot) if plan is None else plan.count
         facts, cells = self._loaded()
@@ -50,16 +50,17 @@ class Approximate:
         if cells is None or effort is None:
             return None
         allowed = None if plan is None else snapshot.ids_at(plan.places)
-        parts = [cells.search(snapshot, queries, k, effort, allowed)]
+        older = cells.search(snapshot, queries, k, effort, allowed)
         fresh = snapshot.after(int(cells.ids[-1]))
-        if len(fresh):
-            pieces = exact.everything(fresh)
-            if allowed is not None:
-                pieces = exact.gathered(fresh, fresh.places(allowed))
+        chosen = None if allowed is None else fresh.places(allowed)
+        newer = len(fresh) if chosen is None else sum(map(len, chosen))
+        if (older[0][:, : min(k, available - newer)] == NONE).any():
+            return None
+        parts = [older]
+        if newer:
+            pieces = exact.everything(fresh) if chosen is None else exact.gathered(fresh, chosen)
             parts.append(exact.search(pieces, queries, k, self._metric, normalised=self._metric == "cosine"))
         found = exact.best(parts, len(queries), k)
-        if available >= k and (found[0] == NONE).any():
-            return None
         road = f"{cells.factory}, nprobe {effort.nprobe}, k_factor {effort.k_factor}"
         return found, road if plan is None else f"{road} + filter"
 

@@ -91,18 +91,19 @@ def scores_of_places(queries: np.ndarray, vectors: np.ndarray, places: np.ndarra
 
 def best(parts: Iterable[Found], queries: int, k: int) -> Found:
     """Merge what several parts have found into the ``k`` best; -1 and -inf where there are fewer."""
-    ids, scores = (
-        np.full((queries, k), NONE, dtype=np.int64),
-        np.full((queries, k), -np.inf, dtype=np.float32),
-    )
+    ids, scores = np.empty((queries, 0), dtype=np.int64), np.empty((queries, 0), dtype=np.float32)
     for more_ids, more_scores in parts:
-        if more_ids.shape[1] == k and ids[0, 0] == NONE:  # the first part, and often the only one
+        if not ids.shape[1]:  # the first part, and often the only one
             ids, scores = more_ids, more_scores
             continue
         ids = np.concatenate([ids, more_ids], axis=1)
         scores = np.concatenate([scores, more_scores], axis=1)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         ids, scores = np.take_along_axis(ids, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    if ids.shape[1] < k:
+        missing = ((0, 0), (0, k - ids.shape[1]))
+        ids = np.pad(ids, missing, constant_values=NONE)
+        scores = np.pad(scores, missing, constant_values=-np.inf)
     return ids, scores
 
 
