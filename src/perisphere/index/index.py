@@ -194,10 +194,10 @@ class Index:
         min_score: float | None = None,
         exact: bool = False,
     ) -> Ranking:
-        """Return the ``k`` nearest images of each query.
+        """Return the ``k`` nearest images of each query, or all of them where the index holds fewer.
 
         Args:
-            queries: floating ``[q, dim]`` or ``[dim]``.
+            queries: floating ``[q, dim]`` or ``[dim]``; there may be none.
             k: how many results a query.
             metric: another metric than the index's own.
             where: a filter on the catalog columns, e.g. ``"label == 'dome' and camera != 2"``.
@@ -214,6 +214,7 @@ class Index:
         wanted = clean(matrix(queries, self.dim, "queries"), metric, what="query")
         filtered = None if where is None else condition(where)
         snapshot = self._fresh()
+        k = min(k, len(snapshot))
         (ids, scores), road = self._answer(snapshot, wanted, k, metric, filtered, exact)
         ranking = Ranking(ids, scores, road, metric)
         return ranking if min_score is None else ranking.at_least(min_score)

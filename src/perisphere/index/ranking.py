@@ -22,7 +22,8 @@ class Ranking:
     """The nearest rows of each query.
 
     Attributes:
-        ids: int64 ``[q, k]``, best first; ``-1`` where there are fewer than ``k`` results.
+        ids: int64 ``[q, k]``, best first; ``-1`` where there are fewer than ``k`` results. An index answers
+            with at most as many columns as it holds images.
         scores: float32 ``[q, k]``, higher is better: the cosine, or the negated distance for L2 and L1;
             ``-inf`` where the id is ``-1``.
         road: how the answer was found, e.g. ``"exact"`` or ``"gather + exact"``.
