@@ -183,6 +183,16 @@ def test_a_bad_add_is_named_and_changes_nothing(index, case):
     assert index.add(points(1)).tolist() == [21]
 
 
+def test_the_first_encoder_named_binds_the_index(index):
+    index.add(points(2))
+    index.add(points(2, seed=1), encoder_identity="a" * 16)
+    with pytest.raises(PerisphereError, match="with another"):
+        index.add(points(2, seed=2), encoder_identity="b" * 16)
+    index.add(points(2, seed=3))
+    assert index.info()["encoder"]["identity"] == "a" * 16
+    assert len(index) == 6
+
+
 BAD_SEARCHES = {
     "dimension": ({"queries": points(1, dim=3)}, PerisphereError, "dimension 16"),
     "nan": ({"queries": np.full((1, DIM), np.nan)}, PerisphereError, "query 0 holds NaN"),
@@ -356,6 +366,24 @@ def test_many_removals_are_reclaimed_by_themselves(index):
     index.remove(ids[:10_000])
     assert index.info()["tombstones"] == 0
     assert index.verify() == []
+
+
+def test_a_change_stands_where_the_upkeep_after_it_fails(tmp_path, monkeypatch, caplog):
+    def fail(*_: object, **__: object) -> None:
+        raise PerisphereError("the disk is full")
+
+    with Index.create(tmp_path / "index", DIM, recall=0.9) as index:
+        monkeypatch.setattr("perisphere.index.approximate.Approximate.rebuild_if_due", fail)
+        ids = index.add(points(5))
+        assert "the disk is full" in caplog.text
+        caplog.clear()
+        monkeypatch.setattr("perisphere.index.upkeep.DEBT_ROWS", 1)
+        monkeypatch.setattr("perisphere.index.store.Store.tidy", fail)
+        assert index.remove(ids[:3]) == 3
+        assert "the disk is full" in caplog.text
+        assert index.ids().tolist() == [4, 5]
+        with pytest.raises(PerisphereError, match="the disk is full"):
+            index.compact()
 
 
 def test_near_duplicates_are_found(index):

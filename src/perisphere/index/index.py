@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ from perisphere.storage import whole_folder
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
     from perisphere.index.filters import Expression
+
+log = logging.getLogger(__name__)
 
 ENCODER = "encoder"
 SOURCES = ("auto", "labels", "copies")
@@ -137,7 +140,8 @@ class Index:
             rows: one row a vector, with columns of a catalog (missing ones are null; its ``id`` is not kept).
             ids: ids of your own, each above every id that the index has ever given; else the next free ones.
             root: the folder that the rows' paths start from.
-            encoder_identity: :attr:`Encoder.identity` of what made the vectors.
+            encoder_identity: :attr:`Encoder.identity` of what made the vectors; the first that the index is
+                told binds it, and it refuses vectors of another.
 
         Returns:
             The ids, int64 ``[n]``, never used before and never again.
@@ -163,7 +167,7 @@ class Index:
                 block = vectors[start : start + step] if given is None else vectors[part]
                 write_block(connection, new[part], clean(block, self.metric, first=start))
             _insert_rows(connection, new, table, root)
-        self._rebuild_if_due()
+        self._keep_up(self._rebuild_if_due)
         return new
 
     def remove(self, ids: Sequence[int] | np.ndarray | int) -> int:
@@ -180,8 +184,7 @@ class Index:
             values = [(id_,) for id_ in unique.tolist()]
             connection.executemany("INSERT INTO tombstones (id) VALUES (?)", values)
             connection.executemany("DELETE FROM images WHERE id = ?", values)
-        if upkeep.is_due(self._store, len(self)):
-            self.compact()
+        self._keep_up(self._compact_if_due)
         return len(unique)
 
     def search(
@@ -389,6 +392,22 @@ class Index:
             )
         return encoder
 
+    def _keep_up(self, work: Callable[[], None]) -> None:
+        """Do ``work`` after a change. The change stands, so that a failure here must not look like its own."""
+        try:
+            work()
+        except Exception as error:
+            log.warning(
+                "%s: the images were changed as asked, but the upkeep afterwards failed and will be tried again "
+                "with the next change: %s",
+                self.folder,
+                error,
+            )
+
+    def _compact_if_due(self) -> None:
+        if upkeep.is_due(self._store, len(self)):
+            self.compact()
+
     def _rebuild_if_due(self, *, thorough: bool = False) -> None:
         recall = self._store.fact("recall")
         if recall is not None and self.metric != "l1":
@@ -423,14 +442,13 @@ class Index:
         return exact.search(pieces, queries, k, metric, normalised=self.metric == "cosine"), road
 
     def _check_encoder(self, connection: sqlite3.Connection, identity: str | None) -> None:
-        known = read_fact(connection, "encoder", None)
+        """Refuse vectors of another encoder; the first that is named is the one, whatever came before it."""
         if identity is None:
             return
+        known = read_fact(connection, "encoder", None)
         if known is None:
-            if last_id(connection) == 0:
-                write_fact(connection, "encoder", {"name": None, "identity": identity})
-            return
-        if known["identity"] != identity:
+            write_fact(connection, "encoder", {"name": None, "identity": identity})
+        elif known["identity"] != identity:
             raise PerisphereError(
                 f"{self.folder}: was made with the encoder {known['name'] or ''} ({known['identity']}), and "
                 f"these vectors with another ({identity}). Embed them with the index's encoder, or create "

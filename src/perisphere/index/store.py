@@ -171,7 +171,7 @@ def _cause(error: sqlite3.Error) -> str:
     if "locked" in words or "busy" in words:
         return "another program is writing to it; try again when it is done."
     if "full" in words or "disk I/O" in words or "large" in words:
-        return f"cannot be written ({words}): free some space. The index is as it was before."
+        return f"cannot be written ({words}): free some space. What was finished before is safe."
     if "not a database" in words or "malformed" in words:
         return f"is damaged ({words}). Restore it from a copy, or make it anew (`perisphere index create`)."
     if "readonly" in words or "unable to open" in words:
