@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -10,7 +11,7 @@ from coloured import COLOURS, EACH, paint, pixels, rows
 
 from perisphere.catalog.images import ImageError
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.index import Index
+from perisphere.index import Index, Ranking
 from perisphere.search import search_images
 
 
@@ -158,6 +159,29 @@ def test_the_encoder_has_to_be_the_one_of_the_index(index: Index, photos: Path, 
             search_images(bare, query, encoder=pixels(), min_precision=0.5)
         found = search_images(bare, query, encoder=pixels()).answers[0].results
         assert [result.id for result in found] == [result.id for result in given.answers[0].results]
+
+
+def test_what_is_removed_meanwhile_is_left_out(
+    photos: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(made, tmp_path / "index")
+    query = photos / "new" / "sky.png"
+    with Index.open(tmp_path / "index") as index:
+        before = search_images(index, [query]).answers[0].results
+        search = index.search
+
+        def overtaken(*words: Any, **options: Any) -> Ranking:
+            found = search(*words, **options)
+            index.remove(before[1].id)
+            return found
+
+        monkeypatch.setattr(index, "search", overtaken)
+        after = search_images(index, [query]).answers[0].results
+    kept = [result for result in before if result is not before[1]]
+    assert [(result.id, result.score, result.path) for result in after] == [
+        (result.id, result.score, result.path) for result in kept
+    ]
+    assert [result.rank for result in after] == [1, 2, 3, 4]
 
 
 def test_nothing_to_ask_or_to_find(index: Index, photos: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
+from math import isnan
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -82,10 +83,14 @@ class Index:
 
         Raises:
             PerisphereError: the folder exists, or the encoder has another dimension.
-            UsageError: an unknown metric, or a dimension or recall out of range.
+            UsageError: an unknown metric, a dimension or recall out of range, or a recall for L1.
         """
         dim = _dimension(dim, encoder)
         facts = {"dim": dim, "metric": _metric(metric), "recall": _recall(recall), "encoder": None}
+        if recall is not None and metric == "l1":
+            raise UsageError(
+                f"recall {recall}: l1 is always searched exactly. Leave it out, or use the metric l2."
+            )
         with whole_folder(Path(folder), overwrite=overwrite) as part:
             if encoder is not None:
                 encoder.save(part / ENCODER)
@@ -209,11 +214,13 @@ class Index:
 
         Raises:
             PerisphereError: queries of another dimension, NaN, or a zero query under cosine.
-            UsageError: ``k`` below 1, an unknown metric, or a filter that cannot be read.
+            UsageError: ``k`` below 1, an unknown metric, a NaN for a score, or a filter that cannot be read.
         """
         metric = self.metric if metric is None else _metric(metric)
         if k < 1:
             raise UsageError(f"k is {k}: ask for at least 1 result.")
+        if min_score is not None and isnan(min_score):
+            raise UsageError("the least score is nan: give a number, or leave it out.")
         wanted = clean(matrix(queries, self.dim, "queries"), metric, what="query")
         filtered = None if where is None else condition(where)
         snapshot = self._fresh()
@@ -233,11 +240,17 @@ class Index:
         _refuse_missing(wanted, snapshot.holds(wanted))
         return wanted, snapshot.gather(wanted)
 
-    def rows(self, ids: Sequence[int] | np.ndarray | None = None) -> pl.DataFrame:
+    def rows(
+        self, ids: Sequence[int] | np.ndarray | None = None, *, missing_ok: bool = False
+    ) -> pl.DataFrame:
         """Return the catalog rows of ``ids`` in their order, or of all by id; ``root`` is the last column.
 
+        Args:
+            ids: which rows.
+            missing_ok: leave out ids that are not in the index, e.g. of rows removed since they were found.
+
         Raises:
-            PerisphereError: an id that is not in the index.
+            PerisphereError: an id that is not in the index, unless ``missing_ok``.
         """
         names = ["id", *SCHEMA, "root"]
         columns = ", ".join(f"images.{name}" for name in names[:-1])
@@ -248,7 +261,11 @@ class Index:
             wanted = whole_numbers(ids)
             chosen = f"{query} WHERE images.id IN (SELECT value FROM json_each(?))"
             found = from_records(connection.execute(chosen, (str(wanted.tolist()),)).fetchall(), names)
-        _refuse_missing(wanted, np.isin(wanted, found["id"].to_numpy()))
+        held = np.isin(wanted, found["id"].to_numpy())
+        if missing_ok:
+            wanted = wanted[held]
+        else:
+            _refuse_missing(wanted, held)
         return pl.DataFrame({"id": wanted}).join(found, on="id", how="left", maintain_order="left")
 
     def ids(self, where: Expression | str | None = None) -> np.ndarray:
@@ -393,13 +410,12 @@ class Index:
         return encoder
 
     def _keep_up(self, work: Callable[[], None]) -> None:
-        """Do ``work`` after a change. The change stands, so that a failure here must not look like its own."""
+        """Do ``work`` after a change. The change stands, so a failure here must not look like its own."""
         try:
             work()
         except Exception as error:
             log.warning(
-                "%s: the images were changed as asked, but the upkeep afterwards failed and will be tried again "
-                "with the next change: %s",
+                "%s: was changed as asked, but the upkeep after it failed; the next change tries again: %s",
                 self.folder,
                 error,
             )

@@ -106,7 +106,7 @@ def same_file(index: Index, image: Source) -> tuple[frozenset[int], str | None]:
     tails = [tail for tail in [*tails, file.as_posix()] if _is_text(tail)]
     if not tails:
         return frozenset(), None
-    rows = index.rows(index.ids(In("path", tuple(tails))))
+    rows = index.rows(index.ids(In("path", tuple(tails))), missing_ok=True)
     own = [row for row in rows.iter_rows(named=True) if _lies_at(row, file)]
     label = next((row["label"] for row in own if row["label"] is not None), None)
     return frozenset(row["id"] for row in own), label
@@ -153,14 +153,15 @@ def _encode(encoder: "Encoder", images: Sequence[Source]) -> np.ndarray:
 def _results(
     index: Index, found: Sequence[tuple[int, float]], calibration: "Calibration | None"
 ) -> tuple[Result, ...]:
-    if not found:
-        return ()
-    ids, scores = zip(*found, strict=True)
-    precisions = [None] * len(ids) if calibration is None else calibration.precision(scores).tolist()
-    rows = index.rows(ids).iter_rows(named=True)
+    """Describe what was found, without rows that were removed meanwhile."""
+    known = dict(found)
+    rows = index.rows(list(known), missing_ok=True)
+    scores = [known[id_] for id_ in rows["id"]]
+    precisions = [None] * len(scores) if calibration is None else calibration.precision(scores).tolist()
+    described = zip(rows.iter_rows(named=True), scores, precisions, strict=True)
     return tuple(
         Result(rank, row["id"], score, precision, row["label"], row["path"], _file(row))
-        for rank, (row, score, precision) in enumerate(zip(rows, scores, precisions, strict=True), start=1)
+        for rank, (row, score, precision) in enumerate(described, start=1)
     )
 
 
