@@ -164,6 +164,10 @@ def test_wrong_words_are_named(world, tmp_path, folder):
         raise failure("remove", folder)
     with pytest.raises(UsageError, match="whole numbers"):
         raise failure("remove", folder, "--ids", "1;2")
+    with pytest.raises(PerisphereError, match=r"The id 9{23} is out of range"):
+        raise failure("remove", folder, "--ids", "9" * 23)
+    with pytest.raises(UsageError, match="l1 is always searched exactly"):
+        raise failure("create", tmp_path / "new", world / "vectors", "--metric", "l1", "--recall", "0.99")
     with pytest.raises(UsageError, match="'dot' is unknown"):
         raise failure("create", tmp_path / "new", world / "vectors", "--metric", "dot")
     with pytest.raises(UsageError, match="--encoder"):

@@ -9,8 +9,8 @@ import pytest
 from searchable import make
 from typer.testing import CliRunner, Result
 
-import perisphere.cli.search  # registers the verb
 from perisphere.cli.main import app
+from perisphere.cli.search import table
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
 
@@ -106,6 +106,7 @@ def test_the_sheet(index: Path, tmp_path: Path) -> None:
         (["dark/0.png", "--filter", "label == 'x'; drop table images"], UsageError, "character 13"),
         (["dark/0.png", "--metric", "cosin"], UsageError, "cosine"),
         (["dark/0.png", "--sheet", "sheet.pdf"], UsageError, ".jpg or .png"),
+        (["dark/0.png", "--min-score", "nan"], UsageError, "least score is nan"),
         (["dark/0.png", "--encoder", "nowhere"], PerisphereError, "nowhere"),
         (["dark/0.png", "--label", "a", "--label", "b"], UsageError, "2 labels for 1 queries"),
         (["dark/0.png", "--metric", "l2", "--min-precision", "0.5"], PerisphereError, "--min-score"),
@@ -142,8 +143,8 @@ def test_a_missing_index() -> None:
 
 
 def test_a_label_that_would_break_the_table(tmp_path: Path) -> None:
-    table = perisphere.cli.search.table([[" n", "label"], ["1", "two\nlines,\x1b[31m"], ["10", "塔"]])
-    assert table == [" n  label", " 1  two\\nlines,\\x1b[31m", "10  塔"]
+    lines = table([[" n", "label"], ["1", "two\nlines,\x1b[31m"], ["10", "塔"]])
+    assert lines == [" n  label", " 1  two\\nlines,\\x1b[31m", "10  塔"]
 
 
 def test_help_has_examples() -> None:

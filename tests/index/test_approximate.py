@@ -195,11 +195,11 @@ def test_a_search_without_a_target_is_exact(tmp_path):
             index.build()
         index.build(recall=0.9)
         assert index.search(clusters(1)).road.startswith("IVF")
-    with Index.create(tmp_path / "l1", DIM, metric="l1", recall=0.9) as index:
+    with Index.create(tmp_path / "l1", DIM, metric="l1") as index:
         index.add(clusters(3000))
         assert index.search(clusters(1)).road == "exact"
         with pytest.raises(UsageError, match="metric is l1"):
-            index.build()
+            index.build(recall=0.9)
 
 
 def test_too_few_rows_cannot_be_built_from(tmp_path):

@@ -198,6 +198,7 @@ BAD_SEARCHES = {
     "nan": ({"queries": np.full((1, DIM), np.nan)}, PerisphereError, "query 0 holds NaN"),
     "zero": ({"queries": np.zeros((1, DIM))}, PerisphereError, "query 0 is zero"),
     "k": ({"queries": points(1), "k": 0}, UsageError, "k is 0"),
+    "score": ({"queries": points(1), "min_score": float("nan")}, UsageError, "least score is nan"),
     "metric": ({"queries": points(1), "metric": "cosin"}, UsageError, "Did you mean 'cosine'"),
     "filter": ({"queries": points(1), "where": "lable == 'x'"}, UsageError, "label"),
 }
@@ -218,6 +219,10 @@ def test_removing_what_is_not_there_removes_nothing(index):
     for ask in (index.vectors, index.rows):
         with pytest.raises(PerisphereError, match="no image with id 9"):
             ask([1, 9])
+        for large in (2**63, 10**30):
+            with pytest.raises(PerisphereError, match=f"The id {large} is out of range"):
+                ask([1, large])
+    assert index.rows([9, 3, 1], missing_ok=True)["id"].to_list() == [3, 1]
 
 
 @pytest.mark.parametrize(
@@ -227,6 +232,7 @@ def test_removing_what_is_not_there_removes_nothing(index):
         ({"dim": None}, "dimension None"),
         ({"dim": 4, "metric": "dot"}, "'dot' is unknown"),
         ({"dim": 4, "recall": 1.5}, "recall 1.5"),
+        ({"dim": 4, "metric": "l1", "recall": 0.9}, "l1 is always searched exactly"),
     ],
 )
 def test_a_bad_create_leaves_no_folder(tmp_path, arguments, words):

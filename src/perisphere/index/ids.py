@@ -16,11 +16,15 @@ def whole_numbers(ids: Sequence[int] | np.ndarray | int) -> np.ndarray:
     """Return ``ids`` as int64 ``[n]``.
 
     Raises:
-        PerisphereError: they are no whole numbers.
+        PerisphereError: they are no whole numbers, or too large for an id.
     """
     array = np.atleast_1d(np.asarray(ids))
     if not array.size:
         return np.empty(0, dtype=np.int64)
+    if array.dtype.kind != "i":  # as numbers too large for int64 make it
+        for number in np.asarray(ids, dtype=object).flat:
+            if isinstance(number, int) and abs(number) > MAX_ID:
+                raise PerisphereError(f"The id {number} is out of range: ids lie between 1 and 2^62.")
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise PerisphereError(
             f"ids must be a list of whole numbers, not {array.dtype} of shape {list(array.shape)}."
