@@ -1,10 +1,14 @@
+import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from perisphere.cli import main
+from perisphere.cli.main import app
 from perisphere.errors import PerisphereError, UsageError
 
 
@@ -96,3 +100,34 @@ def test_help_stays_light():
     code = f"import sys, perisphere.cli.main; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def _commands(command, path=()):
+    if hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from _commands(inner, (*path, name))
+    else:
+        yield path, command
+
+
+def _examples():
+    for _, command in _commands(typer.main.get_command(app)):
+        for ticked, indented in re.findall(
+            r"`perisphere ([^`]+)`|^ {4,}perisphere (.+)$", command.help, re.M
+        ):
+            yield " ".join((ticked or indented).split())
+
+
+@pytest.mark.parametrize("example", list(_examples()))
+def test_every_example_of_the_help_is_understood(example):
+    command, words = typer.main.get_command(app), shlex.split(example)
+    context = command.make_context("perisphere", [], resilient_parsing=True)
+    while hasattr(command, "commands"):
+        name, command, words = command.resolve_command(context, words)
+        assert command is not None, name
+    command.make_context(name, words, parent=context)
+
+
+def test_every_command_shows_an_example():
+    commands = dict(_commands(typer.main.get_command(app)))
+    assert not [path for path, command in commands.items() if "perisphere " not in command.help]

@@ -62,11 +62,33 @@ def test_an_index(tmp_path: Path) -> None:
     assert "8" in run(tmp_path / "index").stdout
 
 
+def test_embeddings(catalog: Path, tmp_path: Path) -> None:
+    from perisphere.catalog import Catalog
+    from perisphere.encoder import Embeddings
+
+    rows = Catalog.load(catalog).table
+    Embeddings(np.eye(3, 4, dtype=np.float32), rows, root=tmp_path, encoder={"name": "tiny", "dim": 4}).save(
+        tmp_path / "vectors"
+    )
+    facts = json.loads(run(tmp_path / "vectors", "--json").stdout)
+    assert (facts["rows"], facts["dim"], facts["classes"], facts["encoder"]["name"]) == (3, 4, 1, "tiny")
+    assert ["encoder.name", "tiny"] in [
+        line.split() for line in run(tmp_path / "vectors").stdout.splitlines()
+    ]
+
+
+@pytest.mark.parametrize("option", ["--classes", "--seed"])
+def test_options_of_the_sheet_need_one(option: str, catalog: Path) -> None:
+    result = run(catalog, option, "3")
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception).startswith(f"{option} 3: goes with --sheet")
+
+
 def test_anything_else_is_an_error(catalog: Path, tmp_path: Path) -> None:
     for path, complaint in (
         (tmp_path / "none", "no such folder"),
-        (tmp_path, "neither a catalog, an encoder nor an index"),
-        (tmp_path / "photos/notes.txt", "neither a catalog, an encoder nor an index"),
+        (tmp_path, "neither a catalog, an encoder, embeddings nor an index"),
+        (tmp_path / "photos/notes.txt", "neither a catalog, an encoder, embeddings nor an index"),
     ):
         result = run(path)
         assert isinstance(result.exception, PerisphereError)

@@ -72,7 +72,7 @@ def test_links_and_copies(link: str, catalog: Path, tmp_path: Path) -> None:
         (["-o", "out", "--train", ".9", "--test", ".2"], "more than 1"),
         (["-o", "out", "--preset", "codd"], "Did you mean 'coded'"),
         (["-o", "out", "--preset", "coded", "--train", ".5"], "--preset and --train exclude each other"),
-        (["-o", "."], "exists already"),
+        (["-o", "out", "--link", "copy"], "--link copy: goes with --folders DIR"),
     ],
 )
 def test_wrong_words(
@@ -89,7 +89,7 @@ def test_wrong_words(
 def test_an_existing_target_stops_all_of_them(catalog: Path, tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("mine")
     result = run(catalog, "-o", tmp_path / "out", "--csv", tmp_path / "out.csv")
-    assert isinstance(result.exception, UsageError)
+    assert type(result.exception) is PerisphereError
     assert not (tmp_path / "out").exists()
     assert (tmp_path / "out.csv").read_text() == "mine"
 

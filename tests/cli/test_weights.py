@@ -1,6 +1,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -62,7 +63,8 @@ def test_the_same_seed_gives_the_same_identity(file, tmp_path):
     [
         (("--as", "resnet51"), UsageError, r"--as: there is no backbone 'resnet51'. Did you mean 'resnet50'"),
         (("--as", "cifar_resnet20", "--last-stride", "1"), UsageError, "last_stride is for ResNets"),
-        (("--as", "cifar_resnet20", "--gem-p", "nan"), UsageError, "--gem-p: "),
+        (("--as", "cifar_resnet20", "--pooling", "gem", "--gem-p", "nan"), UsageError, "--gem-p: "),
+        (("--as", "cifar_resnet20", "--gem-p", "3"), UsageError, "--gem-p: means nothing for --pooling spoc"),
         (("--as", "cifar_resnet20", "--projection", "99999999"), UsageError, "--projection: "),
         (("--as", "resnet18"), PerisphereError, r"w.pth: .*fit cifar_resnet20"),
         (("--as", "squeezenet1_0"), PerisphereError, r"none of the .* tensors.*fit cifar_resnet20"),
@@ -81,6 +83,24 @@ def test_an_encoder_is_replaced_only_on_demand(file, tmp_path):
     assert run(*words).exit_code == 0
     assert "exists already" in str(run(*words).exception)
     assert run(*words, "--overwrite").exit_code == 0
+
+
+@pytest.mark.parametrize("like", ["pixels", "small32"])
+def test_a_fresh_one_of_another_size(like, tmp_path):
+    from perisphere.encoder import Encoder
+
+    assert run("weights", "fresh", like, "-o", tmp_path / "a").exit_code == 0
+    words = ("weights", "fresh", tmp_path / "a", "--size", 16, "-o", tmp_path / "b", "--json")
+    facts = json.loads(run(*words).stdout)
+    encoder = Encoder.load(tmp_path / "b")
+    assert encoder.preprocessing.size == (16, 16)
+    assert facts == {
+        "out": str(tmp_path / "b"),
+        "name": f"{like}-untrained",
+        "identity": encoder.identity,
+        "dim": encoder.dim,
+    }
+    assert encoder.encode([np.full((20, 20, 3), 9, np.uint8)[:, :, :] + np.arange(3, dtype=np.uint8)]).shape
 
 
 def test_list_shows_every_architecture():

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from perisphere.cli.main import app
-from perisphere.errors import UsageError
+from perisphere.errors import PerisphereError, UsageError
 
 SHOWN = 5  # skipped files named on the screen; the rest stand in catalog.json
 _COLUMN = "Columns of a table (csv)"
@@ -97,7 +97,7 @@ def _read(
     from perisphere.cli.catalog_text import print_summary
 
     if out.exists() and not overwrite:
-        raise UsageError(f"{out}: exists already. Name another folder, or pass --overwrite.")
+        raise PerisphereError(f"{out}: exists already. Name another folder, or pass --overwrite.")
     catalog = readers.read(format, root, workers=workers, strict=strict, **options)
     catalog.save(out, overwrite=overwrite)
     facts = summary(catalog)

@@ -36,7 +36,7 @@ def scenes(
 
     **Examples**
 
-    `perisphere scenes world` and then `perisphere read folders world/photos world.catalog`
+    `perisphere scenes world` and then `perisphere read folders world/photos -o world.catalog`
 
     `perisphere scenes hard --landmarks 100 --photos 40 --difficulty hard --seed 7`
     """

@@ -1,4 +1,4 @@
-"""``perisphere show``: what is in a catalog, an encoder or an index."""
+"""``perisphere show``: what is in a catalog, an encoder, embeddings or an index."""
 
 import json
 from pathlib import Path
@@ -12,15 +12,17 @@ from perisphere.errors import PerisphereError, UsageError
 
 @app.command("show")
 def show(
-    path: Annotated[Path, typer.Argument(help="A catalog, encoder or index folder.")],
+    path: Annotated[Path, typer.Argument(help="A catalog, encoder, embeddings or index folder.")],
     sheet: Annotated[
         Path | None, typer.Option("--sheet", help="Draw a contact sheet of a catalog (.jpg, .png, .webp).")
     ] = None,
-    classes: Annotated[int, typer.Option(min=1, max=200, help="Rows of the sheet at most.")] = 12,
-    seed: Annotated[int, typer.Option(min=0, help="Which photos the sheet shows.")] = 0,
+    classes: Annotated[
+        int | None, typer.Option(min=1, max=200, help="Rows of the sheet at most; 12 if not given.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Which photos the sheet shows.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Show what is in a catalog, an encoder or an index: counts, sizes, a contact sheet.
+    """Show what is in a catalog, an encoder, embeddings or an index: counts, sizes, a contact sheet.
 
     **Examples**
 
@@ -28,28 +30,38 @@ def show(
 
     `perisphere show encoder --json`
 
+    `perisphere show vectors`
+
     `perisphere show index`
     """
     kind = _kind(path)
     if sheet is not None and kind != "catalog":
-        raise UsageError(f"--sheet: {path} is an {kind}, and a contact sheet shows a catalog. Leave it out.")
+        raise UsageError(f"--sheet: {path} holds an {kind}; a contact sheet shows a catalog. Leave it out.")
+    for option, value in (("--classes", classes), ("--seed", seed)):
+        if value is not None and sheet is None:
+            raise UsageError(f"{option} {value}: goes with --sheet FILE, which is missing.")
     if kind == "catalog":
-        _show_catalog(path, sheet, classes, seed, as_json)
+        _show_catalog(path, sheet, 12 if classes is None else classes, seed or 0, as_json)
     else:
-        facts = _encoder(path) if kind == "encoder" else _index(path)
+        facts = {"encoder": _encoder, "embedding": _embeddings, "index": _index}[kind](path)
         typer.echo(json.dumps(facts, indent=2, default=str) if as_json else "\n".join(_flat(facts)))
 
 
 def _kind(path: Path) -> str:
     """Tell by the one file that each kind of folder always holds."""
-    marks = {"catalog.json": "catalog", "encoder.json": "encoder", "index.sqlite": "index"}
+    marks = {
+        "catalog.json": "catalog",
+        "encoder.json": "encoder",
+        "embeddings.json": "embedding",
+        "index.sqlite": "index",
+    }
     if not path.exists():
         raise PerisphereError(f"{path}: no such folder.")
     for mark, kind in marks.items():
         if (path / mark).is_file():
             return kind
     raise PerisphereError(
-        f"{path}: neither a catalog, an encoder nor an index (none of {', '.join(marks)} in it)."
+        f"{path}: neither a catalog, an encoder, embeddings nor an index (none of {', '.join(marks)} in it)."
     )
 
 
@@ -82,6 +94,23 @@ def _encoder(path: Path) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise PerisphereError(f"{file}: not the facts of an encoder. Write the encoder again.")
     return facts
+
+
+def _embeddings(path: Path) -> dict[str, Any]:
+    from perisphere.encoder import Embeddings
+
+    embeddings = Embeddings.load(path)
+    splits = embeddings.rows["split"].drop_nulls().value_counts(sort=True)
+    return {
+        "rows": len(embeddings),
+        "dim": embeddings.dim,
+        "classes": embeddings.rows["label"].drop_nulls().n_unique(),
+        "splits": dict(splits.iter_rows()),
+        "root": str(embeddings.root),
+        "encoder": embeddings.encoder,
+        "run": embeddings.run,
+        "skipped": len(embeddings.skipped),
+    }
 
 
 def _index(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from perisphere.cli.main import app
-from perisphere.errors import UsageError
+from perisphere.errors import PerisphereError, UsageError
 
 if TYPE_CHECKING:
     from perisphere.catalog.split import Division
@@ -24,8 +24,9 @@ def split(
         Path | None, typer.Option("--folders", help="Also write DIR/SPLIT/CLASS/IMAGE.")
     ] = None,
     link: Annotated[
-        Literal["symlink", "hard", "copy"], typer.Option(help="What --folders is made of.")
-    ] = "symlink",
+        Literal["symlink", "hard", "copy"] | None,
+        typer.Option(help="What --folders is made of; symlink if not given."),
+    ] = None,
     train: Annotated[float | None, typer.Option(help="Fraction for training.")] = None,
     val: Annotated[float | None, typer.Option(help="Fraction for validation.")] = None,
     test: Annotated[float | None, typer.Option(help="Fraction for testing.")] = None,
@@ -61,6 +62,8 @@ def split(
     fractions = {name: value for name, value in given.items() if value is not None}
     if not (out or csv or folders):
         raise UsageError("split: nothing to write. Give -o CATALOG, --csv FILE or --folders DIR.")
+    if link is not None and folders is None:
+        raise UsageError(f"--link {link}: goes with --folders DIR, which is missing.")
     _refuse_existing([out, csv, folders], overwrite)
 
     from perisphere.catalog import Catalog
@@ -71,7 +74,7 @@ def split(
         raise UsageError(f"split: --preset and --{next(iter(fractions))} exclude each other. Leave one out.")
     chosen = fractions_of(preset) if preset is not None else fractions or None
     division = divide(Catalog.load(catalog), chosen, seed=seed, of=of, replace=replace)
-    written = _write(division, out, csv, folders, link, overwrite)
+    written = _write(division, out, csv, folders, link or "symlink", overwrite)
     _report(division, written, as_json)
 
 
@@ -79,7 +82,7 @@ def _refuse_existing(targets: list[Path | None], overwrite: bool) -> None:
     """Refuse before anything is written, so that no half of the targets is."""
     for target in targets:
         if target is not None and target.exists() and not overwrite:
-            raise UsageError(f"{target}: exists already. Name another, or pass --overwrite.")
+            raise PerisphereError(f"{target}: exists already. Name another, or pass --overwrite.")
 
 
 def _write(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from perisphere.cli.main import app
+from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
@@ -29,7 +30,7 @@ def import_(
     pooling: Annotated[
         Literal["spoc", "mac", "gem", "rmac"], typer.Option(help="From feature map to vector.")
     ] = "spoc",
-    gem_p: Annotated[float, typer.Option(help="GeM's exponent.")] = 3.0,
+    gem_p: Annotated[float | None, typer.Option(help="GeM's exponent; 3 if not given.")] = None,
     last_stride: Annotated[int, typer.Option(min=1, max=2, help="Stride of a ResNet's last stage.")] = 2,
     projection: Annotated[
         int | None, typer.Option(min=1, help="Project to this many numbers (fresh unless in the file).")
@@ -59,22 +60,25 @@ def import_(
     """
     from perisphere.nets import import_weights
 
-    spec = _spec(
-        {
-            "backbone": architecture,
-            "pooling": pooling,
-            "gem_p": gem_p,
-            "last_stride": last_stride,
-            "projection": projection,
-            "bnneck": bnneck,
-        }
-    )
+    options: dict[str, object] = {
+        "backbone": architecture,
+        "pooling": pooling,
+        "last_stride": last_stride,
+        "projection": projection,
+        "bnneck": bnneck,
+    }
+    if gem_p is not None:
+        if pooling != "gem":
+            raise UsageError(
+                f"--gem-p: means nothing for --pooling {pooling}. Leave it out, or pool with gem."
+            )
+        options["gem_p"] = gem_p
+    spec = _spec(options)
     net, report = import_weights(file, spec, seed=seed, partial=partial)
     encoder = _encoder(net, size, name or file.stem, {"weights": file.name, "seed": seed})
     encoder.save(out, overwrite=overwrite)
     if as_json:
-        facts = {"out": str(out), "name": encoder.name, "identity": encoder.identity, "dim": encoder.dim}
-        typer.echo(json.dumps(facts | asdict(report)))
+        typer.echo(json.dumps(_facts(encoder, out) | asdict(report)))
     else:
         _print(report)
         typer.echo(
@@ -91,6 +95,7 @@ def fresh(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the random values.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier OUT.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")] = False,
 ) -> None:
     """Make an untrained Encoder: what a trained one is to be compared with.
 
@@ -108,8 +113,13 @@ def fresh(
     provenance: dict[str, object] = {"weights": "random", "seed": seed}
     if Path(like).is_dir():
         known = Encoder.load(like)
-        net = build(known.net.spec, seed=seed)
-        encoder = Encoder(net, known.preprocessing, name=f"{known.name}-untrained", provenance=provenance)
+        spec, preprocessing = known.net.spec, known.preprocessing
+        if size is not None:
+            preprocessing = preprocessing.model_copy(update={"size": (size, size)})
+            if spec.input_size is not None:
+                spec = _spec(spec.model_dump() | {"input_size": size})
+        name = f"{known.name.removesuffix('-untrained')}-untrained"
+        encoder = Encoder(build(spec, seed=seed), preprocessing, name=name, provenance=provenance)
     else:
         options: dict[str, object] = {"backbone": like}
         if like == "pixels":
@@ -117,13 +127,21 @@ def fresh(
         net = build(_spec(options), seed=seed)
         encoder = _encoder(net, size, f"{like}-untrained", provenance)
     encoder.save(out, overwrite=overwrite)
-    typer.echo(f"Wrote {out}: {encoder.name}, {encoder.dim} numbers an image, identity {encoder.identity}.")
+    if as_json:
+        typer.echo(json.dumps(_facts(encoder, out)))
+    else:
+        typer.echo(
+            f"Wrote {out}: {encoder.name}, {encoder.dim} numbers an image, identity {encoder.identity}."
+        )
+
+
+def _facts(encoder: "Encoder", out: Path) -> dict[str, object]:
+    return {"out": str(out), "name": encoder.name, "identity": encoder.identity, "dim": encoder.dim}
 
 
 def _spec(options: dict[str, object]) -> "NetSpec":
     from pydantic import ValidationError
 
-    from perisphere.errors import UsageError
     from perisphere.nets import NetSpec
 
     try:

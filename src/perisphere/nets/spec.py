@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from perisphere.errors import nearest
 from perisphere.nets.registry import ARCHITECTURES
 
+GEM_P = 3.0
 Pooling = Literal["spoc", "mac", "gem", "rmac"]
 
 
@@ -29,7 +30,7 @@ class NetSpec(BaseModel):
     backbone: str
     last_stride: Literal[1, 2] = 2
     pooling: Pooling = "spoc"
-    gem_p: Annotated[float, Field(ge=1e-2, le=100, allow_inf_nan=False)] = 3.0
+    gem_p: Annotated[float, Field(ge=1e-2, le=100, allow_inf_nan=False)] = GEM_P
     gem_learned: bool = False
     projection: Annotated[int, Field(ge=1, le=65_536)] | None = None
     bnneck: bool = False
@@ -53,4 +54,6 @@ class NetSpec(BaseModel):
             raise ValueError(f"input_size is for the backbone pixels; {self.backbone} takes any size.")
         if self.gem_learned and self.pooling != "gem":
             raise ValueError(f"gem_learned needs pooling: gem, not {self.pooling}.")
+        if self.gem_p != GEM_P and self.pooling != "gem":
+            raise ValueError(f"gem_p needs pooling: gem, not {self.pooling}.")
         return self

@@ -35,6 +35,10 @@ class Augmentation(BaseModel):
             low, high = getattr(self, name)
             if not 0 < low <= high or (high > 1 and name != "crop_ratio"):
                 raise ValueError(f"{name} is [{low}, {high}]: give two numbers, 0 < low <= high <= 1")
+        if self.crop_area[0] == 1 and self.crop_ratio != (3 / 4, 4 / 3):
+            raise ValueError(
+                "crop_ratio needs a crop: set crop_area, e.g. [0.5, 1.0], or leave crop_ratio out"
+            )
         return self
 
     @property

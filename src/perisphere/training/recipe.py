@@ -38,6 +38,10 @@ class Data(Part):
     def _one_source(self) -> "Data":
         if (self.catalog is None) == (self.format is None) or (self.format is None) != (self.root is None):
             raise ValueError("name either `catalog`, or `format` with `root`")
+        if self.catalog is not None and self.options:
+            raise ValueError(
+                "`options` are those of a reader: they go with `format` and `root`, not `catalog`"
+            )
         return self
 
 
