@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import perisphere.cli.index
+import perisphere.encoder
 from perisphere.catalog.readers import read
 from perisphere.cli.main import app
 from perisphere.encoder import Encoder, Preprocessing, embed
@@ -86,6 +88,29 @@ def test_the_index_needs_nothing_but_its_folder(world, tmp_path, folder):
         "images": 30,
     }
     assert [path.name for path in tmp_path.iterdir()] == ["moved"]
+
+
+@pytest.mark.parametrize("between", ["nothing", "another photo", "a changed photo", "another encoder"])
+def test_what_is_embedded_is_kept_until_the_rows_are_in(world, tmp_path, monkeypatch, between):
+    source = photos(tmp_path / "photos", 2, ["dome", "tower"])
+    (source / "dome" / "0.png").write_bytes(b"not a photo")
+    encoder = world / "encoder"
+    words = ["create", tmp_path / "index", source, "--encoder"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Index, "add", None)
+        assert invoke(*words, encoder).exit_code
+    if between == "another photo":
+        shutil.copy(source / "dome" / "1.png", source / "dome" / "7.png")
+    elif between == "a changed photo":
+        shutil.copy(source / "dome" / "2.png", source / "dome" / "1.png")
+    elif between == "another encoder":
+        encoder = world / "other"
+    embedded = []
+    run_embed = perisphere.encoder.embed
+    monkeypatch.setattr("perisphere.encoder.embed", lambda *w, **o: embedded.append(1) or run_embed(*w, **o))
+    assert answer(*words, encoder)["images"] == 11 + (between == "another photo")
+    assert bool(embedded) == (between != "nothing")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "photos"]
 
 
 def test_a_split_alone_can_be_indexed(world, tmp_path):
@@ -196,8 +221,6 @@ def test_vectors_of_another_encoder_do_not_enter(world, tmp_path, folder):
 
 
 def test_a_swapped_encoder_is_refused(world, folder):
-    import shutil
-
     shutil.rmtree(folder / "encoder")
     shutil.copytree(world / "other", folder / "encoder")
     with pytest.raises(PerisphereError, match="is not the encoder that made this index"):

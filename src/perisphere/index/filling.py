@@ -9,6 +9,7 @@ from shutil import rmtree
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index.index import Index
@@ -125,7 +126,10 @@ def _encoder(source: Path, encoder: Path | None) -> Encoder | None:
 
 @contextmanager
 def _embedded(source: Path, encoder: Encoder | None, folder: Path, split: str | None) -> Iterator[Embeddings]:
-    """Yield the embeddings of ``source``. What is embedded on the way lies beside ``folder`` meanwhile."""
+    """Yield the embeddings of ``source``. What is embedded on the way lies beside ``folder`` till it is in.
+
+    So a run that was killed, or had no room to write the index, goes on with what it had embedded.
+    """
     from perisphere.encoder import Embeddings
 
     if _is_embeddings(source):
@@ -137,9 +141,26 @@ def _embedded(source: Path, encoder: Encoder | None, folder: Path, split: str | 
     if encoder is None:
         raise UsageError(f"{source}: holds no embeddings: say with --encoder what embeds its images.")
     catalog = _catalog(source)
+    catalog = catalog if split is None else catalog.select(split=split)
     out = folder.absolute().parent / f".{folder.name}.vectors"
-    yield embed(catalog if split is None else catalog.select(split=split), encoder, out, overwrite=True)
+    yield _finished(out, catalog, encoder) or embed(catalog, encoder, out, overwrite=True)
     rmtree(out, ignore_errors=True)
+
+
+def _finished(out: Path, catalog: Catalog, encoder: Encoder) -> Embeddings | None:
+    """What an earlier run has embedded whole: by this encoder, of these images, and none changed since."""
+    from perisphere.encoder import Embeddings
+
+    try:
+        made = Embeddings.load(out)
+        written = (out / "embeddings.json").stat().st_mtime_ns
+        changed = any(path.stat().st_ctime_ns > written for path in catalog.paths())
+    except (PerisphereError, OSError):
+        return None
+    skipped = [image["path"] for image in made.skipped]
+    same = made.rows.equals(catalog.table.filter(~pl.col("path").is_in(skipped)))
+    same = same and (made.encoder.get("identity"), made.root) == (encoder.identity, Path(catalog.root))
+    return made if same and not changed else None
 
 
 def _catalog(source: Path) -> Catalog:
