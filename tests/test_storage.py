@@ -84,3 +84,38 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     for whole in (whole_file, whole_folder):
         with pytest.raises(PerisphereError, match="cannot be written"), whole(tmp_path / "file" / "inside"):
             pass
+
+
+def put_aside(tmp_path, *, part=True):
+    """Leave what a kill between the two renames of a replacement leaves."""
+    (tmp_path / ".catalog.abc_1234.old").mkdir()
+    (tmp_path / ".catalog.abc_1234.old" / "catalog.json").write_text("old")
+    if part:
+        (tmp_path / ".catalog.abc_1234.part").mkdir()
+
+
+@pytest.mark.parametrize("part", [True, False])
+def test_a_kill_between_two_renames_loses_nothing(tmp_path, part):
+    put_aside(tmp_path, part=part)
+    with pytest.raises(PerisphereError, match="exists already"), whole_folder(tmp_path / "catalog"):
+        pass
+    assert (tmp_path / "catalog" / "catalog.json").read_text() == "old"
+    with whole_folder(tmp_path / "catalog", overwrite=True) as folder:
+        (folder / "catalog.json").write_text("new")
+    assert [p.name for p in tmp_path.iterdir()] == ["catalog"]
+    assert (tmp_path / "catalog" / "catalog.json").read_text() == "new"
+
+
+def test_parts_of_killed_runs_go_and_those_of_others_stay(tmp_path):
+    (tmp_path / ".catalog.dead_000.part" / "deep").mkdir(parents=True)
+    (tmp_path / ".catalog.other.abc_1234.part").mkdir()
+    (tmp_path / ".report.dead_000.part").write_text("{")
+    with whole_folder(tmp_path / "catalog") as first, whole_file(tmp_path / "report") as file:
+        with whole_folder(tmp_path / "catalog") as second, whole_file(tmp_path / "report"):
+            assert first.exists()
+            assert file.exists()
+            (second / "catalog.json").write_text("second")
+        file.write_text("first")
+        (first / "catalog.json").write_text("first")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".catalog.other.abc_1234.part", "catalog", "report"]
+    assert (tmp_path / "catalog" / "catalog.json").read_text() == "first"

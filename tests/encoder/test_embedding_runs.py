@@ -170,6 +170,20 @@ def test_another_encoder_starts_again_and_says_so(
     _same(fresh, embed(catalog, other, tmp_path / "expected", batch_size=2))
 
 
+def test_starting_again_leaves_a_finished_folder_as_it_is(
+    catalog: Catalog, encoder: Encoder, tmp_path: Path, monkeypatch
+) -> None:
+    """A kill just before the partial folder is removed leaves its vectors under both names."""
+    with monkeypatch.context() as patch:
+        patch.setattr("perisphere.encoder.journal.Journal.remove", lambda self: None)
+        embed(catalog, encoder, tmp_path / "out", batch_size=2)
+    finished = (tmp_path / "out" / "vectors.npy").read_bytes()
+    Image.fromarray(picture(99)).save(catalog.paths()[0])
+    (tmp_path / "out").rename(tmp_path / "kept")
+    embed(catalog, encoder, tmp_path / "out", batch_size=2)
+    assert (tmp_path / "kept" / "vectors.npy").read_bytes() == finished
+
+
 def test_a_changed_photo_starts_again(
     catalog: Catalog, encoder: Encoder, tmp_path: Path, monkeypatch
 ) -> None:

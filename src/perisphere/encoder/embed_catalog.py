@@ -58,8 +58,7 @@ def embed(
         PerisphereError: ``out`` exists, no image can be embedded, the network gives NaN, or the disk refuses.
     """
     out = Path(out).absolute()
-    if out.exists():
-        check_replaceable(out, overwrite)
+    check_replaceable(out, overwrite)
     if not len(catalog):
         raise PerisphereError(f"the catalog of {catalog.root} has no images; read a folder that has some.")
     inference = encoder.inference(device=device, precision=precision)

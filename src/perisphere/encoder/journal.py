@@ -119,7 +119,10 @@ class Journal:
     def _start_again(self, header: bytes) -> None:
         self.done = self.kept = 0
         self.skipped = []
-        self._vectors.truncate(0)
+        # The file may be a finished folder's too, by a hard link: that one must stay as it is.
+        self._vectors.close()
+        (self.folder / VECTORS).unlink()
+        self._vectors = (self.folder / VECTORS).open("a+b")
         self._vectors.write(header)
         _synced(self._vectors)
         self._lines.truncate(0)
