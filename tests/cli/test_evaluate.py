@@ -103,3 +103,28 @@ def test_words_that_the_parser_refuses(embeddings):
 
 def test_help_has_examples():
     assert "perisphere evaluate classification" in run("--help").stdout
+
+
+def test_a_report_names_the_seeds_behind_it(tmp_path):
+    from PIL import Image
+
+    from perisphere.catalog.readers import read
+    from perisphere.catalog.split import split
+    from perisphere.encoder import Encoder, Preprocessing, embed
+    from perisphere.nets import NetSpec, build
+
+    for number in range(8):
+        path = tmp_path / "photos" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (9, 9, 3), np.uint8)).save(path)
+    net = build(NetSpec(backbone="pixels", input_size=4))
+    encoder = Encoder(net, Preprocessing(size=(4, 4)), name="e", provenance={"seed": 7})
+    catalog = split(read("folders", tmp_path / "photos"), seed=5).catalog
+    embed(catalog, encoder, tmp_path / "vectors")
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        made = Embeddings.load(tmp_path / "vectors")
+        index.add(made.vectors, made.rows.drop("id"), root=made.root)
+    for source, seeds in (("vectors", {"encoder": 7, "split": 5}), ("index", {"encoder": 7})):
+        for protocol in ("retrieval", "classification"):
+            report = json.loads(run(protocol, tmp_path / source, "--query", "train", "--json").stdout)
+            assert report["seeds"] == seeds

@@ -1,10 +1,11 @@
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.evaluation import Report, classification, compare, retrieval
+from perisphere.evaluation import Report, classification, compare, protocols, retrieval
 
 
 def slow_leave_one_out(given):
@@ -141,3 +142,18 @@ def test_a_file_that_is_no_report(tmp_path, text):
         Report.load(tmp_path / "r.json")
     with pytest.raises(PerisphereError, match="cannot be read"):
         Report.load(tmp_path / "none.json")
+
+
+def test_classification_counts_its_queries_on_a_bar(points, monkeypatch):
+    counted = []
+
+    @contextmanager
+    def counting(description, total, unit="images"):
+        yield lambda n=1: counted.append((total, n))
+
+    monkeypatch.setattr(protocols, "bar", counting)
+    expected = classification(points([*"aabbab"]))
+    monkeypatch.setattr(protocols, "QUERIES", 4)
+    counted.clear()
+    assert classification(points([*"aabbab"])) == expected
+    assert counted == [(6, 4), (6, 2)]

@@ -79,7 +79,7 @@ def embed(
             raise PerisphereError(f"none of the {len(paths)} images can be embedded; {paths[row]}: {reason}.")
         with whole_folder(out, overwrite=overwrite) as part:
             vectors = journal.finish(part)
-            run = _run(inference, meter, batch_size)
+            run = _run(inference, meter, batch_size) | {"seeds": _seeds(catalog, encoder)}
             _described(catalog, encoder, identity, vectors, journal.skipped, run).write_description(part)
         journal.remove()
     return Embeddings.load(out)
@@ -171,6 +171,13 @@ def _described(
         skipped=[{"path": names[row], "reason": reason} for row, reason in skipped],
         run=run,
     )
+
+
+def _seeds(catalog: Catalog, encoder: Encoder) -> dict[str, int]:
+    """Return the seeds behind the encoder's weights and the catalog's splits, where they are known."""
+    divided = catalog.source.get("divided") or {}
+    seeds = {"encoder": encoder.provenance.get("seed"), "split": divided.get("seed")}
+    return {name: seed for name, seed in seeds.items() if isinstance(seed, int)}
 
 
 def _run(inference: Inference, meter: _Meter, batch_size: int) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The vectors that a protocol judges, with their catalog rows: from an Embeddings folder or an Index."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ class Points:
         rows: ``n`` rows with at least the columns ``id``, ``split`` and ``label``.
         source: where they came from, for the report.
         encoder: what made them, for the report.
+        seeds: behind the encoder and the splits, where they are known, for the report.
     """
 
     vectors: Vectors
     rows: pl.DataFrame
     source: str = ""
     encoder: dict[str, Any] = field(default_factory=dict)
+    seeds: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -47,9 +50,8 @@ class Points:
         mask = mask.fill_null(False)
         if mask.all():
             return self
-        return Points(
-            self.vectors[np.flatnonzero(mask.to_numpy())], self.rows.filter(mask), self.source, self.encoder
-        )
+        vectors = self.vectors[np.flatnonzero(mask.to_numpy())]
+        return replace(self, vectors=vectors, rows=self.rows.filter(mask))
 
     def of_split(self, splits: Sequence[str] | None) -> "Points":
         """Return the rows of these splits; ``None`` returns all.
@@ -80,16 +82,27 @@ def read_points(folder: Path) -> Points:
         from perisphere.encoder.embeddings import Embeddings
 
         embeddings = Embeddings.load(folder)
-        return Points(embeddings.vectors, embeddings.rows, str(folder), embeddings.encoder)
+        seeds = embeddings.run.get("seeds", {})
+        return Points(embeddings.vectors, embeddings.rows, str(folder), embeddings.encoder, seeds)
     if (folder / "index.sqlite").is_file():
         from perisphere.index import Index
 
         with Index.open(folder) as index:
             ids, vectors = index.vectors()
-            return Points(vectors, index.rows(ids), str(folder), index.info()["encoder"] or {})
+            seeds = _encoder_seed(folder / "encoder" / "encoder.json")
+            return Points(vectors, index.rows(ids), str(folder), index.info()["encoder"] or {}, seeds)
     if not folder.exists():
         raise PerisphereError(f"{folder}: does not exist. Name a folder of `perisphere embed` or an index.")
     raise PerisphereError(
         f"{folder}: is neither an embeddings folder (embeddings.json) nor an index (index.sqlite). "
         "Make one with `perisphere embed` or `perisphere index create`."
     )
+
+
+def _encoder_seed(description: Path) -> dict[str, int]:
+    """Return the seed that an encoder's weights grew from, where its description says."""
+    try:
+        seed = json.loads(description.read_text("utf-8"))["provenance"]["seed"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {"encoder": seed} if isinstance(seed, int) else {}

@@ -24,6 +24,9 @@ LEVELS = np.linspace(0, 1, 101)
 DEPTH = 50
 """Length of the curves over k."""
 
+QUERIES = 4096
+"""That are searched for their neighbours at a time."""
+
 Splits = Sequence[str] | None
 
 
@@ -90,6 +93,7 @@ def retrieval(
         options={"metric": metric, "k": list(depths), "ties": ties, "without_relevant": without},
         data=_described(points, query, gallery),
         encoder=points.encoder,
+        seeds=points.seeds,
         curves={
             "recall": LEVELS.tolist(),
             "k": list(range(1, DEPTH + 1)),
@@ -154,6 +158,7 @@ def classification(
         options={"metric": metric, "neighbours": neighbours, "vote": vote},
         data=_described(points, query, gallery),
         encoder=points.encoder,
+        seeds=points.seeds,
     )
 
 
@@ -192,7 +197,13 @@ def _neighbours(
     asked: Points, voting: Points, count: int, metric: Metric
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return positions in ``voting`` (-1: none) and scores of each query's neighbours but itself."""
-    positions, scores = top_k(asked.vectors, voting.vectors, count + 1, metric=metric)
+    parts = []
+    with bar("searching", len(asked), "queries") as advance:
+        for start in range(0, len(asked), QUERIES):
+            some = asked.vectors[start : start + QUERIES]
+            parts.append(top_k(some, voting.vectors, count + 1, metric=metric))
+            advance(len(some))
+    positions, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
     itself = np.append(voting.ids, -1)[positions] == np.array(asked.ids)[:, None]
     # Where the query is not among them, the last and farthest goes.
     itself[~itself.any(axis=1), -1] = True
