@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import PIL.Image
+import polars as pl
 import pytest
 from searchable import make
 from typer.testing import CliRunner, Result
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 import perisphere.cli.classify  # noqa: F401 (registers the verb)
 from perisphere.cli.main import app
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.index import Index
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,15 @@ def test_the_vote_is_shown(index: Path) -> None:
     assert len(first[0]) > len(second[0])
     assert (first[1], first[3], len(first) - 4) == ("light", "3", 3)
     assert (second[1], second[3]) == ("dark", "4")
+
+
+def test_a_label_cannot_break_the_heading(tmp_path: Path) -> None:
+    folder, encoder = make(tmp_path)
+    photo = tmp_path / "light" / "0.png"
+    with Index.open(folder) as opened:
+        opened.remove(opened.ids())
+        opened.add(encoder.encode([photo]), pl.DataFrame({"label": ["two\nlines"]}))
+    assert call(folder, photo).stdout.splitlines()[0] == rf"{photo}: two\nlines"
 
 
 def test_json_of_several_photos(index: Path) -> None:

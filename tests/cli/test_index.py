@@ -1,9 +1,11 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -176,6 +178,35 @@ def test_an_index_is_calibrated(folder):
     assert "pairs of labels" in run("calibrate", folder)
     assert "calibrated     on labels" in run("info", folder)
     assert answer("calibrate", folder, "--source", "copies")["source"] == "copies"
+
+
+def test_the_splits_of_a_calibration_are_told(world, tmp_path):
+    from perisphere.encoder import Embeddings
+
+    whole = Embeddings.load(world / "vectors")
+    rows = whole.rows.with_columns(split=np.array(["index", "test", "train"] * 6))
+    split = Embeddings(np.array(whole.vectors), rows, root=whole.root, encoder=whole.encoder)
+    split.save(tmp_path / "vectors")
+    folder = tmp_path / "index"
+    run("create", folder, tmp_path / "vectors", "--encoder", world / "encoder")
+    assert "measured on splits index, test\n" in run("calibrate", folder)
+    assert "calibrated     on labels, splits index, test\n" in run("info", folder)
+    text = run("calibrate", folder, "--split", "train")
+    assert "measured on split train\n" in text
+    assert "do worse on new photos" in text
+    assert answer("calibrate", folder, "--source", "copies", "--split", "test")["splits"] == ["test"]
+    with pytest.raises(UsageError, match="'val' is not in this index"):
+        raise failure("calibrate", folder, "--split", "val")
+
+
+def test_names_cannot_break_the_lines(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    with Index.create(folder, 4) as index:
+        rows = pl.DataFrame({"path": ["a\nb.png", "c\x1b[31m.png"], "label": ["two\nlines", None]})
+        index.add(np.ones((2, 4), np.float32), rows)
+    lines = run("duplicates", folder).splitlines()
+    assert lines[1:3] == [r"  1  a\nb.png  two\nlines", r"  2  c\x1b[31m.png"]
+    assert run("info", folder).splitlines()[0].endswith(r"caf\xe9")
 
 
 def failure(*words: object) -> BaseException:

@@ -330,11 +330,12 @@ def test_searches_in_threads_see_whole_adds_only(index, monkeypatch):
     stop, wrong = threading.Event(), []
 
     def ask() -> None:
-        while not stop.is_set():
-            found = index.search(points(2), 4000)
-            for count in (found.ids != -1).sum(axis=1):
-                if count % 100:
-                    wrong.append(int(count))
+        try:
+            while not stop.is_set():
+                found = index.search(points(2), 4000)
+                wrong.extend(int(count) for count in (found.ids != -1).sum(axis=1) if count % 100)
+        except Exception as error:
+            wrong.append(error)
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
@@ -415,6 +416,37 @@ def test_calibration_is_kept(index):
         index.calibrate(source="tags")
     with pytest.raises(PerisphereError, match="no path"):
         index.calibrate(source="copies")
+
+
+def split_index(index, splits: dict[str | None, float]) -> None:
+    """Ten classes of ten in each split, the looser the larger its number."""
+    labels = [i % 10 for i in range(100)]
+    for seed, (split, spread) in enumerate(splits.items()):
+        rows = pl.DataFrame({"label": [str(label) for label in labels]}).with_columns(
+            split=pl.lit(split, dtype=pl.String)
+        )
+        index.add(points(10, seed=9)[labels] + spread * points(100, seed=seed), rows)
+
+
+def test_calibration_leaves_out_what_the_encoder_learned(index):
+    split_index(index, {"train": 0.05, "test": 1.0, None: 1.0})
+    made = index.calibrate()
+    assert made.splits == ("", "test")
+    assert made.pairs == 200 * 199
+    assert index.info()["calibration_splits"] == ["", "test"]
+    learned = index.calibrate(splits=["train"])
+    assert (learned.splits, learned.pairs) == (("train",), 100 * 99)
+    assert learned.relevant / learned.pairs == pytest.approx(made.relevant / made.pairs, abs=0.01)
+    assert learned.precision(0.5) > made.precision(0.5) + 0.01
+    assert index.calibrate(splits=["train", "test"]).pairs == index.calibrate(splits=["test", ""]).pairs
+    with pytest.raises(UsageError, match=r"'tests' is not in this index. Splits here: test, train. Did you"):
+        index.calibrate(splits=["tests"])
+
+
+def test_calibration_takes_what_there_is(index):
+    split_index(index, {"train": 0.05})
+    index.add(points(1), pl.DataFrame({"label": ["0"], "split": ["test"]}))
+    assert index.calibrate().splits == ("test", "train")
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "text", "other", "newer"])

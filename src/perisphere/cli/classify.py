@@ -19,6 +19,7 @@ from perisphere.cli.search import (
     SHEET,
     each_label,
     given_encoder,
+    printable,
     table,
 )
 
@@ -87,7 +88,7 @@ def _show(verdicts: "list[Verdict]", sheet: Path | None) -> None:
     from perisphere.catalog.images import display
 
     for verdict in verdicts:
-        typer.echo(f"{verdict.answer.name}: {verdict.label}")
+        typer.echo(printable(f"{verdict.answer.name}: {verdict.label}"))
         head = ["", "label", " share", " neighbours", "ids"]
         rows = [
             [

@@ -1,13 +1,18 @@
 """``perisphere index``: make an index, change it, look after it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from perisphere.cli.main import app
+from perisphere.cli.search import printable
 from perisphere.errors import PerisphereError, UsageError
+
+if TYPE_CHECKING:
+    from perisphere.index import Index
 
 index = typer.Typer(no_args_is_help=True, help="Make an index, change it and look after it.")
 app.add_typer(index, name="index")
@@ -197,8 +202,8 @@ def duplicates(
     with Index.open(folder) as opened:
         if image is None:
             groups = opened.duplicates(threshold).groups()
-            found = [[_named(opened, id_) for id_ in group] for group in groups]
-            _show_groups(found, as_json)
+            known = _named(opened, [id_ for group in groups for id_ in group])
+            _show_groups([[known[id_] for id_ in group if id_ in known] for group in groups], as_json)
             return
         encoder = opened.encoder()
         if encoder is None:
@@ -206,14 +211,15 @@ def duplicates(
                 f"{folder}: holds no encoder to read {image} with. Create it with --encoder."
             )
         near = opened.near(encoder.encode([image])[0], threshold)
-        results = [{**_named(opened, id_), "score": round(score, 6)} for id_, score in near]
+        known = _named(opened, [id_ for id_, _ in near])
+        results = [{**known[id_], "score": round(score, 6)} for id_, score in near if id_ in known]
     if as_json:
         typer.echo(json.dumps(results))
     elif results:
         for result in results:
-            typer.echo(f"{result['score']:.4f}  {result['id']}  {result['path']}")
+            typer.echo(f"{result['score']:.4f}  {result['id']}  {_words(result)}")
     else:
-        typer.echo(f"{image}: no near-duplicate in the index")
+        typer.echo(f"{printable(str(image))}: no near-duplicate in the index")
 
 
 @index.command("calibrate")
@@ -224,25 +230,40 @@ def calibrate(
         typer.Option(help="labels, copies (altered photos, for indexes without labels), or auto."),
     ] = "auto",
     metric: Annotated[str | None, typer.Option(help="cosine, l2 or l1; default: the index's own.")] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only the images of this split; may be repeated. Default: all but train, where they do."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
     as_json: JSON = False,
 ) -> None:
     """Measure how precise results of each score are, so that searches can cut by precision.
 
+    Photos that the encoder has learned from would promise too much, so those of the split `train` are left
+    out where the other labelled photos are enough.
+
     **Examples**
 
     `perisphere index calibrate index`
 
+    `perisphere index calibrate index --split val --split test`
+
     `perisphere index calibrate index --source copies`
     """
     from perisphere.index import Index
+    from perisphere.index.splits import LEARNED
 
     with Index.open(folder) as opened:
-        found = opened.calibrate(source=source, metric=metric, seed=seed)
+        found = opened.calibrate(source=source, metric=metric, splits=split, seed=seed)
     if as_json:
         typer.echo(found.to_json())
         return
     typer.echo(f"{found.pairs:,} pairs of {found.source}, {found.relevant:,} of them right")
+    typer.echo(f"measured on {_splits(found.splits)}")
+    if LEARNED in found.splits:
+        typer.echo(f"an encoder that has learned from the split {LEARNED} will do worse on new photos")
     for precision in (0.5, 0.9, 0.99):
         if precision <= found.precisions[-1]:
             score = found.threshold(precision)
@@ -256,9 +277,14 @@ def _numbers(text: str) -> list[int]:
         raise UsageError(f"--ids {text!r}: give whole numbers with commas between, e.g. 1,2,9.") from None
 
 
-def _named(opened: Any, id_: int) -> dict[str, Any]:
-    row = opened.rows([id_]).row(0, named=True)
-    return {"id": id_, "path": row["path"], "label": row["label"]}
+def _named(opened: "Index", ids: list[int]) -> dict[int, dict[str, Any]]:
+    """Return id, path and label of each of ``ids`` that is in the index still."""
+    rows = opened.rows(ids, missing_ok=True).select("id", "path", "label")
+    return {row["id"]: row for row in rows.iter_rows(named=True)}
+
+
+def _words(row: dict[str, Any]) -> str:
+    return "  ".join(printable(row[name]) for name in ("path", "label") if row[name]) or "-"
 
 
 def _show_groups(groups: list[list[dict[str, Any]]], as_json: bool) -> None:
@@ -268,7 +294,7 @@ def _show_groups(groups: list[list[dict[str, Any]]], as_json: bool) -> None:
     for number, group in enumerate(groups, start=1):
         typer.echo(f"group {number}")
         for member in group:
-            typer.echo(f"  {member['id']}  {member['path']}  {member['label'] or ''}".rstrip())
+            typer.echo(f"  {member['id']}  {_words(member)}")
     typer.echo(f"{len(groups)} groups of near-duplicates, {sum(map(len, groups))} images")
 
 
@@ -277,7 +303,7 @@ def _report(facts: dict[str, Any], as_json: bool) -> None:
         typer.echo(json.dumps(facts, indent=1))
         return
     for name, value in _lines(facts):
-        typer.echo(f"{name:14} {value}")
+        typer.echo(f"{name:14} {printable(value)}")
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -291,7 +317,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("encoder", named),
         ("size", f"{_bytes(facts['bytes'])}{per_image}"),
         ("debt", f"{facts['tombstones']:,} removed images not reclaimed, {facts['blocks']:,} blocks"),
-        ("calibrated", f"on {facts['calibration']}" if facts["calibration"] else "no"),
+        ("calibrated", _calibrated(facts)),
     ]
     if ann is None:
         asked = "" if facts["recall"] is None else f" (recall {facts['recall']} from 50,000 images on)"
@@ -306,6 +332,19 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
             )
         lines.append((f"up to {k}", how))
     return lines
+
+
+def _calibrated(facts: dict[str, Any]) -> str:
+    if not facts["calibration"]:
+        return "no"
+    splits = facts["calibration_splits"]
+    return f"on {facts['calibration']}" + (f", {_splits(splits)}" if splits else "")
+
+
+def _splits(splits: Sequence[str]) -> str:
+    known = [printable(split) for split in splits if split]
+    named = [f"{'split' if len(known) == 1 else 'splits'} {', '.join(known)}"] if known else []
+    return " and ".join([*named, *(["images without a split"] if "" in splits else [])])
 
 
 def _bytes(size: float) -> str:

@@ -116,7 +116,7 @@ def each_label(labels: list[str] | None, queries: int) -> list[str] | None:
 
 def table(rows: list[list[str]]) -> list[str]:
     """Align the columns of a table, its head first; a head that starts with a blank is over numbers."""
-    rows = [[_printable(cell) for cell in row] for row in rows]
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     right = [cell.startswith(" ") for cell in rows[0]]
     return [
@@ -128,16 +128,21 @@ def table(rows: list[list[str]]) -> list[str]:
     ]
 
 
-def _printable(text: str) -> str:
-    """Escape what would break the table: line ends, controls, bytes that are no text."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def printable(text: str) -> str:
+    """Escape what would break a line or a table: line ends, controls, bytes that are no text."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    byte = ord(character) - 0xDC00  # of a file name that is not UTF-8
+    return rf"\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("unicode_escape").decode()
 
 
 def _show(results: "Results", images: int, sheet: Path | None) -> None:
     from perisphere.catalog.images import display
 
     for answer in results.answers:
-        typer.echo(answer.name if answer.label is None else f"{answer.name} ({answer.label})")
+        typer.echo(printable(answer.name if answer.label is None else f"{answer.name} ({answer.label})"))
         lines = _lines(answer) if answer.results else ["no result" + _cut(results)]
         typer.echo("\n".join(f"  {line}" for line in lines) + "\n")
     typer.echo(f"{images:,} images, {results.metric}, {results.road}{_cut(results)}")

@@ -45,6 +45,7 @@ class Calibration:
         source: what counted as relevant: ``"labels"``, ``"copies"`` or a word of the caller's.
         pairs: pairs that were compared.
         relevant: how many of them belonged together.
+        splits: the splits of the images that asked, ``""`` for images without one; empty where nobody said.
     """
 
     scores: tuple[float, ...]
@@ -53,6 +54,7 @@ class Calibration:
     source: str
     pairs: int
     relevant: int
+    splits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         knots, values = np.asarray(self.scores, float), np.asarray(self.precisions, float)
@@ -103,7 +105,8 @@ class Calibration:
         try:
             values: dict[str, Any] = json.loads(text)
             scores, precisions = (tuple(map(float, values.pop(name))) for name in ("scores", "precisions"))
-            return cls(scores, precisions, **values)
+            splits = tuple(map(str, values.pop("splits", ())))
+            return cls(scores, precisions, splits=splits, **values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise PerisphereError(
                 f"the calibration is damaged ({error}). Calibrate the index again."
@@ -183,6 +186,7 @@ def calibrate_with_copies(
     encode: Encode,
     *,
     metric: str = "cosine",
+    chosen: NDArray[np.bool_] | None = None,
     copies: int = COPIES,
     seed: int = 0,
 ) -> Calibration:
@@ -196,6 +200,7 @@ def calibrate_with_copies(
         vectors: float32 [n, d], theirs.
         encode: the encoder of the index: upright RGB pictures to float32 [m, d].
         metric: ``"cosine"``, ``"l2"`` or ``"l1"``.
+        chosen: bool [n], the photos that may be copied; the copies are compared with all images.
         copies: how many photos are copied.
         seed: of their choice and their alteration.
 
@@ -208,7 +213,8 @@ def calibrate_with_copies(
     from perisphere.catalog.images import decode
 
     random = np.random.default_rng(seed)
-    sample = np.sort(random.permutation(len(paths))[:copies])
+    rows = np.arange(len(paths)) if chosen is None else np.flatnonzero(chosen)
+    sample = np.sort(random.permutation(rows)[:copies])
     altered = [_altered(PIL.Image.fromarray(decode(paths[row], at_least=256)), random) for row in sample]
     if not altered:
         raise PerisphereError("the index holds no image to calibrate with. Add images first.")

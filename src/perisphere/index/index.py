@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 from threading import Lock
@@ -23,6 +24,7 @@ from perisphere.index.planner import GATHER_SHARE, Plans, Where, condition, pass
 from perisphere.index.ranking import Ranking
 from perisphere.index.rows import SCHEMA, checked, from_records, to_records
 from perisphere.index.snapshot import Snapshot, refreshed
+from perisphere.index.splits import names, of_splits, unlearned
 from perisphere.index.store import Store, block_rows, last_id, read_fact, write_block, write_fact
 from perisphere.index.vectors import clean, matrix
 from perisphere.storage import whole_folder
@@ -295,6 +297,7 @@ class Index:
     def info(self) -> dict[str, Any]:
         """Return what the index is and holds, and what a compaction would reclaim; plain values, for JSON."""
         images = len(self)
+        calibration = self.calibration
         size = sum(file.stat().st_size for file in self.folder.glob("index.sqlite*"))
         return {
             "folder": str(self.folder),
@@ -308,7 +311,8 @@ class Index:
             **upkeep.debt(self._store),
             "recall": self._store.fact("recall"),
             "ann": self._approximate.info(),
-            "calibration": None if self.calibration is None else self.calibration.source,
+            "calibration": None if calibration is None else calibration.source,
+            "calibration_splits": None if calibration is None else list(calibration.splits),
         }
 
     def verify(self) -> list[str]:
@@ -372,17 +376,27 @@ class Index:
         text = self._store.fact("calibration")
         return None if text is None else Calibration.from_json(text)
 
-    def calibrate(self, *, source: str = "auto", metric: str | None = None, seed: int = 0) -> Calibration:
+    def calibrate(
+        self,
+        *,
+        source: str = "auto",
+        metric: str | None = None,
+        splits: Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> Calibration:
         """Measure how precise a result of each score is, and keep it in the index.
 
         Args:
             source: ``"labels"`` (pairs of one label are right), ``"copies"`` (altered copies of the photos,
                 encoded with the index's encoder), or ``"auto"``: labels where at least two images share one.
             metric: the metric of the scores; the index's own by default.
+            splits: only the images of these splits; by default those outside the split ``train``, which the
+                encoder may have learned by heart, unless the others share no label (for copies: unless there
+                are no others).
             seed: of the samples.
 
         Raises:
-            UsageError: an unknown source or metric.
+            UsageError: an unknown source, metric or split.
             PerisphereError: no labels, no encoder, or no photos, where they are needed.
         """
         if source not in SOURCES:
@@ -390,13 +404,23 @@ class Index:
         metric = self.metric if metric is None else _metric(metric)
         ids, vectors = self.vectors()
         rows = self.rows(ids)
-        labels = rows["label"].drop_nulls()
-        if source == "labels" or (source == "auto" and labels.is_duplicated().any()):
-            found = calibrate_with_labels(vectors, rows["label"].to_list(), metric=metric, seed=seed)
+        if splits is not None:
+            chosen = of_splits(rows, splits)
+        if source == "auto":
+            labels = rows["label"] if splits is None else rows["label"].filter(chosen)
+            source = "labels" if labels.drop_nulls().is_duplicated().any() else "copies"
+        if splits is None:
+            chosen = unlearned(rows, labelled=source == "labels")
+        if source == "labels":
+            chosen &= rows["label"].is_not_null()
+            labels = rows.select(pl.when(chosen).then("label"))["label"]
+            found = calibrate_with_labels(vectors, labels.to_list(), metric=metric, seed=seed)
         else:
+            files, encode = _files(rows), self._needed_encoder().encode
             found = calibrate_with_copies(
-                _files(rows), vectors, self._needed_encoder().encode, metric=metric, seed=seed
+                files, vectors, encode, metric=metric, chosen=chosen.to_numpy(), seed=seed
             )
+        found = replace(found, splits=tuple(names(rows.filter(chosen))))
         self._store.set_facts(calibration=found.to_json())
         return found
 
