@@ -50,6 +50,19 @@ def test_an_index_gives_what_its_embeddings_give(embeddings, vectors, tmp_path):
     assert found[0]["counts"]["queries"] == found[1]["counts"]["queries"] == 30
 
 
+@pytest.mark.parametrize("metric", ["cosine", "l2", "l1"])
+def test_an_index_is_judged_by_its_own_metric(vectors, tmp_path, metric):
+    with Index.create(tmp_path / "photos.index", 8, metric=metric) as index:
+        index.add(vectors, rows(30, [str(i % 3) for i in range(30)]))
+
+    def judged_by(*words):
+        report = json.loads(run("classification", tmp_path / "photos.index", "--json", *words).stdout)
+        return report["options"]["metric"]
+
+    assert judged_by() == metric
+    assert judged_by("--metric", "l2") == "l2"
+
+
 def test_retrieval_with_splits_plots_and_report(embeddings, tmp_path):
     out = tmp_path / "report.json"
     words = ["--query", "query", "--gallery", "index", "--k", "1,3", "--metric", "l2", "--block", 2]

@@ -76,7 +76,10 @@ def evaluate(
         str | None, typer.Option(help="Splits that ask, such as query,val (default: all).")
     ] = None,
     gallery: Annotated[str | None, typer.Option(help="Splits that are searched (default: all).")] = None,
-    metric: Annotated[MetricName, typer.Option(help="What orders the gallery.")] = MetricName.cosine,
+    metric: Annotated[
+        MetricName | None,
+        typer.Option(help="What orders the gallery; default: an index's own, cosine for embeddings."),
+    ] = None,
     k: Annotated[str, typer.Option("--k", "-k", help="retrieval: depths of the metrics at k.")] = "1,5,10",
     ties: Annotated[
         TieName, typer.Option(help="retrieval: where a wrong image of equal score stands.")
@@ -113,7 +116,7 @@ def evaluate(
     `perisphere evaluate compare before.json after.json --plots plots`
     """
     _refuse_foreign(context, protocol)
-    splits = {"query": _words(query), "gallery": _words(gallery), "metric": metric.value}
+    splits = {"query": _words(query), "gallery": _words(gallery), "metric": metric and metric.value}
     if protocol is Protocol.compare:
         _compare(sources, plots, output, as_json)
         return
@@ -146,8 +149,19 @@ def _judge(protocol: Protocol, sources: list[Path], options: dict[str, Any]) -> 
         raise UsageError(
             f"{protocol.value} judges one folder, but {len(sources)} were named; judge them in turn."
         )
+    options["metric"] = options["metric"] or _own_metric(sources[0])
     judge = classification if protocol is Protocol.classification else retrieval
     return judge(read_points(sources[0]), **options)
+
+
+def _own_metric(folder: Path) -> str:
+    """Return the metric that an index searches by; cosine for embeddings."""
+    if (folder / "embeddings.json").is_file() or not (folder / "index.sqlite").is_file():
+        return MetricName.cosine.value
+    from perisphere.index import Index
+
+    with Index.open(folder) as index:
+        return index.metric
 
 
 def _compare(files: list[Path], plots: Path | None, output: Path | None, as_json: bool) -> None:
