@@ -109,6 +109,10 @@ def test_a_wrong_override_is_named(recipe_file, override):
     assert override in message(recipe_file, override)
 
 
+def test_a_precision_may_be_a_number(recipe_file):
+    assert load(recipe_file, ["precision=32"]).precision == "32"
+
+
 def test_files_that_are_no_recipes(tmp_path):
     path = tmp_path / "wrong.yaml"
     path.write_text("name: [1\nb: 2")

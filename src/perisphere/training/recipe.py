@@ -141,6 +141,8 @@ class Recipe(Part):
         """A part without a name is of the kind that is the default."""
         if not isinstance(tree, dict):
             return tree
+        if tree.get("precision") == 32:  # what YAML makes of precision=32
+            tree = {**tree, "precision": "32"}
         named = {
             key: {"name": name, **tree[key]}
             for key, name in DEFAULTS.items()
