@@ -80,7 +80,7 @@ def test_corrupted_images_are_skipped_with_their_reasons(format: str, tmp_path: 
 
 def test_strict_makes_the_first_bad_image_an_error(format: str, tmp_path: Path) -> None:
     root = LAYOUTS[format](tmp_path / "root", damaged(tmp_path / "root"))
-    with pytest.raises(PerisphereError, match=r"a/empty\.jpg: empty file"):
+    with pytest.raises(PerisphereError, match=r"a/empty\.jpg: empty file.* leave strict out"):
         read(format, root, strict=True)
 
 
@@ -195,3 +195,11 @@ def test_other_files_are_counted_and_hidden_ones_passed_over(walking: str, tmp_p
 def test_an_unknown_format_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean 'folders'"):
         read("folder", tmp_path)
+
+
+@pytest.mark.parametrize("walking", ["folders", "images"])
+def test_nothing_there_says_what_to_do(walking: str, tmp_path: Path) -> None:
+    with pytest.raises(PerisphereError, match=r"none: no such folder of images\. Name one"):
+        read(walking, tmp_path / "none")
+    with pytest.raises(PerisphereError, match=r"holds no images\. Name a folder of photos"):
+        read(walking, tmp_path)

@@ -131,3 +131,9 @@ def test_every_example_of_the_help_is_understood(example):
 def test_every_command_shows_an_example():
     commands = dict(_commands(typer.main.get_command(app)))
     assert not [path for path, command in commands.items() if "perisphere " not in command.help]
+
+
+def test_a_name_that_is_not_utf8_is_printable_in_every_message(monkeypatch, capsys):
+    for words in (["show", "caf\udce9"], ["read", "folders", "caf\udce9", "-o", "x"]):
+        _, _, err = run(monkeypatch, capsys, *words)
+        assert "caf\\xe9: " in err

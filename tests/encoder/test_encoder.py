@@ -10,7 +10,7 @@ from drawn import picture
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from perisphere.encoder import Encoder, Preprocessing, inference
+from perisphere.encoder import Encoder, Preprocessing, embed, inference
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets import NetSpec, build
 
@@ -262,3 +262,14 @@ def test_bfloat16_is_taken_where_there_is_hardware_and_stays_close(
     assert rounded.dtype == np.float32
     assert (exact * rounded).sum(1).min() > 0.999
     assert np.abs(exact - rounded).max() > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"), [({"batch_size": 0}, "^batch_size is 0"), ({"workers": -1}, "^workers is -1")]
+)
+def test_impossible_batches_are_wrong_words(encoder, catalog, tmp_path, options, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        encoder.encode([np.zeros((4, 4, 3), np.uint8)], **options)
+    with pytest.raises(UsageError, match=complaint):
+        embed(catalog, encoder, tmp_path / "new" / "out", **options)
+    assert not (tmp_path / "new").exists()

@@ -461,3 +461,10 @@ def test_every_single_byte_of_a_pickle_may_be_changed(tmp_path):
                 read_checkpoint(path)
             except PerisphereError:
                 continue
+
+
+def test_an_npz_may_not_unpack_to_more_than_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr("perisphere.nets.arrays.MAX_UNPACKED", 1000)
+    np.savez_compressed(tmp_path / "w.npz", a=np.zeros(500, np.float32))
+    with pytest.raises(PerisphereError, match=r"unpack to 2,\d+ bytes, more than the limit of 1,000"):
+        read_checkpoint(tmp_path / "w.npz")

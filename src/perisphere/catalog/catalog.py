@@ -258,7 +258,7 @@ def _read_head(folder: Path) -> dict[str, Any]:
         if head["kind"] != "perisphere catalog" or not {"images", "root", "source", "skipped"} <= head.keys():
             raise ValueError
     except OSError as error:
-        raise PerisphereError(f"{file}: cannot be read ({error.strerror}).") from error
+        raise PerisphereError(f"{file}: cannot be read ({error.strerror}). Check its permissions.") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise PerisphereError(f"{file}: not a catalog's head. Read the images again.") from error
     return head

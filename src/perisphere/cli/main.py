@@ -1,6 +1,7 @@
 """The command ``perisphere``: one verb a file, errors in one line, exit codes 0, 1 and 2."""
 
 import os
+import re
 import sys
 import traceback
 from typing import Annotated, Any
@@ -76,6 +77,8 @@ def main() -> None:
 def _fail(message: str, code: int) -> None:
     if os.environ.get("PERISPHERE_DEBUG"):
         traceback.print_exc()
+    # A file name that is not UTF-8 reads the same in every message.
+    message = re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", message)
     print("error:", " ".join(message.split()), file=sys.stderr)
     sys.exit(code)
 

@@ -17,7 +17,7 @@ from perisphere.encoder.embeddings import Embeddings
 from perisphere.encoder.encoder import NO_DIRECTION, Encoder, software
 from perisphere.encoder.inference import Inference, Precision
 from perisphere.encoder.journal import Journal
-from perisphere.encoder.loading import Batch, batches
+from perisphere.encoder.loading import Batch, batches, check_batches
 from perisphere.errors import PerisphereError
 from perisphere.progress import bar
 from perisphere.storage import check_replaceable, whole_folder
@@ -56,8 +56,10 @@ def embed(
 
     Raises:
         PerisphereError: ``out`` exists, no image can be embedded, the network gives NaN, or the disk refuses.
+        UsageError: ``batch_size`` is below 1, ``workers`` is negative, or the device is not there.
     """
     out = Path(out).absolute()
+    check_batches(batch_size, workers)
     check_replaceable(out, overwrite)
     if not len(catalog):
         raise PerisphereError(f"the catalog of {catalog.root} has no images; read a folder that has some.")

@@ -18,7 +18,7 @@ from PIL import Image
 
 from perisphere.catalog.images import ImageError, decode, display
 from perisphere.encoder.preprocessing import Preprocessing
-from perisphere.errors import PerisphereError
+from perisphere.errors import PerisphereError, UsageError
 
 Source: TypeAlias = Path | str | bytes | Image.Image | np.ndarray
 AHEAD = 2  # batches that are decoded while the network works on one
@@ -46,6 +46,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_batches(batch_size: int, workers: int) -> None:
+    """Refuse what no batch can be made with (UsageError)."""
+    if batch_size < 1:
+        raise UsageError(f"batch_size is {batch_size}; it must be at least 1.")
+    if workers < 0:
+        raise UsageError(f"workers is {workers}; give 0 for one thread a core, or a number from 1.")
+
+
 def batches(
     sources: Sequence[Source],
     preprocessing: Preprocessing,
@@ -64,7 +72,11 @@ def batches(
         batch_size: pictures a batch, the unreadable ones included.
         workers: decoding threads; 0 means one a core.
         start: position of the first picture.
+
+    Raises:
+        UsageError: ``batch_size`` is below 1 or ``workers`` is negative.
     """
+    check_batches(batch_size, workers)
     starts = iter(range(start, len(sources), batch_size))
     pending: deque[_Pending] = deque()
     pool = ThreadPoolExecutor(workers or cores(), thread_name_prefix="decode")

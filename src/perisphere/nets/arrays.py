@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 MAX_RATIO = 200
+MAX_UNPACKED = 4 << 30
 ROOM = 1 << 20
 
 
@@ -21,11 +22,15 @@ def read_npz(archive: zipfile.ZipFile, file_size: int) -> dict[str, Tensor]:
         file_size: its size in bytes, by which the unpacked size is bounded.
 
     Raises:
-        ValueError: an entry is no plain numeric array, or the archive unpacks to over 200 times its size.
+        ValueError: an entry is no plain numeric array, or the archive unpacks to over 200 times its size or
+            4 GiB.
     """
     entries = archive.infolist()
-    if sum(entry.file_size for entry in entries) > MAX_RATIO * file_size + ROOM:
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > MAX_RATIO * file_size + ROOM:
         raise ValueError(f"it would unpack to over {MAX_RATIO} times its size")
+    if unpacked > MAX_UNPACKED:
+        raise ValueError(f"it would unpack to {unpacked:,} bytes, more than the limit of {MAX_UNPACKED:,}")
     tensors: dict[str, Tensor] = {}
     for entry in entries:
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

@@ -85,7 +85,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise UsageError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: is not UTF-8 text. Save it as UTF-8.") from error
     except yaml.YAMLError as error:

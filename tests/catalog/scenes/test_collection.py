@@ -98,6 +98,14 @@ def test_truth_covers_every_photo(world: Path) -> None:
     assert keypoints.join(points, on=["label", "point"]).height == keypoints.height
 
 
+def test_the_csv_reader_takes_the_captions_and_parts_the_tags(world: Path) -> None:
+    found = read("csv", world / "truth" / "captions.csv", images=world / "photos").table
+    assert found["caption"].null_count() == 0
+    tags = found["tags"].explode().drop_nulls().to_list()
+    assert {"church", "dome", "portal", "tower"} & set(tags)
+    assert max(map(len, tags)) < 25
+
+
 def test_without_truth_only_photos(tmp_path: Path) -> None:
     write_scenes(tmp_path / "bare", landmarks=1, photos=1, size=32, workers=1, truth=False)
     assert sorted(path.name for path in (tmp_path / "bare").iterdir()) == ["photos", "scenes.json"]

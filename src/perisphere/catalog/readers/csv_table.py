@@ -72,7 +72,7 @@ def list_images(
     corners = _box_columns(file, header, box_columns)
     folder = Path(images) if images is not None else file.parent
     if not folder.is_dir():
-        raise PerisphereError(f"{folder}: no such folder of images.")
+        raise PerisphereError(f"{folder}: no such folder of images. Name one that is there.")
     listing = Listing(folder.absolute())
     for number, line in lines:
         _add(listing, file, number, line, columns, corners, separator)
@@ -99,7 +99,7 @@ def _parse(file: Path, delimiter: str | None) -> tuple[list[str], list[tuple[int
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise PerisphereError(f"{file}: cannot be read ({error.strerror}).") from error
+        raise PerisphereError(f"{file}: cannot be read ({error.strerror}). Check its permissions.") from error
     except UnicodeDecodeError as error:
         raise PerisphereError(f"{file}: not UTF-8 at byte {error.start}. Save it as UTF-8.") from error
     first = text.split("\n", 1)[0]

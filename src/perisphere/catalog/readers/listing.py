@@ -45,7 +45,7 @@ def walk(root: Path) -> Listing:
         PerisphereError: ``root`` is not a folder that can be listed.
     """
     if not root.is_dir():
-        raise PerisphereError(f"{display(root)}: no such folder of images.")
+        raise PerisphereError(f"{display(root)}: no such folder of images. Name one that is there.")
     listing = Listing(root)
     _walk(root, "", (), listing)
     return listing
@@ -57,7 +57,9 @@ def _walk(folder: Path, relative: str, above: tuple[tuple[int, int], ...], listi
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         if not relative:
-            raise PerisphereError(f"{display(folder)}: cannot be read ({error.strerror}).") from error
+            raise PerisphereError(
+                f"{display(folder)}: cannot be read ({error.strerror}). Check its permissions."
+            ) from error
         listing.bad.append(Skipped(display(relative), f"folder cannot be read ({error.strerror})"))
         return
     this = (status.st_dev, status.st_ino)

@@ -33,6 +33,9 @@ READERS: dict[str, Reader] = {
 }
 
 
+STRICT_MEND = "Mend or remove it, or leave strict out to skip such files."
+
+
 def reader_options(format: str) -> list[str]:
     """Return the names of the options that a format takes.
 
@@ -62,7 +65,7 @@ def read(format: str, root: Path, *, workers: int = 0, strict: bool = False, **o
     root = Path(root).absolute()
     listing = _reader(format).list_images(root, **options)
     if strict and listing.bad:
-        raise PerisphereError(f"{listing.bad[0].path}: {listing.bad[0].reason}.")
+        raise PerisphereError(f"{listing.bad[0].path}: {listing.bad[0].reason}. {STRICT_MEND}")
     _check_name(listing.root)
     table, bad = _checked(listing, workers, strict)
     skipped = sorted(listing.bad + bad + listing.ignored, key=lambda item: item.path)
@@ -109,7 +112,7 @@ def _checked(listing: Listing, workers: int, strict: bool) -> tuple[pl.DataFrame
         if isinstance(verdict, ImageInfo):
             found[path] = verdict
         elif strict:
-            raise PerisphereError(str(verdict)) from verdict
+            raise PerisphereError(f"{verdict} {STRICT_MEND}") from verdict
         else:
             bad.append(Skipped(path, verdict.reason, verdict.group))
     rows = []
@@ -119,7 +122,7 @@ def _checked(listing: Listing, workers: int, strict: bool) -> tuple[pl.DataFrame
                 rows.append(_with_size(row, found[row["path"]]))
             except ImageError as error:
                 if strict:
-                    raise
+                    raise PerisphereError(f"{error} {STRICT_MEND}") from error
                 bad.append(Skipped(row["path"], error.reason, error.group))
     schema = {name: kind for name, kind in SCHEMA.items() if name != "id"}
     return pl.DataFrame(rows, schema=schema), bad
@@ -141,6 +144,6 @@ def _with_size(row: dict[str, Any], info: ImageInfo) -> dict[str, Any]:
 
 def _nothing(skipped: list[Skipped]) -> str:
     if not skipped:
-        return "no images. It is empty."
+        return "holds no images. Name a folder of photos, or a table that names some."
     reasons = Counter(item.group for item in skipped).most_common(3)
     return f"no image can be used ({'; '.join(f'{count} x {reason}' for reason, count in reasons)})."

@@ -49,7 +49,7 @@ class Folders:
             "camera": photo.view,
             "light": photo.light,
             "caption": photo.caption,
-            "tags": " ".join(photo.tags),
+            "tags": "|".join(photo.tags),
             "keypoints": (photo.keypoints, photo.places),
         }
 
