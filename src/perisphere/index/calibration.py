@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.index.waiting import patient_bar
 from perisphere.sphere.geometry import l1, l2, normalise
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ BINS = 8192
 KNOTS = 129
 QUERIES = 500
 COPIES = 200
+BATCH = 32
 BLOCK_BYTES = 64 << 20
 
 
@@ -169,15 +171,16 @@ def calibrate_with_labels(
     gallery = _prepared(np.asarray(vectors[known], np.float32), metric)
     sample = np.sort(np.random.default_rng(seed).permutation(len(known))[:queries])
 
+    starts = range(0, len(sample), max(1, BLOCK_BYTES // (4 * max(1, len(known)))))
+
     def pairs() -> Iterator[Scored]:
-        step = max(1, BLOCK_BYTES // (4 * max(1, len(known))))
-        for start in range(0, len(sample), step):
-            rows = sample[start : start + step]
+        for start in starts:
+            rows = sample[start : start + starts.step]
             others = np.arange(len(known)) != rows[:, None]
             scores = _scores(gallery[rows], gallery, metric)
             yield scores[others], (classes[rows, None] == classes)[others]
 
-    return _fit_blocks(pairs, metric, "labels")
+    return _fit_blocks(pairs, len(starts), metric, "labels")
 
 
 def calibrate_with_copies(
@@ -215,20 +218,26 @@ def calibrate_with_copies(
     random = np.random.default_rng(seed)
     rows = np.arange(len(paths)) if chosen is None else np.flatnonzero(chosen)
     sample = np.sort(random.permutation(rows)[:copies])
-    altered = [_altered(PIL.Image.fromarray(decode(paths[row], at_least=256)), random) for row in sample]
-    if not altered:
+    if not len(sample):
         raise PerisphereError("the index holds no image to calibrate with. Add images first.")
     gallery = _prepared(np.asarray(vectors, np.float32), metric)
-    made = _prepared(np.asarray(encode(altered), np.float32), metric)
+    encoded = []
+    with patient_bar("copying", len(sample)) as advance:
+        for start in range(0, len(sample), BATCH):
+            files = [paths[row] for row in sample[start : start + BATCH]]
+            altered = [_altered(PIL.Image.fromarray(decode(file, at_least=256)), random) for file in files]
+            encoded.append(np.asarray(encode(altered), np.float32))
+            advance(len(files))
+    made = _prepared(np.concatenate(encoded), metric)
+    starts = range(0, len(sample), max(1, BLOCK_BYTES // (4 * len(gallery))))
 
     def pairs() -> Iterator[Scored]:
-        step = max(1, BLOCK_BYTES // (4 * len(gallery)))
-        for start in range(0, len(sample), step):
-            rows = sample[start : start + step]
-            scores = _scores(made[start : start + step], gallery, metric)
+        for start in starts:
+            part = slice(start, start + starts.step)
+            rows, scores = sample[part], _scores(made[part], gallery, metric)
             yield scores.ravel(), (np.arange(len(gallery)) == rows[:, None]).ravel()
 
-    return _fit_blocks(pairs, metric, "copies")
+    return _fit_blocks(pairs, len(starts), metric, "copies")
 
 
 def isotonic(values: ArrayLike, weights: ArrayLike) -> Floats:
@@ -258,8 +267,19 @@ def isotonic(values: ArrayLike, weights: ArrayLike) -> Floats:
     return np.repeat(means, lengths)
 
 
-def _fit_blocks(pairs: Callable[[], Iterator[Scored]], metric: str, source: str) -> Calibration:
+def _fit_blocks(pairs: Callable[[], Iterator[Scored]], blocks: int, metric: str, source: str) -> Calibration:
     """Count the pairs in narrow bins of score, in two passes over blocks: memory does not grow with them."""
+    with patient_bar("calibrating", 2 * blocks, "blocks") as advance:
+
+        def counted() -> Iterator[Scored]:
+            for block in pairs():
+                yield block
+                advance()
+
+        return _fit_two_passes(counted, metric, source)
+
+
+def _fit_two_passes(pairs: Callable[[], Iterator[Scored]], metric: str, source: str) -> Calibration:
     ranges = [(float(scores.min()), float(scores.max())) for scores, _ in pairs() if scores.size]
     if not ranges:
         raise PerisphereError("there are no pairs to calibrate with. Add at least two labelled images.")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.index.waiting import patient_bar
 from perisphere.sphere.geometry import lengths, normalise
 
 THRESHOLD = 0.98
@@ -72,18 +73,21 @@ def find_duplicates(
     _check_threshold(threshold)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
     total = 0
-    for start in range(0, len(vectors), block):
-        rows = normalise(vectors[start : start + block])
-        for other in range(start, len(vectors), block):
-            scores = rows @ (rows if other == start else normalise(vectors[other : other + block])).T
-            near = scores >= threshold - 10.0**-_DIGITS
-            a, b = np.nonzero(np.triu(near, 1) if other == start else near)
-            found.append((ids[start + a], ids[other + b], scores[a, b]))
-            total += len(a)
-            if total > max_pairs:
-                raise PerisphereError(
-                    f"more than {max_pairs:,} pairs reach the threshold {threshold}. Raise the threshold."
-                )
+    starts = range(0, len(vectors), block)
+    with patient_bar("comparing", len(starts) * (len(starts) + 1) // 2, "blocks") as advance:
+        for start in starts:
+            rows = normalise(vectors[start : start + block])
+            for other in range(start, len(vectors), block):
+                scores = rows @ (rows if other == start else normalise(vectors[other : other + block])).T
+                near = scores >= threshold - 10.0**-_DIGITS
+                a, b = np.nonzero(np.triu(near, 1) if other == start else near)
+                found.append((ids[start + a], ids[other + b], scores[a, b]))
+                total += len(a)
+                if total > max_pairs:
+                    raise PerisphereError(
+                        f"more than {max_pairs:,} pairs reach the threshold {threshold}. Raise the threshold."
+                    )
+                advance()
     return _ordered(found, threshold)
 
 

@@ -27,6 +27,7 @@ from perisphere.index.snapshot import Snapshot, refreshed
 from perisphere.index.splits import names, of_splits, unlearned
 from perisphere.index.store import Store, block_rows, last_id, read_fact, write_block, write_fact
 from perisphere.index.vectors import clean, matrix
+from perisphere.index.waiting import patient_bar
 from perisphere.storage import whole_folder
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class Index:
         given = None if ids is None else given_ids(ids, len(vectors))
         if not len(vectors):
             return np.empty(0, dtype=np.int64)
-        with self._store.writing() as connection:
+        with self._store.writing() as connection, patient_bar("adding", len(vectors)) as advance:
             self._check_encoder(connection, encoder_identity)
             taken = last_id(connection)
             new = np.arange(taken + 1, taken + 1 + len(vectors)) if given is None else free_ids(given, taken)
@@ -173,6 +174,7 @@ class Index:
                 part = order[start : start + step]
                 block = vectors[start : start + step] if given is None else vectors[part]
                 write_block(connection, new[part], clean(block, self.metric, first=start))
+                advance(len(block))
             _insert_rows(connection, new, table, root)
         self._keep_up(self._rebuild_if_due)
         return new

@@ -12,6 +12,7 @@ from perisphere.errors import PerisphereError
 from perisphere.index import exact
 from perisphere.index.ann import Cells, Effort, untyped_faiss
 from perisphere.index.snapshot import Snapshot
+from perisphere.index.waiting import patient_bar
 
 MIN_ROWS = 50_000
 """Below this an exact search takes a few milliseconds, and cells would save nothing that is felt."""
@@ -54,8 +55,14 @@ def build(snapshot: Snapshot, metric: str, recall: float, *, seed: int = 0) -> t
     random = np.random.default_rng(seed)
     order = random.permutation(len(snapshot))
     held_out = np.sort(order[: min(QUERIES, len(snapshot) // 10)])
-    cells = _train(snapshot, metric, order[len(held_out) :], seed)
-    built = time.perf_counter() - start
+    with patient_bar("building cells", 1 + len(DEPTHS), "steps", at_once=True) as advance:
+        cells = _train(snapshot, metric, order[len(held_out) :], seed)
+        built = time.perf_counter() - start
+        efforts = {}
+        for depth in DEPTHS:
+            advance()
+            efforts[str(depth)] = _tune(cells, snapshot, metric, recall, held_out, depth)
+        advance()
     facts = {
         "rows": len(snapshot),
         "last_id": int(snapshot.ids[-1]),
@@ -64,7 +71,7 @@ def build(snapshot: Snapshot, metric: str, recall: float, *, seed: int = 0) -> t
         "queries": len(held_out),
         "seed": seed,
         "build_seconds": round(built, 2),
-        "efforts": {str(depth): _tune(cells, snapshot, metric, recall, held_out, depth) for depth in DEPTHS},
+        "efforts": efforts,
     }
     return cells, facts
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from perisphere.errors import PerisphereError
 from perisphere.index.store import Store, block_rows, read_fact, write_block, write_fact
+from perisphere.index.waiting import patient_bar
 
 GROUP_BYTES = 32 << 20
 DEBT_SHARE, DEBT_ROWS = 0.2, 5_000
@@ -34,16 +35,18 @@ def compact(store: Store, dim: int) -> int:
     Each group of blocks is one transaction, so a kill leaves a whole index, and the next compaction goes on.
     """
     reclaimed = after = 0
-    while True:
-        with store.writing() as connection:
-            group = _next_group(connection, dim, after)
-            if not group:
-                break
-            after = group[-1][0]
-            if _is_tidy(connection, group, dim):
-                continue
-            reclaimed += _rewrite(connection, group, dim)
-            write_fact(connection, "compactions", read_fact(connection, "compactions", 0) + 1)
+    with patient_bar("compacting", debt(store)["blocks"], "blocks") as advance:
+        while True:
+            with store.writing() as connection:
+                group = _next_group(connection, dim, after)
+                if not group:
+                    break
+                after = group[-1][0]
+                advance(len(group))
+                if _is_tidy(connection, group, dim):
+                    continue
+                reclaimed += _rewrite(connection, group, dim)
+                write_fact(connection, "compactions", read_fact(connection, "compactions", 0) + 1)
     store.tidy(vacuum=reclaimed > 0)
     return reclaimed
 
@@ -119,12 +122,15 @@ def verify(store: Store, dim: int, *, unit_rows: bool) -> list[str]:
         unit_rows: whether every vector must be of length 1.
     """
     with store.reading() as connection:
-        damage = [row[0] for row in connection.execute("PRAGMA integrity_check(20)")]
-        problems = [f"SQLite: {line}" for line in damage if line != "ok"]
-        stored: list[np.ndarray] = []
-        for found, ids in _check_blocks(connection, dim, unit_rows):
-            problems += found
-            stored.append(ids)
+        blocks = connection.execute("SELECT count(*) FROM blocks").fetchone()[0]
+        with patient_bar("verifying", blocks, "blocks", at_once=True) as advance:
+            damage = [row[0] for row in connection.execute("PRAGMA integrity_check(20)")]
+            problems = [f"SQLite: {line}" for line in damage if line != "ok"]
+            stored: list[np.ndarray] = []
+            for found, ids in _check_blocks(connection, dim, unit_rows):
+                problems += found
+                stored.append(ids)
+                advance()
         problems += _check_ids(connection, np.concatenate(stored) if stored else np.empty(0, dtype=np.int64))
     return problems
 
