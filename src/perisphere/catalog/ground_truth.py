@@ -98,6 +98,8 @@ def _from_indices(value: Any, path: Path) -> GroundTruth:
     entries = value["gnd"]
     if not isinstance(entries, list | tuple) or len(entries) != len(queries):
         raise PerisphereError(f"{path}: gnd must have an entry for each of the {len(queries)} in qimlist.")
+    if not entries:
+        raise PerisphereError(f"{path}: gnd is empty, so there is no query.")
     if not all(isinstance(entry, dict) for entry in entries):
         raise PerisphereError(f"{path}: an entry of gnd is no dict of lists.")
     kind: Kind = "revisited" if any("easy" in entry or "hard" in entry for entry in entries) else "classic"

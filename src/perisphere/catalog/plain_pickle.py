@@ -227,6 +227,10 @@ def _reconstruct(kind: Any, *_: Any) -> _Unbuilt:
     return _Unbuilt("array")
 
 
+def _no_bytes() -> bytes:
+    return b""
+
+
 def _encoded(text: Any, encoding: Any) -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise TypeError("bytes are written in no known way")
@@ -235,6 +239,8 @@ def _encoded(text: Any, encoding: Any) -> bytes:
 
 _CALLS: dict[str, Callable[..., Any]] = {
     "_codecs.encode": _encoded,  # how Python 3 writes bytes in protocols 0 to 2
+    "builtins.bytes": _no_bytes,
+    "__builtin__.bytes": _no_bytes,
     "numpy.dtype": _dtype,
     "numpy.core.multiarray._reconstruct": _reconstruct,
     "numpy.core.multiarray.scalar": _scalar,
