@@ -125,6 +125,12 @@ class _Machine:
                 return items
         raise ValueError("a mark is missing")
 
+    def drop(self) -> None:
+        del self.stack[-1]
+
+    def drop_to_mark(self) -> None:
+        self.pop_to_mark()
+
     def put(self, key: int | None) -> None:
         key = len(self.memo) if key is None else key
         self.memo[key] = self.stack[-1]
@@ -195,7 +201,7 @@ def _dtype_of_state(made: _Unbuilt, version: Any, order: Any, *_: Any) -> np.dty
     text = order.decode("latin-1") if isinstance(order, bytes) else order
     if text not in ("<", ">", "|", "="):
         raise ValueError("a dtype has no byte order")
-    return np.dtype(made.dtype).newbyteorder(text)
+    return np.dtype(text + made.dtype)
 
 
 def _array_of_state(version: Any, shape: Any, dtype: Any, fortran: Any, data: Any) -> np.ndarray:
@@ -273,8 +279,8 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "GET": _Machine.get,
     "BINGET": _Machine.get,
     "LONG_BINGET": _Machine.get,
-    "POP": lambda machine, _: machine.stack.pop(),
-    "POP_MARK": lambda machine, _: machine.pop_to_mark(),
+    "POP": lambda machine, _: machine.drop(),
+    "POP_MARK": lambda machine, _: machine.drop_to_mark(),
     "TUPLE": _Machine.tuple,
     "TUPLE1": lambda machine, _: machine.tuple(1),
     "TUPLE2": lambda machine, _: machine.tuple(2),
