@@ -29,6 +29,7 @@ class Result:
         path: its path in the catalog.
         file: where it lies, where the index knows.
         mark: what a ground truth says of it; ``None`` where only labels can tell.
+        rerank: its score in the re-ranking, which decides the order; ``None`` without one.
     """
 
     rank: int
@@ -39,6 +40,7 @@ class Result:
     path: str | None
     file: Path | None
     mark: Mark | None = None
+    rerank: float | None = None
 
 
 @dataclass(frozen=True)
