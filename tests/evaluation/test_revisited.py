@@ -93,6 +93,14 @@ def test_distractors_are_wrong_for_every_query(oxford, half):
     assert report.data["gallery"] == ["here", "there"]
 
 
+def test_what_is_for_learning_is_not_searched(oxford):
+    splits = ["query", "train", "val", "index", None, "index", "distractor"]
+    given = Points(oxford.vectors, oxford.rows.with_columns(pl.Series("split", splits)), "here")
+    right = truth(easy="a", hard="", junk="")
+    assert len(annotate(given, right).gallery) == 4
+    assert len(annotate(given, right, gallery=["train", "index"]).gallery) == 3
+
+
 def test_google_landmarks_is_judged_within_the_first_hundred():
     names = [f"{row:03d}" for row in range(120)]
     given = Points(line(np.linspace(0, 1, 121)), table(["q", *names], ["query"] + ["index"] * 120), "here")

@@ -90,11 +90,11 @@ def evaluate(
     ],
     query: Annotated[
         str | None,
-        typer.Option(help="Splits that ask, such as query,val (default: all; for benchmarks: query)."),
+        typer.Option(help="Splits that ask, such as query,val (default: all; benchmarks: query)."),
     ] = None,
     gallery: Annotated[
         str | None,
-        typer.Option(help="Splits that are searched (default: all; for benchmarks: all that do not ask)."),
+        typer.Option(help="Splits that are searched (default: all; benchmarks: all but query, train, val)."),
     ] = None,
     metric: Annotated[MetricName, typer.Option(help="What orders the gallery.")] = MetricName.cosine,
     k: Annotated[str, typer.Option("--k", "-k", help="Depths of the metrics at k.")] = "1,5,10",

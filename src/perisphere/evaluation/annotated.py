@@ -16,6 +16,9 @@ from perisphere.sphere.geometry import check_same_dim
 QUERY_SPLITS = ("query",)
 """The splits of the queries, where none are named."""
 
+LEARNT_SPLITS = ("train", "val")
+"""What a benchmark offers to learn from is not searched, unless it is named."""
+
 
 @dataclass(frozen=True)
 class Annotated:
@@ -26,7 +29,7 @@ class Annotated:
         parts: the points that the gallery is made of, and which of their rows it takes.
         lists: name of a list (easy, hard, ok, junk ...) to the gallery rows of each query. An image without a
             vector has a row beyond the gallery's end, so that it is never found but counts as existing.
-        named: images of the gallery that the ground truth knows; the others are distractors.
+        named: images of the gallery that the ground truth names; the others are distractors.
         absent: images that the ground truth puts into the gallery and that have no vector.
     """
 
@@ -60,7 +63,8 @@ def annotate(
         points: the embedded collection.
         truth: its ground truth.
         query: splits of the query photos; ``None`` is the split ``query``.
-        gallery: splits that are searched; ``None`` is every row that is not of a query split.
+        gallery: splits that are searched; ``None`` is every row of no query split but those for
+            learning, train and val.
         distractors: more images to be searched, wrong for every query.
 
     Raises:
@@ -70,7 +74,11 @@ def annotate(
     asking = points.rows["split"].is_in(list(query or QUERY_SPLITS)).fill_null(False)
     points.check_splits(query or QUERY_SPLITS)
     points.check_splits(gallery or ())
-    searched = ~asking if gallery is None else points.rows["split"].is_in(list(gallery)).fill_null(False)
+    if gallery is None:
+        left_out = [*(query or QUERY_SPLITS), *LEARNT_SPLITS]
+        searched = ~points.rows["split"].is_in(left_out).fill_null(False)
+    else:
+        searched = points.rows["split"].is_in(list(gallery)).fill_null(False)
     parts = [(points, _positions(searched.to_numpy()))]
     for other in distractors:
         _check_encoder(points, other)

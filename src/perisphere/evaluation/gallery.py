@@ -1,5 +1,6 @@
 """A gallery that may be larger than memory: rows of arrays on disk, one after another, read in blocks."""
 
+import mmap
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -72,6 +73,7 @@ class Gallery:
             first = end - len(kept)
             rows = kept[max(start - first, 0) : max(stop - first, 0)]
             block[filled : filled + len(rows)] = vectors[_slice_of(rows)]
+            _release(vectors)
             filled += len(rows)
 
 
@@ -80,3 +82,10 @@ def _slice_of(rows: Positions) -> slice | Positions:
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and np.all(np.diff(rows) == 1):
         return slice(int(rows[0]), int(rows[-1]) + 1)
     return rows
+
+
+def _release(vectors: NDArray) -> None:
+    """Give the pages of a mapped file back, which count as this process's memory until others need it."""
+    mapped: mmap.mmap | None = getattr(vectors, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)

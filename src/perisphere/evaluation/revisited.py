@@ -187,11 +187,11 @@ def _means(found: Mapping[str, metrics.PerQuery]) -> dict[str, float]:
 
 
 def _sizes(ranks: Ranks) -> dict[str, int]:
+    missing = int(np.sum(ranks.values == MISSING))
     return {
         "queries_without_relevant": int(np.sum(ranks.counts == 0)),
         "relevant_pairs": int(ranks.counts.sum()),
-        "relevant_not_found": int(np.sum(ranks.values == MISSING)),
-    }
+    } | ({"relevant_not_found": missing} if missing else {})
 
 
 def _labelled(found: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:
