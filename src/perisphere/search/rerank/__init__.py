@@ -13,8 +13,9 @@ from perisphere.search.rerank.expansion import (
 from perisphere.search.rerank.galleries import ArrayGallery, IndexGallery
 from perisphere.search.rerank.geometric import GeometricVerification, Match
 from perisphere.search.rerank.kreciprocal import KReciprocal
-from perisphere.search.rerank.label import LabelReranking, SoftLabelReranking, majority
+from perisphere.search.rerank.label import LabelReranking, majority
 from perisphere.search.rerank.reranker import Reranker
+from perisphere.search.rerank.soft_label import SoftLabelReranking
 
 __all__ = [
     "RERANKERS",

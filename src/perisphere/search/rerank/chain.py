@@ -13,8 +13,9 @@ from perisphere.search.rerank.diffusion import Diffusion
 from perisphere.search.rerank.expansion import AlphaExpansion, DatabaseAugmentation, QueryExpansion
 from perisphere.search.rerank.geometric import GeometricVerification
 from perisphere.search.rerank.kreciprocal import KReciprocal
-from perisphere.search.rerank.label import LabelReranking, SoftLabelReranking
+from perisphere.search.rerank.label import LabelReranking
 from perisphere.search.rerank.reranker import Mover, Reranker
+from perisphere.search.rerank.soft_label import SoftLabelReranking
 
 RERANKERS: dict[str, type[Reranker]] = {
     kind.name: kind
