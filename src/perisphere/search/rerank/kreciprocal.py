@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
+from perisphere.index.exact import GATHER_BYTES
 from perisphere.index.ranking import NONE, Ranking
 from perisphere.search.rerank.context import Context, Ids, with_head
 from perisphere.search.rerank.reranker import Reranker
 from perisphere.sphere.geometry import Vectors, finite_squares, is_unit, normalise
 
-BLOCK_BYTES = 32 << 20
+BLOCK_BYTES = 192 << 20
+"""Of cosines at a time: enough rows that the product of matrices, not the memory, sets the pace."""
+
 TWO_THIRDS = 2 / 3 - 1e-6
 """A little less, since the share is worked out in float32."""
 
@@ -75,13 +78,13 @@ class KReciprocal(Reranker):
         neighbours, farthest = nearest_neighbours(images, max(self.k1, self.k2 - 1))
         codes = _averaged(_codes(images, neighbours, farthest, self.k1), neighbours[:, : self.k2])
         gallery = codes[len(queries) :].tocsc()
+        plain = images.asked(places) / farthest[: len(queries), None]
         out = np.full(places.shape, np.inf, np.float32)
         for query in range(len(queries)):
             there = places[query] != NONE
             at = places[query][there]
             jaccard = _jaccard(codes[[query]], gallery)[at]
-            plain = images.squared(np.array([query]), at[None] + len(queries))[0] / farthest[query]
-            out[query, there] = self.weight * jaccard + (1 - self.weight) * plain
+            out[query, there] = self.weight * jaccard + (1 - self.weight) * plain[query, there]
         return out
 
 
@@ -113,9 +116,17 @@ class _Images:
         np.matmul(rows, self.gallery.T, out=out[:, split:])
         return out
 
+    def asked(self, places: Ids) -> Vectors:
+        """Return the squared distance of each query to its own ``places`` in the gallery, ``[q, h]``."""
+        out = np.empty(places.shape, np.float32)
+        for block in _blocks(len(self.queries), 4 * len(self.gallery)):
+            cosines = self.queries[block] @ self.gallery.T
+            out[block] = np.maximum(2 - 2 * np.take_along_axis(cosines, places[block], 1), 0)
+        return out
+
     def squared(self, places: NDArray, others: NDArray) -> Vectors:
-        """Return the squared distance of each place ``[m]`` to each of its others ``[m, n]``."""
-        cosines = np.einsum("md,mnd->mn", self.rows(places), self.rows(others))
+        """Return the squared distances between rows at ``places`` and at ``others``, ``[m]``."""
+        cosines = np.einsum("md,md->m", self.rows(places), self.rows(others))
         return np.maximum(2 - 2 * cosines, 0)
 
 
@@ -133,7 +144,7 @@ def nearest_neighbours(images: _Images, k: int) -> tuple[NDArray[np.int32], Vect
         cosines = images.cosines(block)
         farthest[block] = 2 - 2 * cosines.min(1)
         cosines[np.arange(len(cosines)), np.arange(count)[block]] = np.inf
-        best = np.argpartition(-cosines, width - 1, axis=1)[:, :width]
+        best = np.argpartition(cosines, count - width, axis=1)[:, count - width :]
         order = np.argsort(-np.take_along_axis(cosines, best, 1), axis=1, kind="stable")
         found[block] = np.take_along_axis(best, order, 1)
     return found, np.where(farthest > 0, farthest, 1)
@@ -145,7 +156,7 @@ def _codes(images: _Images, neighbours: NDArray, farthest: Vectors, k1: int) -> 
     half = _mutual(neighbours[:, : round(k1 / 2) + 1])
     sizes = np.diff(half.indptr).astype(np.float32)
     parts = []
-    for block in _blocks(len(images), 1 << 13):
+    for block in _blocks(len(images), 1 << 15):
         own = near[block]
         shared = (own @ half.T).multiply(own).tocsr()
         # Every mutual neighbour has itself in both sets, so that no share is missing here.
@@ -175,8 +186,8 @@ def _weighed(chosen: sparse.csr_array, block: slice, images: _Images, farthest: 
     """Replace the entries of a block of rows by ``exp(-distance)``, and scale each row to the sum 1."""
     rows = np.repeat(np.arange(len(images))[block], np.diff(chosen.indptr))
     values = np.empty(len(rows), np.float32)
-    for part in _blocks(len(rows), 3 * 4 * images.gallery.shape[1]):
-        squared = images.squared(rows[part], chosen.indices[part][:, None])[:, 0]
+    for part in _blocks(len(rows), 3 * 4 * images.gallery.shape[1], GATHER_BYTES):
+        squared = images.squared(rows[part], chosen.indices[part])
         values[part] = np.exp(-squared / farthest[rows[part]])
     sums = np.add.reduceat(values, chosen.indptr[:-1])  # no row is empty: each holds itself
     values /= np.repeat(sums, np.diff(chosen.indptr))
@@ -207,6 +218,6 @@ def _unit(vectors: Vectors) -> Vectors:
     return vectors if is_unit(finite_squares(vectors)) else normalise(vectors)
 
 
-def _blocks(count: int, bytes_each: int) -> Iterator[slice]:
-    step = max(1, BLOCK_BYTES // bytes_each)
+def _blocks(count: int, bytes_each: int, room: int | None = None) -> Iterator[slice]:
+    step = max(1, (room or BLOCK_BYTES) // bytes_each)
     yield from (slice(start, min(start + step, count)) for start in range(0, count, step))
