@@ -68,11 +68,14 @@ def test_only_whole_batches_of_at_most_all_queries():
 
 
 @pytest.mark.parametrize(
-    ("targets", "words"), [(np.arange(5), "no class has two photos"), (np.array([0, 0, 1]), "need 3 classes")]
+    ("targets", "words"),
+    [(np.arange(5), "training photos: no class has two"), (np.array([0, 0, 1]), "need 3 classes")],
 )
 def test_what_cannot_make_tuples_is_an_error(targets, words):
     with pytest.raises(PerisphereError, match=words):
         order(targets)
+    with pytest.raises(PerisphereError, match=r"validation photos: .* data.0.val=null"):
+        order(targets, fixed=True)
 
 
 def test_the_embedder_is_the_network_as_it_stands_and_leaves_its_modes(photos):

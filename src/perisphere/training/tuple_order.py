@@ -50,16 +50,17 @@ class TupleOrder:
     ) -> None:
         self.targets, self.negatives, self.seed, self.fixed = targets, negatives, seed, fixed
         self.shuffle = not fixed
+        where = "validation photos" if fixed else "training photos"
+        mend = " Or set data.0.val=null to train without." if fixed else ""
         sizes = np.bincount(targets)
         self.possible = np.flatnonzero(sizes[targets] > 1)
         if not len(self.possible):
+            raise PerisphereError(f"{where}: no class has two, so none is a query with its positive.{mend}")
+        classes = int((sizes > 0).sum())
+        if classes <= negatives:
             raise PerisphereError(
-                "tuples: no class has two photos, so none can be a query with its positive."
-            )
-        if (sizes > 0).sum() <= negatives:
-            raise PerisphereError(
-                f"tuples: {negatives} negatives need {negatives + 1} classes, there are {(sizes > 0).sum()}. "
-                "Lower tuples.negatives."
+                f"{where}: {negatives} negatives need {negatives + 1} classes, there are {classes}. "
+                f"Lower tuples.negatives.{mend}"
             )
         self.queries = min(queries, len(self.possible))
         self.queries -= self.queries % min(batch, self.queries)

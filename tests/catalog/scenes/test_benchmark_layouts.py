@@ -1,18 +1,22 @@
 import csv
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+import perisphere.cli.scenes  # noqa: F401
 from perisphere.catalog import Catalog
 from perisphere.catalog.ground_truth import GroundTruth, read_ground_truth
 from perisphere.catalog.readers import read
 from perisphere.catalog.scenes import write_scenes
 from perisphere.catalog.scenes.layouts import relevance
 from perisphere.catalog.scenes.layouts.relevance import Shot, choose_queries, classic_lists, revisited_lists
+from perisphere.cli.main import app
 from perisphere.errors import PerisphereError
 
 LANDMARKS, PHOTOS = 2, 12
@@ -162,3 +166,11 @@ def test_a_collection_without_queries_is_an_error_and_leaves_nothing(tmp_path: P
         with pytest.raises(PerisphereError, match="Take more --photos"):
             write_scenes(tmp_path / "world", layout=layout, landmarks=1, photos=1, size=16, workers=1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_line_names_the_folder_to_read(tmp_path: Path) -> None:
+    words = ["--landmarks", "1", "--photos", "4", "--size", "48", "--workers", "1", "--difficulty", "easy"]
+    out = tmp_path / "world"
+    result = CliRunner().invoke(app, ["scenes", str(out), "--layout", "oxford5k", *words, "--json"])
+    assert result.exit_code == 0, result.output
+    assert len(read("oxford5k", Path(json.loads(result.stdout)["photos_folder"]))) == 5
