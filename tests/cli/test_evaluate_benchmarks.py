@@ -90,6 +90,18 @@ def test_revisited_with_distractors_in_half_precision(places):
     assert 0 < more["values"]["medium mAP"] < plain["values"]["medium mAP"]
 
 
+def test_curves_of_each_setting(places):
+    words = ["--truth", places / "gnd.json", "-o", places / "r.json", "--plots", places / "plots"]
+    curves = report("revisited", places / "vectors", *words)["curves"]
+    assert set(curves) == {"recall", "easy precision", "medium precision", "hard precision"}
+    assert len(curves["hard precision"]) == len(curves["recall"])
+    assert sorted(file.name for file in (places / "plots").iterdir()) == [
+        "precision-recall.png",
+        "precision-recall.svg",
+    ]
+    assert run("compare", places / "r.json", places / "r.json", "--plots", places / "both").exit_code == 0
+
+
 def test_oxford_and_google_landmarks(places):
     assert (
         "mP@3" in report("oxford", places / "vectors", "--truth", places / "classic.json", "--k", 3)["values"]

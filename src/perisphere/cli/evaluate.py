@@ -64,7 +64,7 @@ ONLY_FOR = {
     "rerank": RANKED,
     "depth": RANKED,
     "worst": RANKED,
-    "plots": (*LABELS, Protocol.compare),
+    "plots": (*LABELS, Protocol.revisited, Protocol.oxford, Protocol.compare),
     "query": (*RANKED, Protocol.classification),
     "gallery": (*RANKED, Protocol.classification),
     "metric": (*RANKED, Protocol.classification),

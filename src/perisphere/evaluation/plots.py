@@ -1,6 +1,6 @@
 """Curves of one report or several, as PNG and SVG."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,13 +45,17 @@ def draw(reports: Reports, folder: Path) -> list[Path]:
     Raises:
         PerisphereError: no report holds curves (those of ``retrieval`` do), or the folder cannot be written.
     """
-    curves = {name: report for name, report in reports.items() if "precision" in report.curves}
-    if not curves:
-        raise PerisphereError("these reports hold no curves; plots are drawn of the protocol 'retrieval'.")
     files = []
-    for name, axes_of in (("precision-recall", _precision_recall), ("cmc", _cmc), ("found", _found)):
-        for suffix in (".png", ".svg"):
-            files.append(_save(curves, axes_of, Path(folder) / f"{name}{suffix}"))
+    for name, curve, axes_of in (
+        ("precision-recall", "recall", _precision_recall),
+        ("cmc", "cmc", _cmc),
+        ("found", "found", _found),
+    ):
+        having = {legend: report for legend, report in reports.items() if curve in report.curves}
+        for suffix in (".png", ".svg") if having else ():
+            files.append(_save(having, axes_of, Path(folder) / f"{name}{suffix}"))
+    if not files:
+        raise PerisphereError("these reports hold no curves; plots are drawn of protocols that rank images.")
     return files
 
 
@@ -74,13 +78,27 @@ def _save(reports: Reports, fill: Callable[["Axes", Reports], None], path: Path)
 
 
 def _precision_recall(axes: "Axes", reports: Reports) -> None:
-    for colour, (name, report) in zip(_cycle(reports), reports.items(), strict=True):
-        recall, precision = report.curves["recall"], report.curves["precision"]
-        axes.plot(recall, precision, color=colour, lw=2.2, label=f"{name}   mAP {report.values['mAP']:.3f}")
-        if len(reports) == 1:
+    lines = _precisions(reports)
+    for colour, (name, recall, precision) in zip(_cycle(lines), lines, strict=True):
+        axes.plot(recall, precision, color=colour, lw=2.2, label=name)
+        if len(lines) == 1:
             axes.fill_between(recall, precision, color=colour, alpha=0.1, lw=0)
     axes.set(xlim=(0, 1.005), xlabel="recall", ylabel="precision (interpolated)")
     axes.set_title("Precision and recall, mean over queries", loc="left", fontsize=12, fontweight="bold")
+
+
+def _precisions(reports: Reports) -> list[tuple[str, list[float], list[float]]]:
+    """Return legend, recall and precision of each line: one a report, or one for each of its settings."""
+    return [
+        (
+            f"{name} {setting}".strip() + f"   mAP {report.values[f'{setting} mAP'.strip()]:.3f}",
+            report.curves["recall"],
+            precision,
+        )
+        for name, report in reports.items()
+        for curve, precision in report.curves.items()
+        if (setting := curve.removesuffix("precision").strip()) != curve
+    ]
 
 
 def _cmc(axes: "Axes", reports: Reports) -> None:
@@ -106,5 +124,5 @@ def _over_k(axes: "Axes", reports: Reports, curve: str, summary: str, label: str
     axes.set_xticks([1, *range(10, longest + 1, 10)])
 
 
-def _cycle(reports: Reports) -> list[str]:
-    return [COLOURS[place % len(COLOURS)] for place in range(len(reports))]
+def _cycle(lines: Sized) -> list[str]:
+    return [COLOURS[place % len(COLOURS)] for place in range(len(lines))]

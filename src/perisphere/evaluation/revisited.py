@@ -13,6 +13,7 @@ from perisphere.evaluation.annotated import Annotated
 from perisphere.evaluation.judged import Judged
 from perisphere.evaluation.matching import Positions
 from perisphere.evaluation.places import Places, places_in, ranks_of
+from perisphere.evaluation.protocols import LEVELS
 from perisphere.evaluation.ranks import MISSING, Ranks
 from perisphere.evaluation.report import Report
 from perisphere.evaluation.reranking import Reranking
@@ -22,7 +23,7 @@ from perisphere.sphere.geometry import Metric
 
 Benchmark = Literal["revisited", "oxford", "gldv2"]
 Rankings: TypeAlias = dict[str, Ranking]
-Value = TypeVar("Value", int, float)
+Value = TypeVar("Value", int, float, list[float])
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ def judge(
         options=options | (reranking.options if reranking else {}),
         data={"source": annotated.asked.source, "gallery": [part.source for part, _ in annotated.parts]},
         encoder=annotated.asked.encoder,
+        curves=_curves(benchmark, ranks),
     )
     shown = LOOKED_AT[benchmark]
     return Judged(
@@ -184,6 +186,18 @@ def _means(found: Mapping[str, metrics.PerQuery]) -> dict[str, float]:
         name: float("nan") if np.isnan(values).all() else metrics.mean(values)
         for name, values in found.items()
     }
+
+
+def _curves(benchmark: Benchmark, ranks: Mapping[str, Ranks]) -> dict[str, list[float]]:
+    """Return precision over recall of each setting that a query counts for; Landmarks v2 has none."""
+    if benchmark == "gldv2":
+        return {}
+    curves = {
+        name: {"precision": np.nanmean(metrics.interpolated_precision(each, LEVELS), axis=0).tolist()}
+        for name, each in ranks.items()
+        if each.counts.any()
+    }
+    return {"recall": LEVELS.tolist()} | _labelled(curves) if curves else {}
 
 
 def _sizes(ranks: Ranks) -> dict[str, int]:
