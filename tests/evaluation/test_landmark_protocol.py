@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from perisphere.errors import UsageError
-from perisphere.evaluation import Ranks, Reranking, judge_landmark
+from perisphere.evaluation import Gallery, Ranks, Reranking, judge_landmark, stream_top
 from perisphere.evaluation.metrics import landmark_average_precision
+from perisphere.evaluation.ranks import MISSING
 from perisphere.evaluation.voting import ranked_classes
 from perisphere.search.rerank import parse_chain
 from perisphere.sphere.geometry import cosine, l1, l2
@@ -28,7 +29,8 @@ def pipeline(case, points):
 
 
 def average_precision_of(hits):
-    places = np.flatnonzero(hits) + 1
+    """Of one list; the class has an image more, which the list does not show."""
+    places = np.append(np.flatnonzero(hits) + 1, MISSING)
     return landmark_average_precision(Ranks(places, np.array([len(places)]), np.array([len(hits)])))[0]
 
 
@@ -78,6 +80,31 @@ def test_the_whole_system(golden, points, name):
     short = Reranking(parse_chain("label"), depth=5)
     ids = judge_landmark(pipeline(case, points), reranking=short, **options).ranking.ids
     assert ids.tolist() == expected["top5_method_two"]
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_lists_distances_and_votes_of_the_whole_system(golden, name):
+    (case,) = golden["landmark_pipeline"]
+    inputs, expected = case["inputs"], case["outputs"][name]
+    index, queries = (np.array(inputs[f"{part}_vectors"], np.float32) for part in ("index", "query"))
+    ids, scores = stream_top(queries, Gallery([(index, np.arange(len(index)))]), 15, metric=METRICS[name])
+    assert ids[:, :5].tolist() == expected["top5_method_one"]
+    distances = {"L1": -scores, "L2": scores**2, "L3": 1 - scores}[name]
+    np.testing.assert_allclose(
+        distances, np.take_along_axis(np.array(expected["distance_query_by_index"]), ids, 1), atol=1e-6
+    )
+    names = sorted(set(inputs["index_labels"]))
+    of = np.array([names.index(label) for label in inputs["index_labels"]])
+    predicted = ranked_classes(of[ids[:, :3]], scores[:, :3], top=1, vote="legacy")[:, 0]
+    assert [names[number] for number in predicted] == expected["predicted_class"]
+    # The system says "class" where the nearest image is nearer than 0.5, whatever the distance.
+    said = ["class" if nearest < 0.5 else "no class" for nearest in distances[:, 0]]
+    assert said == expected["printed_verdict"]
+    hits = np.array(inputs["index_labels"])[ids[:, :5]] == np.array(inputs["query_labels"])[:, None]
+    assert [average_precision_of(row) for row in hits] == pytest.approx(expected["ap_method_one"], abs=1e-8)
+    again = np.array(inputs["index_labels"])[np.array(expected["top5_method_two"])]
+    right = again == np.array(inputs["query_labels"])[:, None]
+    assert [average_precision_of(row) for row in right] == pytest.approx(expected["ap_method_two"], abs=1e-8)
 
 
 def test_the_legacy_vote_gives_ties_to_the_smaller_class():
