@@ -2,10 +2,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from photos import write_photo
+from photos import ORIENTATION, write_photo
+from PIL import Image
 
-from perisphere.catalog import Catalog, Skipped
+from perisphere.catalog import Catalog, Skipped, decode
 from perisphere.catalog.readers import read
 from perisphere.errors import PerisphereError, UsageError
 
@@ -89,6 +91,22 @@ def revisited(oxford: Path) -> Path:
     (oxford / "gnd_roxford5k.json").write_text(json.dumps(REVISITED))
     write_photo(oxford / "jpg/unused_000001.jpg")
     return oxford
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_query_box_is_turned_upright_with_its_photo(
+    revisited: Path, tmp_path: Path, orientation: int
+) -> None:
+    stored = np.zeros((32, 48, 3), np.uint8)
+    stored[5:21, 4:20] = 255  # the box of the ground truth, rounded
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    Image.fromarray(stored).save(revisited / f"jpg/{OXFORD}.jpg", quality=95, exif=exif)
+    found = read("revisited", revisited).select(split="query")
+    x0, y0, x1, y1 = found.table["box"][0].to_list()
+    bright = decode(found.paths()[0])[..., 0] > 128
+    assert bright[y0:y1, x0:x1].mean() > 0.95
+    assert bright.sum() == pytest.approx((y1 - y0) * (x1 - x0), rel=0.05)
 
 
 def test_revisited_keeps_the_order_of_its_lists_and_takes_queries_out(revisited: Path) -> None:

@@ -80,9 +80,9 @@ def _members(known: GroundTruth) -> Iterable[str]:
 
 
 def _row(path: str, name: str, split: str, box: Box | None = None) -> dict[str, Any]:
-    # Whole pixels, as the published programs crop.
+    # Whole pixels of the photo as it is stored, as the published programs crop.
     whole = None if box is None else [round(corner) for corner in box]
-    return {"path": path, "label": class_of(name), "split": split, "box": whole}
+    return {"path": path, "label": class_of(name), "split": split, "stored_box": whole}
 
 
 def _by_name(found: Listing) -> dict[str, str]:

@@ -20,7 +20,8 @@ class Listing:
 
     Attributes:
         root: the folder that the paths start from.
-        rows: one dict an image with some columns of the catalog's table; ``path`` is always there.
+        rows: one dict an image with some columns of the catalog's table; ``path`` is always there, and
+            a box of pixels as they are stored, before the photo is turned upright, is its ``stored_box``.
         later: more such rows, taken one by one after the others, where they may be too many to hold at once.
         bad: images that the layout names and that cannot be used; an error when reading is strict.
         ignored: files that never were candidates, such as text beside the images.

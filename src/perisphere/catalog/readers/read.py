@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from perisphere.catalog.catalog import SCHEMA, Catalog, Skipped
-from perisphere.catalog.images import ImageError, ImageInfo, display
+from perisphere.catalog.images import ImageError, ImageInfo, display, upright_box
 from perisphere.catalog.readers import csv_table, distractors, file_names, flat, folders, gldv2
 from perisphere.catalog.readers.landmark_benchmarks import list_classic, list_revisited
 from perisphere.catalog.readers.listing import Listing, is_utf8
@@ -156,6 +156,9 @@ def _checked_block(
 
 def _with_size(row: dict[str, Any], info: ImageInfo) -> dict[str, Any]:
     row = {**row, "width": info.width, "height": info.height}
+    stored = row.pop("stored_box", None)
+    if stored is not None:
+        row["box"] = upright_box(stored, info)
     if row.get("box") is not None:
         x0, y0, x1, y1 = row["box"]
         row["box"] = [max(x0, 0), max(y0, 0), min(x1, info.width), min(y1, info.height)]
