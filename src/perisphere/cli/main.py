@@ -11,7 +11,10 @@ from typer.core import TyperGroup
 from perisphere import __version__
 from perisphere.errors import PerisphereError, UsageError
 
-ROAD = ("demo", "scenes", "read", "split", "show", "train", "recipes", "weights", "encoder", "embed", "index", "search")
+ROAD = (
+    *("demo", "scenes", "read", "split", "show", "train", "recipes", "weights"),
+    *("encoder", "embed", "index", "search"),
+)
 
 
 WRONG_WORDS: Any = typer.BadParameter.__mro__[1]

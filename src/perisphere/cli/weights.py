@@ -27,7 +27,7 @@ def import_(
     architecture: Annotated[str, typer.Option("--as", help="One of `perisphere weights list`.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The Encoder's folder to write.")],
     pooling: Annotated[
-        Literal["spoc", "mac", "gem", "rmac"], typer.Option(help="From feature map to vector.")
+        Literal["spoc", "mac", "gem", "gemmp", "rmac"], typer.Option(help="From feature map to vector.")
     ] = "spoc",
     gem_p: Annotated[float, typer.Option(help="GeM's exponent.")] = 3.0,
     last_stride: Annotated[int, typer.Option(min=1, max=2, help="Stride of a ResNet's last stage.")] = 2,
@@ -103,11 +103,14 @@ def fresh(
     `perisphere weights fresh pixels --size 32 -o pixels`
     """
     from perisphere.encoder import Encoder
-    from perisphere.nets import build
+    from perisphere.errors import UsageError
+    from perisphere.nets import EmbeddingNet, build
 
     provenance: dict[str, object] = {"weights": "random", "seed": seed}
     if Path(like).is_dir():
         known = Encoder.load(like)
+        if not isinstance(known.net, EmbeddingNet):
+            raise UsageError(f"{like}: SIFT + VLAD has no weights to draw. Name a network's Encoder.")
         net = build(known.net.spec, seed=seed)
         encoder = Encoder(net, known.preprocessing, name=f"{known.name}-untrained", provenance=provenance)
     else:
