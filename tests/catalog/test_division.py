@@ -1,4 +1,6 @@
+import json
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
@@ -6,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perisphere.catalog import Catalog
-from perisphere.catalog.split import PRESETS, SmallClass, preset, split
+from perisphere.catalog.presets import PRESETS, preset
+from perisphere.catalog.split import SmallClass, split
 from perisphere.errors import PerisphereError, UsageError
 
 HERE = Path()
@@ -32,11 +35,75 @@ def test_the_default_takes_six_one_two_one_of_ten() -> None:
     assert division.small == []
 
 
-def test_the_presets_are_the_two_known_divisions() -> None:
-    assert [list(preset(name).values()) for name in PRESETS] == [[0.6, 0.1, 0.2, 0.1], [0.6, 0.1, 0.1, 0.2]]
-    assert counted(split(catalog({"a": 10}), preset("coded")).catalog)["a", "index"] == 2
+def test_the_two_contradicting_presets_are_told_apart() -> None:
+    for name, test, index in (("documented", 20, 10), ("coded", 10, 20)):
+        found = counted(split(catalog({"a": 100}), preset(name)).catalog)
+        assert found == {("a", "train"): 60, ("a", "val"): 10, ("a", "test"): test, ("a", "index"): index}
     with pytest.raises(UsageError, match="Did you mean 'coded'"):
         preset("code")
+
+
+PUBLISHED = {
+    "coded": "sixty_ten_ten_twenty",
+    "seventy-thirty": "seventy_thirty_test_index",
+    "overlapping": "overlapping_index_variant",
+    "tenth": "move_ten_percent_to_test",
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_counts(name: str, shared: Path) -> None:
+    cases = json.loads((shared / "golden/landmarks.json").read_text())["cases"]["split_counts"]
+    assert len(cases) == 7
+    for case in cases:
+        images = case["inputs"]["images_in_class"]
+        made = split(catalog({"a": images}), preset(name), rounding="published")
+        expected = case["outputs"][PUBLISHED[name]]
+        expected = {("a", "train" if part == "kept" else part): count for part, count in expected.items()}
+        assert counted(made.catalog) == {part: count for part, count in expected.items() if count}
+        lacking = {part for (_, part), count in expected.items() if not count}
+        assert {part for item in made.small for part in item.without} == lacking
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(list(PRESETS)), st.sampled_from(["largest", "published"]), st.integers(1, 250))
+def test_presets_leave_nobody_out_and_published_counts_stay_within_their_remainder(
+    name: str, rounding: Literal["largest", "published"], images: int
+) -> None:
+    chosen = preset(name)
+    found = counted(split(catalog({"a": images}), chosen, rounding=rounding).catalog)
+    assert sum(found.get(("a", part), 0) for part in chosen.fractions) == images
+    slack = 1 if rounding == "largest" else 4
+    for part, fraction in {**chosen.fractions, **chosen.again}.items():
+        assert abs(found.get(("a", part), 0) - fraction * images) <= slack
+
+
+@pytest.mark.parametrize("rounding", ["largest", "published"])
+def test_the_overlapping_index_is_drawn_from_all_but_the_test_images(
+    rounding: Literal["largest", "published"],
+) -> None:
+    whole = catalog({"a": 40, "b": 25})
+    points = pl.DataFrame({"image": whole.table["id"], "point": 7, "x": 1.5, "y": 2.5})
+    whole = Catalog(whole.table, HERE, keypoints=points)
+    made = split(whole, preset("overlapping"), rounding=rounding).catalog
+    first, more = made.table[:65], made.table[65:]
+    assert first.drop("split").equals(whole.table.drop("split"))
+    assert more["split"].unique().to_list() == ["index"]
+    assert len(made.table["id"].unique()) == len(made)
+    assert more["path"].is_unique().all()
+    drawn = first.filter(pl.col("path").is_in(more["path"].implode()))
+    assert set(drawn["split"]) <= {"train", "val"}
+    assert "train" in set(drawn["split"])
+    assert made.keypoints is not None
+    assert sorted(made.keypoints["image"]) == sorted(made.table["id"])
+    assert not split(whole, preset("overlapping"), seed=1).catalog.table.equals(made.table)
+
+
+def test_only_presets_have_a_published_rounding() -> None:
+    with pytest.raises(UsageError, match="Name one with --preset"):
+        split(catalog({"a": 10}), {"train": 1.0}, rounding="published")
+    with pytest.raises(UsageError, match="'up' is not largest or published"):
+        split(catalog({"a": 10}), rounding="up")  # type: ignore[arg-type]
 
 
 names = st.sampled_from(["train", "val", "test", "query", "gallery", "index", "x"])
@@ -114,7 +181,13 @@ def test_published_splits_are_not_forgotten_by_accident() -> None:
 
 def test_what_was_done_is_noted() -> None:
     made = split(catalog({"a": 10}), {"train": 0.5}, seed=3).catalog
-    assert made.source["divided"] == {"fractions": {"train": 0.5}, "seed": 3, "of": None}
+    assert made.source["divided"] == {
+        "fractions": {"train": 0.5},
+        "again": {},
+        "rounding": "largest",
+        "seed": 3,
+        "of": None,
+    }
 
 
 @pytest.mark.parametrize(

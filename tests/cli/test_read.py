@@ -122,3 +122,28 @@ def test_overwrite(photos: Path, tmp_path: Path) -> None:
     assert "exists already" in str(refusal)
     assert run("images", photos, "-o", out, "--overwrite").exit_code == 0
     assert Catalog.load(out).source["format"] == "images"
+
+
+def test_ground_truth_and_lists_of_names_are_options(photos: Path, tmp_path: Path) -> None:
+    truth = {"imlist": ["a", "b"], "qimlist": ["c"], "gnd": [{"easy": [0], "hard": [], "junk": [1]}]}
+    (tmp_path / "gnd_test.json").write_text(json.dumps(truth))
+    result = run("revisited", photos, "--truth", tmp_path / "gnd_test.json", "-o", tmp_path / "catalog")
+    assert result.exit_code == 0, result.exception
+    rows = Catalog.load(tmp_path / "catalog").table.select("path", "split").rows()
+    assert rows == [
+        ("train/dome/a.jpg", "index"),
+        ("train/tower/b.png", "index"),
+        ("val/dome/c.jpg", "query"),
+    ]
+    (tmp_path / "names.txt").write_text("val/dome/c.jpg\n")
+    assert run("distractors", photos, "--names", tmp_path / "names.txt", "-o", tmp_path / "d").exit_code == 0
+    assert Catalog.load(tmp_path / "d").splits() == ["distractor"]
+
+
+@pytest.mark.parametrize("format", ["folders", "csv"])
+def test_ground_truth_for_a_format_that_takes_none_is_refused(
+    photos: Path, tmp_path: Path, format: str
+) -> None:
+    result = run(format, photos, "--truth", tmp_path, "-o", tmp_path / "catalog")
+    assert isinstance(result.exception, UsageError)
+    assert "It belongs to oxford5k" in str(result.exception)

@@ -57,7 +57,17 @@ def test_json(index: Path) -> None:
     for query, own in zip(found["queries"], ("dark/0.png", "light/1.png"), strict=True):
         assert [result["rank"] for result in query["results"]] == [1, 2]
         for result in query["results"]:
-            assert set(result) == {"rank", "id", "score", "precision", "label", "path", "file", "right"}
+            assert set(result) == {
+                "rank",
+                "id",
+                "score",
+                "precision",
+                "label",
+                "path",
+                "file",
+                "right",
+                "rerank",
+            }
             assert result["path"] != own
             assert result["right"] is True
             assert 0 <= result["precision"] <= 1
@@ -151,3 +161,69 @@ def test_help_has_examples() -> None:
     result = call("--help")
     assert result.exit_code == 0
     assert "perisphere search index photo.jpg" in " ".join(result.stdout.split())
+
+
+def test_a_chain_re_ranks_what_was_found(index: Path) -> None:
+    photo = index.parent / "dark" / "0.png"
+    plain = answer(index, photo, "-k", 8)
+    found = answer(index, photo, "-k", 8, "--rerank", "aqe(n=3)+label")
+    assert (plain["rerank"], found["rerank"]) == (None, "aqe(n=3,alpha=0,depth=0)+label(vote=3)")
+    assert found["road"] == "exact + aqe(n=3,alpha=0,depth=0) + label(vote=3)"
+    results = found["queries"][0]["results"]
+    assert [result["label"] for result in results] == ["dark"] * 4 + ["light"] * 4
+    scores = {result["id"]: result["score"] for result in plain["queries"][0]["results"]}
+    precisions = {result["id"]: result["precision"] for result in plain["queries"][0]["results"]}
+    for result in results:  # the score and its precision stay those of the search
+        assert result["score"] == pytest.approx(scores[result["id"]], abs=1e-6)
+        assert result["precision"] == pytest.approx(precisions[result["id"]], abs=1e-3)
+        assert result["rerank"] is not None
+    assert all(result["rerank"] is None for result in plain["queries"][0]["results"])
+
+
+def test_the_score_of_the_re_ranking_has_a_column(index: Path) -> None:
+    result = call(index, index.parent / "dark" / "0.png", "--rerank", "softlabel(weight=2)", "-k", 2)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[1].split() == ["rank", "re-rank", "score", "precision", "id", "label", "path"]
+    assert float(lines[2].split()[1]) > 2
+    assert lines[-1].startswith("8 images, cosine, exact + softlabel(")
+
+
+def test_cut_offs_and_filters_count_under_a_re_ranking(index: Path) -> None:
+    photo = index.parent / "dark" / "0.png"
+
+    def paths(*words: object) -> list[str]:
+        rerank = ("--rerank", "label(vote=1)+kreciprocal(k1=3,k2=2)")
+        return [result["path"] for result in answer(index, photo, *rerank, *words)["queries"][0]["results"]]
+
+    assert len(paths("-k", 3)) == 3
+    assert paths("-k", 8, "--min-score", 0.9999) == ["dark/0.png"]
+    assert "dark/0.png" not in paths("-k", 8, "--exclude-self")
+    assert set(paths("-k", 8, "--filter", "split == 'test'")) == {"dark/0.png", "light/0.png"}
+    assert len(paths("-k", 8, "--metric", "l1")) == 8
+
+
+def test_geometric_verification_finds_the_photo_itself_and_draws_it(index: Path, tmp_path: Path) -> None:
+    photo = index.parent / "dark" / "0.png"
+    matches = tmp_path / "lines.png"
+    chain = "geometric(features=200,min_inliers=4,ratio=0.95,side=64)"
+    result = call(index, photo, "-k", 2, "--rerank", chain, "--matches", matches)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[2].split()[5:] == ["dark", "dark/0.png"]
+    assert result.stdout.splitlines()[-1] == f"matches: {matches}"
+    with PIL.Image.open(matches) as picture:
+        assert picture.height > 2 * 420
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--rerank", "kreciprocl"], "Did you mean 'kreciprocal'?"),
+        (["--rerank", "aqe(n=x)"], "n=x"),
+        (["--matches", "lines.pdf"], ".jpg or .png"),
+    ],
+)
+def test_wrong_words_of_a_re_ranking(index: Path, words: list[str], message: str) -> None:
+    result = call(index, index.parent / "dark" / "0.png", *words)
+    assert isinstance(result.exception, UsageError)
+    assert message in str(result.exception)

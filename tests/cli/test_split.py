@@ -98,3 +98,32 @@ def test_a_missing_catalog(tmp_path: Path) -> None:
     result = run(tmp_path / "none", "-o", tmp_path / "out")
     assert isinstance(result.exception, PerisphereError)
     assert "no such catalog" in str(result.exception)
+
+
+def test_published_rounding_and_the_table_of_pairs(catalog: Path, tmp_path: Path) -> None:
+    words = ["--preset", "overlapping", "--rounding", "published", "--csv-style", "pairs"]
+    facts = json.loads(run(catalog, "--csv", tmp_path / "pairs.csv", *words, "--json").stdout)
+    assert {name: counts["images"] for name, counts in facts["splits"].items()} == {
+        "train": 9, "val": 1, "test": 1, "index": 2,
+    }  # fmt: skip
+    assert facts["small_classes"] == [{"label": "lone", "images": 1, "without": ["val", "test", "index"]}]
+    lines = (tmp_path / "pairs.csv").read_text().splitlines()
+    assert lines[0] == "image_path,class_image"
+    assert len(lines) == 14
+    assert "photos/lone/0.png,lone" in lines
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--csv-style", "pairs"], "give that too"),
+        (["--rounding", "published", "--train", "1"], "Name one with --preset"),
+    ],
+)
+def test_words_that_say_nothing_are_refused(
+    catalog: Path, tmp_path: Path, words: list[str], complaint: str
+) -> None:
+    result = run(catalog, "-o", tmp_path / "out", *words)
+    assert isinstance(result.exception, UsageError)
+    assert complaint in str(result.exception)
+    assert not (tmp_path / "out").exists()

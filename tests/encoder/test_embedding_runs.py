@@ -268,7 +268,7 @@ def test_a_photo_that_opencv_cannot_resize_is_skipped_with_the_reason(
     usual = Preprocessing.__call__
     seen = []
 
-    def without_memory(self: Preprocessing, image: np.ndarray) -> np.ndarray:
+    def without_memory(self: Preprocessing, image: np.ndarray, box: object = None) -> np.ndarray:
         seen.append(image)
         if len(seen) == 1:
             cv2.resize(image, (0, 0))  # raises cv2.error

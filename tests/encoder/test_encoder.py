@@ -207,7 +207,7 @@ def _edited(**changes: object):
         (_cut_weights, r"weights\.safetensors: damaged"),
         (_flipped_weight, r"weights\.safetensors: damaged"),
         (_cut_description, r"encoder\.json: damaged \(is not JSON"),
-        (_edited(format=2), r"encoder\.json: format 2 is newer .* upgrade"),
+        (_edited(format=3), r"encoder\.json: format 3 is newer .* upgrade"),
         (_edited(format=None), r"encoder\.json: damaged"),
         (_edited(net={"backbone": "resnet19"}), r"encoder\.json: damaged .*resnet19"),
         (_edited(net={"backbone": "cifar_resnet56"}), r"weights\.safetensors: damaged .*does not fit"),

@@ -1,7 +1,11 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from perisphere.encoder import Preprocessing
@@ -136,3 +140,70 @@ def test_every_architecture_has_its_preprocessing(name: str) -> None:
     )
     assert Preprocessing.for_architecture(spec).size == spec.size
     assert Preprocessing.model_validate_json(made.model_dump_json()) == made
+
+
+def _long(size: int, **options: object) -> Preprocessing:
+    return Preprocessing(size=(size, size), resize="long", **options)
+
+
+def test_cut_and_limited_sizes_are_those_of_the_reference(shared):
+    cases = json.loads((shared / "golden" / "landmarks.json").read_text())["cases"]["query_crop_and_resize"]
+    assert len(cases) == 5
+    for case in cases:
+        given_, expected = case["inputs"], case["outputs"]
+        image = np.zeros((given_["height"], given_["width"], 3), np.uint8)
+        out = _long(given_["image_size"])(image, given_["bbx"])
+        assert abs(out.shape[0] - expected["height"]) <= 1
+        assert abs(out.shape[1] - expected["width"]) <= 1
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "area", "bicubic"])
+def test_long_keeps_the_aspect_never_enlarges_and_does_not_alias(interpolation):
+    made = _long(40, interpolation=interpolation)
+    assert not made.one_size
+    assert made(np.zeros((60, 90, 3), np.uint8)).shape == (27, 40, 3)
+    assert made(np.zeros((4000, 2, 3), np.uint8)).shape == (40, 1, 3)
+    small = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(made(small), small)
+    checker = (np.indices((90, 66)).sum(0) % 2 * 255).astype(np.uint8)
+    out = made(np.repeat(checker[..., None], 3, axis=2))
+    assert np.abs(out[2:-2, 2:-2].astype(int) - 127).max() < 70  # sampling alone would give 0 and 255
+
+
+def test_a_box_is_cut_out_first_rounded_and_clipped():
+    image = np.zeros((20, 30, 3), np.uint8)
+    image[4:9, 10:16] = 200
+    for box in ([10, 4, 16, 9], [10.4, 3.6, 15.7, 9.2]):
+        np.testing.assert_array_equal(_long(99)(image, box), np.full((5, 6, 3), 200))
+        np.testing.assert_array_equal(_made(resize="squash")(image, box), np.full((4, 6, 3), 200))
+    assert _long(99)(image, [-5, -5, 300, 300]).shape == (20, 30, 3)
+
+
+@given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 64), st.integers(0, 99), st.integers(1, 99))
+def test_an_object_is_as_large_in_the_cut_as_in_the_whole(height, width, size, start, length):
+    image = np.zeros((height, width, 3), np.uint8)
+    x0 = min(start, width - 1)
+    x1 = min(width, x0 + length)
+    whole, part = _long(size)(image), _long(size)(image, [x0, 0, x1, height])
+    scale = max(whole.shape[:2]) / max(height, width)
+    assert abs(part.shape[0] - height * scale) <= 1.5
+    assert abs(part.shape[1] - (x1 - x0) * scale) <= 1.5
+
+
+@pytest.mark.parametrize("box", [[5, 5, 5, 9], [40, 0, 50, 9], [1, 2, 3], [0, 0, float("nan"), 5]])
+def test_a_box_that_holds_nothing_is_named(box):
+    with pytest.raises(PerisphereError, match="the box"):
+        _made()(np.zeros((20, 30, 3), np.uint8), box)
+
+
+def test_long_has_one_limit():
+    with pytest.raises(ValidationError, match="resize long has one limit"):
+        _made(resize="long")
+
+
+def test_the_legacy_preset_gives_sums_of_pixels_between_0_and_1():
+    legacy = Preprocessing.legacy()
+    batch = torch.randint(0, 256, (1, 600, 600, 3), dtype=torch.uint8)
+    expected = batch.permute(0, 3, 1, 2) / 255
+    torch.testing.assert_close(legacy.normalise(batch), expected)
+    assert legacy(np.zeros((100, 50, 3), np.uint8)).shape == (600, 600, 3)

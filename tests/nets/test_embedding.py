@@ -13,6 +13,7 @@ from perisphere.nets import (
     describe,
     input_spec,
 )
+from perisphere.nets.pooling import gem
 
 # Published counts, classifier included: He et al.'s ImageNet models as commonly counted, the paper's own for
 # CIFAR-10 (0.27 and 0.85 million), and IBN-a's, which are ResNet-50's.
@@ -44,7 +45,17 @@ def test_parameter_counts_are_the_published_ones():
 @pytest.mark.parametrize("name", architectures())
 def test_every_parameter_is_in_exactly_one_stage(name):
     options = (
-        {} if name == "pixels" else {"pooling": "gem", "gem_learned": True, "bnneck": True, "projection": 8}
+        {}
+        if name == "pixels"
+        else {
+            "pooling": "gem",
+            "gem_learned": True,
+            "bnneck": True,
+            "projection": 8,
+            "regional": True,
+            "region_projection": True,
+            "local_projection": True,
+        }
     )
     with torch.device("meta"):
         net = build(NetSpec(backbone=name, **options))
@@ -184,10 +195,17 @@ def test_cosine_logits_are_bounded_by_the_scale_and_ignore_length():
         ({"backbone": "resnet18", "last_stride": 3}, "last_stride", "1 or 2"),
         ({"backbone": "small", "input_size": 32}, "", "input_size is for the backbone pixels"),
         ({"backbone": "pixels", "input_size": 0}, "input_size", "greater than or equal to 1"),
-        ({"backbone": "small", "pooling": "mean"}, "pooling", "'spoc', 'mac', 'gem' or 'rmac'"),
+        ({"backbone": "small", "pooling": "mean"}, "pooling", "'gemmp' or 'rmac'"),
         ({"backbone": "small", "gem_p": 0.0}, "gem_p", "greater than or equal to"),
         ({"backbone": "small", "gem_p": float("nan")}, "gem_p", "finite number"),
         ({"backbone": "small", "gem_learned": True}, "", "gem_learned needs pooling: gem"),
+        (
+            {"backbone": "small", "pooling": "gemmp", "gem_learned": True},
+            "",
+            "gem_learned needs pooling: gem",
+        ),
+        ({"backbone": "small", "pooling": "rmac", "regional": True}, "", "rmac is regional already"),
+        ({"backbone": "small", "region_projection": True}, "", "needs regional: true"),
         ({"backbone": "small", "projection": 0}, "projection", "greater than or equal to 1"),
         ({"backbone": "small", "neck": True}, "neck", "Extra inputs"),
     ],
@@ -196,3 +214,36 @@ def test_an_invalid_value_is_named_with_its_place_and_mend(options, place, messa
     with pytest.raises(ValidationError, match=message) as caught:
         NetSpec.model_validate(options)
     assert "".join(str(part) for part in caught.value.errors()[0]["loc"]) == place
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, True),
+        ({"pooling": "gemmp", "regional": True}, True),
+        ({"projection": 8}, False),
+        ({"bnneck": True}, False),
+        ({"local_projection": True}, False),
+        ({"regional": True, "region_projection": True}, False),
+    ],
+)
+def test_a_net_knows_whether_its_numbers_have_a_sign(options, expected):
+    net = build(NetSpec(backbone="small32", **options), seed=0).eval()
+    if net.bnneck is not None:
+        net.bnneck.running_mean.fill_(0.1)
+    with torch.no_grad():
+        vectors = net(torch.randn(8, 3, 48, 32))
+    assert net.nonnegative is expected
+    assert bool((vectors >= 0).all()) is expected
+
+
+def test_local_and_region_projections_and_the_unit_vector_stand_in_their_places():
+    spec = NetSpec(backbone="small32", pooling="gem", local_projection=True, unit_pooled=True, projection=5)
+    net = build(spec, seed=0).eval()
+    images = torch.rand(2, 3, 48, 32)
+    with torch.no_grad():
+        features = net.backbone(images)
+        local = torch.einsum("nchw,dc->ndhw", features, net.local_projection.weight)
+        pooled = gem(local + net.local_projection.bias[:, None, None], 3.0)
+        expected = net.projection(pooled / (pooled.norm(dim=1, keepdim=True) + 1e-6))
+        torch.testing.assert_close(net(images), expected)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from perisphere.nets import NetSpec, build
-from perisphere.nets.pooling import Pool, gem, mac, regional, regions, spoc
+from perisphere.nets.pooling import Pool, gem, mac, regional, regions, spoc, unit
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +34,35 @@ def test_pooled_vectors_are_those_of_the_reference(golden):
         close(mac(features), expected["mac"])
         close(spoc(features), expected["spoc"])
         close(regional(features), expected["rmac_sum_before_final_l2"])
-        summed = regional(features, gem)
-        unit = summed / (summed.norm(dim=-1, keepdim=True) + 1e-6)  # as the reference ends
-        close(unit, expected["regional_gem3_no_whitening"])
+        close(unit(regional(features)), expected["rmac_l2"])
+        close(unit(gem(features)), expected["gem3_l2"])
+        close(unit(regional(features, gem)), expected["regional_gem3_no_whitening"])
         close(gem(features, double(case["inputs"]["per_channel_p"])), expected["gem_per_channel"])
         for p, vectors in expected["gem"].items():
             close(gem(features, float(p)), vectors)
+
+
+def test_projected_regions_are_those_of_the_reference(golden):
+    for case in golden["pooling"]:
+        features = double(case["inputs"]["feature_map_nchw"])
+        pool = Pool("mac", channels=features.shape[1], regions=True, projected=True).double()
+        state = {
+            "projection.weight": double(case["inputs"]["regional_whitening_weight"]),
+            "projection.bias": double(case["inputs"]["regional_whitening_bias"]),
+        }
+        pool.load_state_dict(state)
+        summed = regional(features, mac, project=pool.projection)
+        close(unit(summed), case["outputs"]["regional_mac_whitened"])
+        torch.testing.assert_close(pool.float()(features.float()), summed.float())
+
+
+def test_an_exponent_for_each_channel_is_that_of_the_reference(golden):
+    for case in golden["pooling"]:
+        features = double(case["inputs"]["feature_map_nchw"]).float()
+        pool = Pool("gemmp", channels=features.shape[1])
+        pool.load_state_dict({"p": double(case["inputs"]["per_channel_p"])})
+        expected = double(case["outputs"]["gem_per_channel"]).float()
+        torch.testing.assert_close(pool(features), expected)
 
 
 def test_the_gradient_of_the_exponent_is_that_of_the_reference(golden):
@@ -58,6 +81,17 @@ def test_regions_of_level_two_overlap_on_a_square():
         (1, 3, 0, 2),
         (1, 3, 1, 3),
     ]
+
+
+def test_a_level_without_a_side_is_left_out():
+    assert regions(1, 1) == [(0, 1, 0, 1)] * 2
+    assert len(regions(1, 7)) == 1 + 7  # the shorter side gives level 1 alone
+
+
+@pytest.mark.parametrize(("size", "along"), [((3, 11), 5), ((9, 5), 2), ((25, 61), 3)])
+def test_of_two_counts_that_fit_alike_the_smaller_is_taken(size, along):
+    """By hand for 3 x 11: five squares overlap by 1/3, six by 7/15; both lie 1/15 from 2/5."""
+    assert len(regions(*size, levels=1)) == 1 + along
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (7, 7), (13, 40)])
@@ -84,9 +118,10 @@ def test_gem_of_zeros_has_a_finite_gradient():
     assert torch.isfinite(pool.p.grad).all()
 
 
-@pytest.mark.parametrize("name", ["spoc", "mac", "gem", "rmac"])
-def test_half_precision_maps_are_pooled_in_float32(name):
-    pooled = Pool(name)(torch.rand(2, 3, 4, 6).bfloat16())
+@pytest.mark.parametrize("regional_too", [False, True])
+@pytest.mark.parametrize("name", ["spoc", "mac", "gem", "gemmp", "rmac"])
+def test_half_precision_maps_are_pooled_in_float32(name, regional_too):
+    pooled = Pool(name, channels=3, regions=regional_too)(torch.rand(2, 3, 4, 6).bfloat16())
     assert pooled.shape == (2, 3)
     assert pooled.dtype == torch.float32
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import quote
 
@@ -43,6 +43,23 @@ def write_csv(catalog: Catalog, file: Path) -> None:
         for row in catalog.table.iter_rows(named=True):
             cells = [SEPARATOR.join(row[name]) if name in _LISTS else row[name] for name in _COLUMNS]
             writer.writerow([*cells, *(row["box"] or [None] * 4)])
+
+
+def write_pairs(catalog: Catalog, file: Path) -> None:
+    """Write ``image_path,class_image``, one line an image, as the published landmark system has it.
+
+    The path starts with the name of the catalog's root; the class of an image without a label is the folder
+    that holds it. ``perisphere read csv FILE --images FOLDER`` reads it back, ``FOLDER`` holding the root.
+
+    Raises:
+        PerisphereError: the disk refuses.
+    """
+    with whole_file(file) as part, part.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["image_path", "class_image"])
+        for path, label in catalog.table.select("path", "label").iter_rows():
+            place = PurePosixPath(catalog.root.name, path)
+            writer.writerow([str(place), place.parent.name if label is None else label])
 
 
 def write_folders(catalog: Catalog, folder: Path, *, link: Link = "symlink", overwrite: bool = False) -> int:

@@ -275,6 +275,23 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
+def upright_box(box: list[int], info: ImageInfo) -> list[int]:
+    """Return where a box of the pixels as they are stored lies in the upright photo.
+
+    Args:
+        box: x0, y0, x1, y1 in stored pixels, x1 and y1 outside.
+        info: of the photo.
+    """
+    x0, y0, x1, y1 = box
+    if info.orientation >= 5:
+        x0, y0, x1, y1 = y0, x0, y1, x1
+    if info.orientation in (2, 3, 6, 7):
+        x0, x1 = info.width - x1, info.width - x0
+    if info.orientation in (3, 4, 7, 8):
+        y0, y1 = info.height - y1, info.height - y0
+    return [x0, y0, x1, y1]
+
+
 def _broken(name: str, error: Exception) -> ImageError:
     text = " ".join(str(error).split()) or type(error).__name__
     if "truncated" in text.lower() or isinstance(error, EOFError):

@@ -1,21 +1,21 @@
 """Divide a catalog into splits, class by class and by seed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from perisphere.catalog.catalog import Catalog
-from perisphere.errors import UsageError, nearest
+from perisphere.catalog.presets import PRESETS, Preset
+from perisphere.errors import UsageError
 
-DEFAULT: dict[str, float] = {"train": 0.6, "val": 0.1, "test": 0.2, "index": 0.1}
-# The reference landmark system documents one division and its code makes the other.
-PRESETS: dict[str, dict[str, float]] = {
-    "documented": {"train": 0.6, "val": 0.1, "test": 0.2, "index": 0.1},
-    "coded": {"train": 0.6, "val": 0.1, "test": 0.1, "index": 0.2},
-}
+DEFAULT = PRESETS["documented"]
+Rounding = Literal["largest", "published"]
+
+_Shares = dict[str | None, Fraction]
 
 
 @dataclass(frozen=True)
@@ -35,45 +35,55 @@ class Division:
     small: list[SmallClass]
 
 
-def preset(name: str) -> dict[str, float]:
-    """Return the fractions of a preset.
+@dataclass(frozen=True)
+class _Rule:
+    """How many images of a class each split gets; ``None`` is the share of no split."""
 
-    Raises:
-        UsageError: there is no such preset.
-    """
-    if name not in PRESETS:
-        mend = nearest(name, list(PRESETS)) or f" The presets are {', '.join(PRESETS)}."
-        raise UsageError(f"no preset {name!r}.{mend}")
-    return PRESETS[name]
+    shares: _Shares
+    again: _Shares
+    published: Callable[[int], dict[str, int]] | None
+
+    def counts(self, images: int) -> dict[str | None, int]:
+        if self.published is None:
+            return _counts(images, self.shares)
+        return {name: self.published(images)[name] for name in self.shares if name is not None}
+
+    def drawn_again(self, images: int) -> dict[str, int]:
+        counts = self.published(images) if self.published is not None else _counts(images, self.again)
+        return {name: counts[name] for name in self.again if name is not None}
 
 
 def split(
     catalog: Catalog,
-    fractions: Mapping[str, float] | None = None,
+    fractions: Mapping[str, float] | Preset | None = None,
     *,
     seed: int = 0,
     of: str | None = None,
     replace: bool = False,
+    rounding: Rounding = "largest",
 ) -> Division:
     """Give every image a split, each class in the same proportions.
 
     The counts of a class are its fractions of the class, rounded by largest remainder (ties to the split
     named first). A class is shuffled by the seed, its label and its paths alone, so that another
     class or another order of rows changes nothing in it. Images without a label count as one class. Where the
-    fractions sum to less than 1 the rest of each class is in no split.
+    fractions sum to less than 1 the rest of each class is in no split. What a preset draws again are rows of
+    their own at the end, with ids of their own.
 
     Args:
         catalog: what to divide.
-        fractions: split name to fraction; :data:`DEFAULT` if not given.
+        fractions: split name to fraction, or a preset; :data:`DEFAULT` if not given.
         seed: of the shuffle.
         of: divide only the images of this split; all others keep theirs.
         replace: forget the splits that the catalog has.
+        rounding: ``published`` counts as the published program of a preset does.
 
     Raises:
-        UsageError: a fraction is negative or not finite, they sum to more than 1, a split has no name, or the
-            catalog has splits and neither ``of`` nor ``replace`` is given.
+        UsageError: a fraction is negative or not finite, they sum to more than 1, a split has no name, the
+            catalog has splits and neither ``of`` nor ``replace`` is given, or fractions without a preset are
+            to be rounded as published.
     """
-    shares = _shares(DEFAULT if fractions is None else fractions)
+    rule = _rule(DEFAULT if fractions is None else fractions, rounding)
     if seed < 0:
         raise UsageError(f"seed: {seed} is negative; give a whole number from 0.")
     known = catalog.splits()
@@ -86,31 +96,82 @@ def split(
     if of is not None:
         catalog.select(split=of)  # says so where there is none
         rows = rows.filter(pl.col("split") == of)
-    names, small = _assign(rows, catalog.table["split"].to_list(), shares, seed)
+    names = catalog.table["split"].to_list()
+    again, small = _assign(rows, names, rule, seed)
     table = catalog.table.with_columns(pl.Series("split", names, pl.String))
-    return Division(_noted(catalog.with_table(table), shares, seed, of), small)
+    made = _with_rows_again(catalog.with_table(table), again)
+    return Division(_noted(made, rule, seed, of, rounding), small)
+
+
+def _rule(fractions: Mapping[str, float] | Preset, rounding: Rounding) -> _Rule:
+    if rounding not in ("largest", "published"):
+        raise UsageError(f"rounding: {rounding!r} is not largest or published.")
+    if isinstance(fractions, Preset):
+        published = fractions.published if rounding == "published" else None
+        return _Rule(
+            _shares(fractions.fractions), _shares(fractions.again) if fractions.again else {}, published
+        )
+    if rounding == "published":
+        raise UsageError("rounding: only a preset has a published program. Name one with --preset.")
+    return _Rule(_shares(fractions), {}, None)
 
 
 def _assign(
-    rows: pl.DataFrame, names: list[str | None], shares: Mapping[str | None, Fraction], seed: int
-) -> tuple[list[str | None], list[SmallClass]]:
-    """Put each row's new split into ``names``; return them and the classes that some split lacks."""
+    rows: pl.DataFrame, names: list[str | None], rule: _Rule, seed: int
+) -> tuple[list[tuple[int, str]], list[SmallClass]]:
+    """Put each row's new split into ``names``; return what is drawn again, and classes that a split lacks."""
+    again: list[tuple[int, str]] = []
     small = []
     for (label,), group in rows.group_by(["label"], maintain_order=True):
-        counts = _counts(group.height, shares)
-        order = _rng(seed, label).permutation(group["row"].to_numpy())
+        rng = _rng(seed, label)
+        order = rng.permutation(group["row"].to_numpy())
+        counts = rule.counts(group.height)
         assigned = [name for name, count in counts.items() for _ in range(count)]
         for row, name in zip(order, assigned, strict=True):
             names[row] = name
-        without = tuple(name for name in shares if name is not None and shares[name] and not counts[name])
+        drawn = rule.drawn_again(group.height)
+        rest = [row for row, name in zip(order, assigned, strict=True) if name != "test"]
+        for name, count in drawn.items():
+            again += [(int(row), name) for row in rng.permutation(rest)[:count]]
+        without = [
+            name for name, share in rule.shares.items() if name is not None and share and not counts[name]
+        ]
+        without += [name for name, count in drawn.items() if not count]
         if without:
-            small.append(SmallClass(None if label is None else str(label), group.height, without))
-    return names, sorted(small, key=lambda item: (item.images, item.label or ""))
+            small.append(SmallClass(None if label is None else str(label), group.height, tuple(without)))
+    return sorted(again), sorted(small, key=lambda item: (item.images, item.label or ""))
 
 
-def _shares(fractions: Mapping[str, float]) -> dict[str | None, Fraction]:
+def _with_rows_again(catalog: Catalog, again: list[tuple[int, str]]) -> Catalog:
+    """Append copies of rows, each in another split and with an id of its own; side tables follow."""
+    if not again:
+        return catalog
+    table = catalog.table
+    rows = table[[row for row, _ in again]]
+    first = int(table["id"].max()) + 1  # type: ignore[arg-type]
+    fresh = pl.int_range(first, first + len(again), eager=True)
+    copies = rows.with_columns(pl.Series("split", [name for _, name in again], pl.String), id=fresh)
+    ids = pl.DataFrame({"image": rows["id"], "copy": fresh})
+
+    def followed(side: pl.DataFrame | None) -> pl.DataFrame | None:
+        if side is None:
+            return None
+        more = side.join(ids, on="image", how="inner").with_columns(image=pl.col("copy")).drop("copy")
+        return pl.concat([side, more])
+
+    return Catalog(
+        pl.concat([table, copies]),
+        catalog.root,
+        catalog.source,
+        catalog.skipped,
+        followed(catalog.keypoints),
+        followed(catalog.masks),
+    )
+
+
+def _shares(fractions: Mapping[str, float]) -> _Shares:
     """Return exact fractions that sum to 1; ``None`` is the share of no split."""
-    shares: dict[str | None, Fraction] = {}
+    shares: _Shares = {}
     for name, value in fractions.items():
         if not name or "/" in name:
             raise UsageError(f"split name {name!r}: give a word without '/'.")
@@ -142,7 +203,9 @@ def _rng(seed: int, label: object) -> np.random.Generator:
     return np.random.default_rng(entropy)
 
 
-def _noted(catalog: Catalog, shares: Mapping[str | None, Fraction], seed: int, of: str | None) -> Catalog:
-    fractions = {name: float(share) for name, share in shares.items() if name is not None}
-    source = {**catalog.source, "divided": {"fractions": fractions, "seed": seed, "of": of}}
+def _noted(catalog: Catalog, rule: _Rule, seed: int, of: str | None, rounding: Rounding) -> Catalog:
+    fractions = {name: float(share) for name, share in rule.shares.items() if name is not None}
+    again = {name: float(share) for name, share in rule.again.items() if name is not None}
+    divided = {"fractions": fractions, "again": again, "rounding": rounding, "seed": seed, "of": of}
+    source = {**catalog.source, "divided": divided}
     return Catalog(catalog.table, catalog.root, source, catalog.skipped, catalog.keypoints, catalog.masks)

@@ -28,14 +28,21 @@ def embed(
         Literal["auto", "float32", "bfloat16"],
         typer.Option(help="auto: bfloat16 where the device has it in hardware."),
     ] = "auto",
+    half: Annotated[
+        bool, typer.Option("--half", help="Keep vectors as float16: half the space, 3 digits.")
+    ] = False,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Embed images whole although the catalog has boxes.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Embed every image of a catalog with an encoder.
 
-    Writes `vectors.npy` (float32, one unit row an image), `rows.parquet` (the catalog's rows in the same
-    order) and `embeddings.json` (which encoder, the speed, and what was skipped and why). An image that
-    cannot be read is skipped. Killed? The same command goes on where it was.
+    Writes `vectors.npy` (float32, with --half float16; one unit row an image), `rows.parquet` (the catalog's
+    rows in the same order) and `embeddings.json` (which encoder, the speed, and what was skipped and why). An
+    image that cannot be read is skipped. Killed? The same command goes on where it was. Where the
+    catalog has a box, what lies in it is embedded.
 
     **Examples**
 
@@ -55,6 +62,8 @@ def embed(
         device=device,
         workers=workers,
         precision=precision,
+        half=half,
+        whole=whole,
         overwrite=overwrite,
     )
     if as_json:

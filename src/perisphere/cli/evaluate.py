@@ -10,7 +10,8 @@ from perisphere.cli.main import app
 from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
-    from perisphere.evaluation import Report
+    from perisphere.evaluation import Judged, Report, Reranking
+    from perisphere.evaluation.revisited import Benchmark
 
 
 class Protocol(StrEnum):
@@ -19,6 +20,9 @@ class Protocol(StrEnum):
     retrieval = "retrieval"
     landmark = "landmark"
     classification = "classification"
+    revisited = "revisited"
+    oxford = "oxford"
+    gldv2 = "gldv2"
     compare = "compare"
 
 
@@ -35,6 +39,7 @@ class VoteName(StrEnum):
 
     weighted = "weighted"
     majority = "majority"
+    legacy = "legacy"
 
 
 class TieName(StrEnum):
@@ -44,18 +49,29 @@ class TieName(StrEnum):
     optimistic = "optimistic"
 
 
+LABELS = (Protocol.retrieval, Protocol.landmark)
+TRUTHS = (Protocol.revisited, Protocol.oxford, Protocol.gldv2)
+RANKED = LABELS + TRUTHS
+
 ONLY_FOR = {
-    "k": (Protocol.retrieval, Protocol.landmark),
-    "ties": (Protocol.retrieval, Protocol.landmark),
-    "block": (Protocol.retrieval, Protocol.landmark),
-    "neighbours": (Protocol.classification,),
+    "k": (*LABELS, Protocol.revisited, Protocol.oxford),
+    "ties": LABELS,
+    "block": RANKED,
+    "neighbours": (Protocol.classification, Protocol.landmark),
     "vote": (Protocol.classification,),
-    "plots": (Protocol.retrieval, Protocol.landmark, Protocol.compare),
-    "query": (Protocol.retrieval, Protocol.landmark, Protocol.classification),
-    "gallery": (Protocol.retrieval, Protocol.landmark, Protocol.classification),
-    "metric": (Protocol.retrieval, Protocol.landmark, Protocol.classification),
+    "truth": TRUTHS,
+    "distractors": TRUTHS,
+    "rerank": RANKED,
+    "depth": RANKED,
+    "worst": RANKED,
+    "plots": (*LABELS, Protocol.revisited, Protocol.oxford, Protocol.compare),
+    "query": (*RANKED, Protocol.classification),
+    "gallery": (*RANKED, Protocol.classification),
+    "metric": (*RANKED, Protocol.classification),
 }
 """Options that mean something for some protocols alone."""
+
+VOTERS = {Protocol.classification: 10, Protocol.landmark: 3}
 
 
 @app.command("evaluate")
@@ -65,7 +81,7 @@ def evaluate(
         Protocol,
         typer.Argument(
             metavar="PROTOCOL",
-            help="retrieval, classification or compare; landmark is retrieval's other name.",
+            help="retrieval, landmark, classification, revisited, oxford, gldv2 or compare.",
         ),
     ],
     sources: Annotated[
@@ -73,33 +89,69 @@ def evaluate(
         typer.Argument(metavar="SOURCE...", help="An embeddings folder or an index; for compare: reports."),
     ],
     query: Annotated[
-        str | None, typer.Option(help="Splits that ask, such as query,val (default: all).")
+        str | None,
+        typer.Option(help="Splits that ask, such as query,val (default: all; benchmarks: query)."),
     ] = None,
-    gallery: Annotated[str | None, typer.Option(help="Splits that are searched (default: all).")] = None,
+    gallery: Annotated[
+        str | None,
+        typer.Option(help="Splits that are searched (default: all; benchmarks: all but query, train, val)."),
+    ] = None,
     metric: Annotated[
         MetricName | None,
         typer.Option(help="What orders the gallery; default: an index's own, cosine for embeddings."),
     ] = None,
-    k: Annotated[str, typer.Option("--k", "-k", help="retrieval: depths of the metrics at k.")] = "1,5,10",
+    k: Annotated[str, typer.Option("--k", "-k", help="Depths of the metrics at k.")] = "1,5,10",
     ties: Annotated[
-        TieName, typer.Option(help="retrieval: where a wrong image of equal score stands.")
+        TieName, typer.Option(help="retrieval, landmark: where a wrong image of equal score stands.")
     ] = TieName.pessimistic,
     block: Annotated[
-        int | None, typer.Option(min=1, help="retrieval: queries at a time (default: 128 MiB of scores).")
+        int | None,
+        typer.Option(
+            min=1,
+            help="retrieval, landmark: queries at a time (default: 128 MiB of scores); "
+            "benchmarks: gallery rows at a time (default: 64 MiB).",
+        ),
     ] = None,
-    neighbours: Annotated[int, typer.Option(min=1, help="classification: neighbours that vote.")] = 10,
+    neighbours: Annotated[
+        int | None,
+        typer.Option(min=1, help="Neighbours that vote (default: classification 10, landmark 3)."),
+    ] = None,
     vote: Annotated[VoteName, typer.Option(help="classification: how they vote.")] = VoteName.weighted,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="Benchmarks: gnd_NAME.pkl or .json, the folder of text files, the solution CSV."),
+    ] = None,
+    distractors: Annotated[
+        list[Path] | None,
+        typer.Option(help="Benchmarks: embeddings that are searched too, wrong for all. Repeatable."),
+    ] = None,
+    rerank: Annotated[
+        str | None, typer.Option(metavar="CHAIN", help="Re-rank before judging: aqe(n=10)+kreciprocal.")
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Length of the lists that are re-ranked (default: 1000).")
+    ] = None,
+    worst: Annotated[
+        Path | None, typer.Option(help="Draw the 20 queries of lowest average precision, .jpg or .png.")
+    ] = None,
     plots: Annotated[Path | None, typer.Option(help="Draw curves into this folder, PNG and SVG.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Judge vectors by the labels of their neighbours.
+    """Judge vectors by the labels of their neighbours, or by a benchmark's ground truth.
 
     **retrieval** ranks the whole gallery for each query: mAP, mAP@k, recall@k (at least one right image
     among the first k, which is CMC rank-k), precision@k, found@k (share of right images found), R-precision,
     MRR.
 
+    **landmark** adds the figures of the landmark retrieval system, landmark_ap@5 and landmark_accuracy, and
+    the correct ones beside them.
+
     **classification** lets each query's nearest neighbours vote: top-1, top-5 and balanced accuracy.
+
+    **revisited** (ROxford, RParis: easy, medium, hard), **oxford** (classic Oxford 5k, Paris 6k) and
+    **gldv2** (Google Landmarks v2, mAP@100) take what is right from --truth, by the files' names. The gallery
+    may be larger than memory.
 
     **compare** puts reports side by side.
 
@@ -111,19 +163,38 @@ def evaluate(
 
     `perisphere evaluate retrieval vectors --query query --gallery gallery,index --plots plots -o report.json`
 
+    `perisphere evaluate landmark vectors --query test --gallery index --rerank label --worst worst.jpg`
+
     `perisphere evaluate classification photos.index --neighbours 20 --json`
+
+    `perisphere evaluate revisited vectors --truth gnd_roxford5k.pkl --distractors million`
 
     `perisphere evaluate compare before.json after.json --plots plots`
     """
     _refuse_foreign(context, protocol)
-    splits = {"query": _words(query), "gallery": _words(gallery), "metric": metric and metric.value}
     if protocol is Protocol.compare:
         _compare(sources, plots, output, as_json)
         return
-    options: dict[str, Any] = {"neighbours": neighbours, "vote": vote.value}
-    if protocol is not Protocol.classification:
-        options = {"ks": _numbers(k), "ties": ties.value, "block": block}
-    report = _judge(protocol, sources, splits | options)
+    if len(sources) != 1:
+        raise UsageError(
+            f"{protocol.value} judges one folder, but {len(sources)} were named; judge them in turn."
+        )
+    ordered_by = metric.value if metric else _own_metric(sources[0])
+    options: dict[str, Any] = {"query": _words(query), "gallery": _words(gallery), "metric": ordered_by}
+    voters = neighbours or VOTERS.get(protocol)
+    if protocol is Protocol.classification:
+        report = _classify(sources[0], options | {"neighbours": voters, "vote": vote.value})
+    else:
+        _check_picture(worst)
+        options |= {"ks": _numbers(k), "block": block, "reranking": _reranking(rerank, depth)}
+        if protocol in TRUTHS:
+            judged = _judge_by_truth(protocol, sources[0], truth, distractors or [], options)
+        else:
+            if protocol is Protocol.landmark:
+                options["neighbours"] = voters
+            judged = _judge_by_labels(protocol, sources[0], options | {"ties": ties.value})
+        report = judged.report
+        _draw_worst(judged, worst)
     if output:
         report.save(output)
     if plots:
@@ -142,16 +213,62 @@ def _refuse_foreign(context: typer.Context, protocol: Protocol) -> None:
             )
 
 
-def _judge(protocol: Protocol, sources: list[Path], options: dict[str, Any]) -> "Report":
-    from perisphere.evaluation import classification, read_points, retrieval
+def _classify(source: Path, options: dict[str, Any]) -> "Report":
+    from perisphere.evaluation import classification, read_points
 
-    if len(sources) != 1:
-        raise UsageError(
-            f"{protocol.value} judges one folder, but {len(sources)} were named; judge them in turn."
-        )
-    options["metric"] = options["metric"] or _own_metric(sources[0])
-    judge = classification if protocol is Protocol.classification else retrieval
-    return judge(read_points(sources[0]), **options)
+    return classification(read_points(source), **options)
+
+
+def _judge_by_labels(protocol: Protocol, source: Path, options: dict[str, Any]) -> "Judged":
+    from perisphere.evaluation import judge_landmark, judge_retrieval, read_points
+
+    judge = judge_landmark if protocol is Protocol.landmark else judge_retrieval
+    return judge(read_points(source), **options)
+
+
+def _judge_by_truth(
+    protocol: Protocol, source: Path, truth: Path | None, distractors: list[Path], options: dict[str, Any]
+) -> "Judged":
+    from perisphere.catalog.ground_truth import read_ground_truth
+    from perisphere.evaluation import annotate, check_kind, judge, read_points
+
+    if truth is None:
+        raise UsageError(f"{protocol.value} needs a ground truth; name its file or folder with --truth.")
+    benchmark: Benchmark = protocol.value  # type: ignore[assignment]
+    known = read_ground_truth(truth)
+    check_kind(benchmark, known)
+    sides = {name: options.pop(name) for name in ("query", "gallery")}
+    others = [read_points(folder) for folder in distractors]
+    annotated = annotate(read_points(source), known, distractors=others, **sides)
+    judged = judge(benchmark, annotated, **options)
+    return judged.with_report(data=judged.report.data | {"truth": str(truth)})
+
+
+def _reranking(chain: str | None, depth: int | None) -> "Reranking | None":
+    if chain is None:
+        if depth is not None:
+            raise UsageError("--depth is the length of the lists that are re-ranked; give --rerank too.")
+        return None
+    from perisphere.evaluation import Reranking
+    from perisphere.evaluation.reranking import DEPTH
+    from perisphere.search.rerank import parse_chain
+
+    return Reranking(parse_chain(chain), depth or DEPTH)
+
+
+def _check_picture(worst: Path | None) -> None:
+    """Refuse the name of a picture before the work rather than after it."""
+    if worst:
+        from perisphere.search.sheet import sheet_format
+
+        sheet_format(worst)
+
+
+def _draw_worst(judged: "Judged", worst: Path | None) -> None:
+    if worst:
+        from perisphere.evaluation.worst import draw_worst
+
+        typer.echo(f"wrote {draw_worst(judged, worst)}", err=True)
 
 
 def _own_metric(folder: Path) -> str:

@@ -12,7 +12,10 @@ from typer.core import TyperGroup
 from perisphere import __version__
 from perisphere.errors import PerisphereError, UsageError
 
-ROAD = ("demo", "scenes", "read", "split", "show", "train", "recipes", "weights", "embed", "index", "search")
+ROAD = (
+    *("demo", "scenes", "read", "split", "show", "train", "recipes", "weights"),
+    *("encoder", "embed", "index", "search"),
+)
 
 
 WRONG_WORDS: Any = typer.BadParameter.__mro__[1]
@@ -88,8 +91,10 @@ from perisphere.cli import (  # noqa: E402, F401
     classify,
     demo,
     embed,
+    encoder,
     evaluate,
     index,
+    map,
     read,
     recipes,
     scenes,

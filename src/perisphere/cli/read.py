@@ -11,11 +11,12 @@ from perisphere.errors import PerisphereError, UsageError
 
 SHOWN = 5  # skipped files named on the screen; the rest stand in catalog.json
 _COLUMN = "Columns of a table (csv)"
+_TRUTH = "Files of a benchmark (oxford5k, paris6k, revisited, distractors, gldv2)"
 
 
 @app.command("read")
 def read(
-    format: Annotated[str | None, typer.Argument(help="folders, csv or images; see --list.")] = None,
+    format: Annotated[str | None, typer.Argument(help="folders, names, oxford5k ...; see --list.")] = None,
     root: Annotated[Path | None, typer.Argument(help="The folder, or the CSV file.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The catalog folder to write.")] = None,
     listed: Annotated[bool, typer.Option("--list", help="Name every format and its layout.")] = False,
@@ -47,6 +48,16 @@ def read(
     delimiter: Annotated[
         str | None, typer.Option(help="Parts columns; found by itself.", rich_help_panel=_COLUMN)
     ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="Ground truth: gnd_*.pkl or .json, folder of text files, or CSV.", rich_help_panel=_TRUTH
+        ),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(help="Text file of the photos' names (distractors).", rich_help_panel=_TRUTH),
+    ] = None,
 ) -> None:
     """Read a folder of photos or a table into a catalog.
 
@@ -61,6 +72,8 @@ def read(
 
     `perisphere read images holiday -o catalog --json`
 
+    `perisphere read revisited roxford5k -o catalog`
+
     `perisphere read --list`
     """
     given = {
@@ -68,7 +81,7 @@ def read(
         "split_column": split_column, "camera_column": camera_column, "domain_column": domain_column,
         "tags_column": tags_column, "caption_column": caption_column, "categories_column": categories_column,
         "url_column": url_column, "box_columns": box_columns, "separator": separator,
-        "delimiter": delimiter,
+        "delimiter": delimiter, "truth": truth, "names": names,
     }  # fmt: skip
     if listed:
         _print_formats(as_json)
@@ -122,7 +135,7 @@ def _print_formats(as_json: bool) -> None:
         typer.echo(json.dumps(formats, indent=2))
         return
     for name, reader in READERS.items():
-        typer.echo(f"{name:10} {reader.layout}")
+        typer.echo(f"{name:12} {reader.layout}")
         options = ", ".join(f"--{option.replace('_', '-')}" for option in reader_options(name))
         if options:
-            typer.echo(f"{'':10} takes {options}")
+            typer.echo(f"{'':12} takes {options}")

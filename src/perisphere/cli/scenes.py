@@ -13,7 +13,7 @@ from perisphere.cli.main import app
 @app.command("scenes")
 def scenes(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; new or empty.")],
-    layout: Annotated[str, typer.Option(help="How files lie on disk: folders.")] = "folders",
+    layout: Annotated[str, typer.Option(help="folders, oxford5k, paris6k, revisited or gldv2.")] = "folders",
     landmarks: Annotated[int, typer.Option(help="Number of landmarks (identities).")] = 40,
     photos: Annotated[int, typer.Option(help="Photos of each landmark.")] = 50,
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 128,
@@ -34,9 +34,15 @@ def scenes(
     not `DIR`. What is true of them lies in `DIR/truth`: captions and tags, part masks, the taxonomy, and
     keypoints, each of which is one point of the building in many photos.
 
+    The other layouts are those of published benchmarks, with queries, boxes and ground truth. A photo is
+    right for a query if it shows a quarter of the surface that the query shows, good or easy from
+    a half on, and junk below a quarter. The summary names the folder to read.
+
     **Examples**
 
     `perisphere scenes world` and then `perisphere read folders world/photos -o world.catalog`
+
+    `perisphere scenes world --layout revisited` and then `perisphere read revisited world/revisited -o cat`
 
     `perisphere scenes hard --landmarks 100 --photos 40 --difficulty hard --seed 7`
     """

@@ -11,6 +11,7 @@ from perisphere.cli.main import app
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
     from perisphere.search import Answer, Results
+    from perisphere.search.rerank import Chain
 
 INDEX = Annotated[Path, typer.Argument(help="An index folder.", show_default=False)]
 ENCODER = Annotated[
@@ -31,6 +32,18 @@ EXCLUDE_SELF = Annotated[
     bool, typer.Option("--exclude-self", help="Leave the photo's own file out of its results.")
 ]
 EXACT = Annotated[bool, typer.Option("--exact", help="Search exactly, whatever the index was tuned for.")]
+RERANK = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHAIN",
+        help="Re-rank, e.g. `aqe(n=10,alpha=3)+kreciprocal`: label, softlabel, aqe, alphaqe, dba, "
+        "kreciprocal, diffusion, geometric.",
+    ),
+]
+MATCHES = Annotated[
+    Path | None,
+    typer.Option(help="Draw the features that agree between photo and result into this .jpg or .png."),
+]
 SHEET = Annotated[Path | None, typer.Option(help="Draw photos and results into this .jpg or .png.")]
 AS_JSON = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
@@ -51,6 +64,8 @@ def search(
     encoder: ENCODER = None,
     label: LABEL = None,
     exclude_self: EXCLUDE_SELF = False,
+    rerank: RERANK = None,
+    matches: MATCHES = None,
     sheet: SHEET = None,
     as_json: AS_JSON = False,
 ) -> None:
@@ -68,13 +83,18 @@ def search(
     `perisphere search index *.jpg -k 10 --filter "split == 'index' and camera != 2" --sheet result.jpg`
 
     `perisphere search index photo.jpg --exclude-self --min-precision 0.9 --json`
+
+    `perisphere search index photo.jpg --rerank "aqe(n=10,alpha=3)+geometric(n=20)" --matches lines.png`
     """
     from perisphere.index import Index
-    from perisphere.search import search_images, write_sheet
+    from perisphere.search import search_images
+    from perisphere.search.rerank import parse_chain
     from perisphere.search.sheet import sheet_format
 
-    if sheet is not None:
-        sheet_format(sheet)
+    for picture in (sheet, matches):
+        if picture is not None:
+            sheet_format(picture)
+    chain = None if rerank is None else parse_chain(rerank)
     with Index.open(index) as opened:
         results = search_images(
             opened,
@@ -88,14 +108,34 @@ def search(
             min_score=min_score,
             min_precision=min_precision,
             exact=exact,
+            rerank=chain,
         )
         images = len(opened)
-    if sheet is not None:
-        write_sheet(sheet, results.answers)
+    drawn = _draw(results, chain, sheet, matches)
     if as_json:
         typer.echo(json.dumps({"index": str(opened.folder), "images": images, **results.to_dict()}, indent=2))
     else:
-        _show(results, images, sheet)
+        _show(results, images)
+        for line in drawn:
+            typer.echo(line)
+
+
+def _draw(results: "Results", chain: "Chain | None", sheet: Path | None, matches: Path | None) -> list[str]:
+    """Draw what was asked for, and return a line about each picture."""
+    from perisphere.catalog.images import display
+    from perisphere.search import write_sheet
+    from perisphere.search.matches import write_matches
+    from perisphere.search.rerank import GeometricVerification
+
+    lines = []
+    if sheet is not None:
+        lines.append(f"sheet: {display(write_sheet(sheet, results.answers))}")
+    if matches is not None:
+        steps = () if chain is None else chain.steps
+        verifying = [step for step in steps if isinstance(step, GeometricVerification)]
+        write_matches(matches, results.answers, verifying[-1] if verifying else None)
+        lines.append(f"matches: {display(matches)}")
+    return lines
 
 
 def given_encoder(folder: Path | None) -> "Encoder | None":
@@ -138,24 +178,24 @@ def _escaped(character: str) -> str:
     return rf"\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("unicode_escape").decode()
 
 
-def _show(results: "Results", images: int, sheet: Path | None) -> None:
-    from perisphere.catalog.images import display
-
+def _show(results: "Results", images: int) -> None:
     for answer in results.answers:
         typer.echo(printable(answer.name if answer.label is None else f"{answer.name} ({answer.label})"))
         lines = _lines(answer) if answer.results else ["no result" + _cut(results)]
         typer.echo("\n".join(f"  {line}" for line in lines) + "\n")
     typer.echo(f"{images:,} images, {results.metric}, {results.road}{_cut(results)}")
-    if sheet is not None:
-        typer.echo(f"sheet: {display(sheet)}")
 
 
 def _lines(answer: "Answer") -> list[str]:
     calibrated = any(result.precision is not None for result in answer.results)
-    head = [" rank", " score", *([" precision"] if calibrated else []), " id", "label", "path"]
+    reranked = any(result.rerank is not None for result in answer.results)
+    head = [" rank", " score", " id", "label", "path"]
+    head[2:2] = [" precision"] if calibrated else []
+    head[1:1] = [" re-rank"] if reranked else []
     rows = [
         [
             str(result.rank),
+            *([f"{result.rerank:.4g}"] if result.rerank is not None else []),
             f"{result.score:.4f}",
             *([f"{result.precision:.1%}"] if result.precision is not None else []),
             str(result.id),

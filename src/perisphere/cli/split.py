@@ -20,6 +20,10 @@ def split(
     catalog: Annotated[Path, typer.Argument(help="A catalog folder, from `perisphere read`.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The new catalog folder.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write a CSV file.")] = None,
+    csv_style: Annotated[
+        Literal["catalog", "pairs"],
+        typer.Option(help="All columns, or only image_path,class_image."),
+    ] = "catalog",
     folders: Annotated[
         Path | None, typer.Option("--folders", help="Also write DIR/SPLIT/CLASS/IMAGE.")
     ] = None,
@@ -35,8 +39,12 @@ def split(
     index: Annotated[float | None, typer.Option(help="Fraction for the index.")] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="documented: train, val, test, index 60/10/20/10; coded: 60/10/10/20."),
+        typer.Option(help="documented, coded, overlapping, seventy-thirty or tenth; see below."),
     ] = None,
+    rounding: Annotated[
+        Literal["largest", "published"],
+        typer.Option(help="By largest remainder, or as the preset's published program."),
+    ] = "largest",
     seed: Annotated[int, typer.Option(min=0, help="Of the shuffle.")] = 0,
     of: Annotated[str | None, typer.Option("--of", help="Divide only this split.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Forget the splits there are.")] = False,
@@ -48,6 +56,10 @@ def split(
     Without a fraction: train .6, val .1, test .2, index .1. Where fractions are given the others are 0, and
     what they leave of 1 is in no split. Classes too small for every split are named.
 
+    Presets: `documented` (train, val, test, index 60/10/20/10), `coded` (60/10/10/20), `overlapping`
+    (80/10/10, and an index of 20 drawn again from train and val), `seventy-thirty` (test, index) and `tenth`
+    (train, test 90/10).
+
     **Examples**
 
     `perisphere split catalog -o divided`
@@ -55,6 +67,8 @@ def split(
     `perisphere split catalog --train .8 --test .2 --seed 7 -o divided --csv divided.csv`
 
     `perisphere split catalog --preset coded --folders divided --link copy`
+
+    `perisphere split catalog --preset overlapping --rounding published -o divided`
 
     `perisphere split catalog --of train --train .9 --val .1 -o with-val`
     """
@@ -64,17 +78,19 @@ def split(
         raise UsageError("split: nothing to write. Give -o CATALOG, --csv FILE or --folders DIR.")
     if link is not None and folders is None:
         raise UsageError(f"--link {link}: goes with --folders DIR, which is missing.")
+    if csv_style == "pairs" and csv is None:
+        raise UsageError("split: --csv-style says how --csv FILE is written; give that too.")
     _refuse_existing([out, csv, folders], overwrite)
 
     from perisphere.catalog import Catalog
-    from perisphere.catalog.split import preset as fractions_of
+    from perisphere.catalog.presets import preset as named
     from perisphere.catalog.split import split as divide
 
     if preset is not None and fractions:
         raise UsageError(f"split: --preset and --{next(iter(fractions))} exclude each other. Leave one out.")
-    chosen = fractions_of(preset) if preset is not None else fractions or None
-    division = divide(Catalog.load(catalog), chosen, seed=seed, of=of, replace=replace)
-    written = _write(division, out, csv, folders, link or "symlink", overwrite)
+    chosen = named(preset) if preset is not None else fractions or None
+    division = divide(Catalog.load(catalog), chosen, seed=seed, of=of, replace=replace, rounding=rounding)
+    written = _write(division, out, csv, csv_style, folders, link or "symlink", overwrite)
     _report(division, written, as_json)
 
 
@@ -89,16 +105,17 @@ def _write(
     division: "Division",
     out: Path | None,
     csv: Path | None,
+    csv_style: Literal["catalog", "pairs"],
     folders: Path | None,
     link: Literal["symlink", "hard", "copy"],
     overwrite: bool,
 ) -> list[str]:
-    from perisphere.catalog.export import write_csv, write_folders
+    from perisphere.catalog.export import write_csv, write_folders, write_pairs
 
     if folders is not None:
         write_folders(division.catalog, folders, link=link, overwrite=overwrite)
     if csv is not None:
-        write_csv(division.catalog, csv)
+        (write_csv if csv_style == "catalog" else write_pairs)(division.catalog, csv)
     if out is not None:
         division.catalog.save(out, overwrite=overwrite)
     return [str(target) for target in (out, csv, folders) if target is not None]

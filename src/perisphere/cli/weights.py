@@ -28,7 +28,7 @@ def import_(
     architecture: Annotated[str, typer.Option("--as", help="One of `perisphere weights list`.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The Encoder's folder to write.")],
     pooling: Annotated[
-        Literal["spoc", "mac", "gem", "rmac"], typer.Option(help="From feature map to vector.")
+        Literal["spoc", "mac", "gem", "gemmp", "rmac"], typer.Option(help="From feature map to vector.")
     ] = "spoc",
     gem_p: Annotated[float | None, typer.Option(help="GeM's exponent; 3 if not given.")] = None,
     last_stride: Annotated[int, typer.Option(min=1, max=2, help="Stride of a ResNet's last stage.")] = 2,
@@ -108,11 +108,14 @@ def fresh(
     `perisphere weights fresh pixels --size 32 -o pixels`
     """
     from perisphere.encoder import Encoder
-    from perisphere.nets import build
+    from perisphere.errors import UsageError
+    from perisphere.nets import EmbeddingNet, build
 
     provenance: dict[str, object] = {"weights": "random", "seed": seed}
     if Path(like).is_dir():
         known = Encoder.load(like)
+        if not isinstance(known.net, EmbeddingNet):
+            raise UsageError(f"{like}: SIFT + VLAD has no weights to draw. Name a network's Encoder.")
         spec, preprocessing = known.net.spec, known.preprocessing
         if size is not None:
             preprocessing = preprocessing.model_copy(update={"size": (size, size)})

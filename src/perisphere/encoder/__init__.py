@@ -1,4 +1,4 @@
-"""The Encoder: a network with its exact preprocessing, and batch embedding."""
+"""The Encoder: a network with its exact preprocessing and whitening, and batch embedding."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -9,14 +9,18 @@ if TYPE_CHECKING:
     from perisphere.encoder.encoder import Encoder
     from perisphere.encoder.inference import Inference
     from perisphere.encoder.preprocessing import Preprocessing
+    from perisphere.encoder.scales import Scales
+    from perisphere.encoder.whitening import Whitening
 
-__all__ = ["Embeddings", "Encoder", "Inference", "Preprocessing", "embed"]
+__all__ = ["Embeddings", "Encoder", "Inference", "Preprocessing", "Scales", "Whitening", "embed"]
 
 _HOMES = {
     "Embeddings": "embeddings",
     "Encoder": "encoder",
     "Inference": "inference",
     "Preprocessing": "preprocessing",
+    "Scales": "scales",
+    "Whitening": "whitening",
     "embed": "embed_catalog",
 }
 

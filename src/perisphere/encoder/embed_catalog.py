@@ -35,9 +35,11 @@ def embed(
     device: str | torch.device | None = None,
     workers: int = 0,
     precision: Precision = "auto",
+    half: bool = False,
+    whole: bool = False,
     overwrite: bool = False,
 ) -> Embeddings:
-    """Embed every image of a catalog into the folder ``out``.
+    """Embed every image of a catalog, or the part of it in the catalog's box, into the folder ``out``.
 
     The work grows in ``.NAME.partial`` beside ``out`` and is renamed when it is whole. Called again after a
     kill, with the same images, encoder and precision, it goes on at the last block on the disk, and the
@@ -52,6 +54,8 @@ def embed(
         device: a torch device; ``None`` takes the fastest kind that is there.
         workers: decoding threads; 0 means one a core.
         precision: ``auto`` takes bfloat16 where the device has it in hardware.
+        half: keep the vectors as float16, in half the space: each number is off by up to 0.05 %.
+        whole: embed images whole although the catalog has boxes.
         overwrite: replace an earlier ``out``.
 
     Raises:
@@ -64,27 +68,49 @@ def embed(
     if not len(catalog):
         raise PerisphereError(f"the catalog of {catalog.root} has no images; read a folder that has some.")
     inference = encoder.inference(device=device, precision=precision)
-    paths = catalog.paths()
+    photos = _Photos(catalog.paths(), [None] * len(catalog) if whole else catalog.table["box"].to_list())
     identity = encoder.identity
-    state = {
-        "encoder": identity,
-        "images": _fingerprint(paths),
-        "precision": str(inference.dtype),
-    }
-    with Journal(out, encoder.dim, state) as journal:
+    state = {"encoder": identity, "images": photos.fingerprint(), "precision": str(inference.dtype)}
+    if half:
+        state["vectors"] = "float16"
+    with Journal(out, encoder.dim, state, half=half) as journal:
         if journal.discarded:
             log.warning("%s: other images, encoder or precision; starting again", journal.folder)
         meter = _Meter(resumed_at=journal.done)
-        _embed_rest(paths, inference, journal, meter, batch_size=batch_size, workers=workers)
+        _embed_rest(photos, inference, journal, meter, batch_size=batch_size, workers=workers)
         if not journal.kept:
             row, reason = journal.skipped[0]
-            raise PerisphereError(f"none of the {len(paths)} images can be embedded; {paths[row]}: {reason}.")
+            raise PerisphereError(
+                f"none of the {len(catalog)} images can be embedded; {photos.paths[row]}: {reason}."
+            )
         with whole_folder(out, overwrite=overwrite) as part:
             vectors = journal.finish(part)
-            run = _run(inference, meter, batch_size) | {"seeds": _seeds(catalog, encoder)}
+            boxes = sum(box is not None for box in photos.boxes)
+            run = {**_run(inference, meter, batch_size), "boxes": boxes, "seeds": _seeds(catalog, encoder)}
             _described(catalog, encoder, identity, vectors, journal.skipped, run).write_description(part)
         journal.remove()
     return Embeddings.load(out)
+
+
+@dataclass(frozen=True)
+class _Photos:
+    """The files, and the part of each to embed; ``None`` is the whole."""
+
+    paths: list[Path]
+    boxes: list[list[int] | None]
+
+    def fingerprint(self) -> str:
+        """Digest of names, sizes, times of change and boxes: another number where any became another."""
+        digest = hashlib.sha256()
+        for path, box in zip(self.paths, self.boxes, strict=True):
+            try:
+                status = path.stat()
+                facts = f"{status.st_size} {status.st_mtime_ns}"
+            except OSError:  # it will be skipped, with the reason
+                facts = "unreadable"
+            part = "" if box is None else f" {box}"
+            digest.update(os.fsencode(path) + b"\0" + facts.encode() + part.encode() + b"\0")
+        return digest.hexdigest()
 
 
 @dataclass
@@ -100,7 +126,7 @@ class _Meter:
 
 
 def _embed_rest(
-    paths: list[Path],
+    photos: _Photos,
     inference: Inference,
     journal: Journal,
     meter: _Meter,
@@ -110,15 +136,21 @@ def _embed_rest(
 ) -> None:
     """Embed what the journal has not yet, a block every few seconds."""
     begun = synced = time.perf_counter()
-    with bar("embedding", len(paths)) as advance:
+    read = batches(
+        photos.paths,
+        inference.preprocessing,
+        batch_size=batch_size,
+        workers=workers,
+        start=journal.done,
+        boxes=photos.boxes,
+    )
+    with bar("embedding", len(photos.paths)) as advance:
         advance(journal.done)
-        for batch in batches(
-            paths, inference.preprocessing, batch_size=batch_size, workers=workers, start=journal.done
-        ):
+        for batch in read:
             _embed_batch(batch, inference, meter)
             advance(batch.stop - batch.start)
             now = time.perf_counter()
-            if now - synced > SYNC_SECONDS or batch.stop == len(paths):
+            if now - synced > SYNC_SECONDS or batch.stop == len(photos.paths):
                 journal.append(np.concatenate(meter.waiting), done=batch.stop, skipped=meter.skipped)
                 meter.waiting, meter.skipped, synced = [], [], now
     meter.total = time.perf_counter() - begun
@@ -134,19 +166,6 @@ def _embed_batch(batch: Batch, inference: Inference, meter: _Meter) -> None:
     failures += [(int(row), NO_DIRECTION) for row in batch.rows[~directed]]
     meter.skipped += sorted(failures)
     meter.waiting.append(vectors[directed])
-
-
-def _fingerprint(paths: list[Path]) -> str:
-    """Digest of names, sizes and times of change: another number where any file became another."""
-    digest = hashlib.sha256()
-    for path in paths:
-        try:
-            status = path.stat()
-            facts = f"{status.st_size} {status.st_mtime_ns}"
-        except OSError:  # it will be skipped, with the reason
-            facts = "unreadable"
-        digest.update(os.fsencode(path) + b"\0" + facts.encode() + b"\0")
-    return digest.hexdigest()
 
 
 def _described(

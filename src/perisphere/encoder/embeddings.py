@@ -19,7 +19,7 @@ class Embeddings:
     """Unit vectors with their catalog rows, in the same order.
 
     Attributes:
-        vectors: float32 ``[n, d]``; memory-mapped after :meth:`load`.
+        vectors: float32, or float16 where space matters more, ``[n, d]``; memory-mapped after :meth:`load`.
         rows: ``n`` rows with the columns of ``Catalog.table``.
         root: the folder that the column ``path`` is relative to.
         encoder: ``name``, ``identity``, ``dim`` and ``path`` of the encoder.
@@ -37,9 +37,9 @@ class Embeddings:
         skipped: Sequence[dict[str, str]] = (),
         run: dict[str, Any] | None = None,
     ) -> None:
-        if vectors.ndim != 2 or vectors.dtype != np.float32:
+        if vectors.ndim != 2 or vectors.dtype not in (np.float32, np.float16):
             raise PerisphereError(
-                f"vectors of {vectors.dtype} {list(vectors.shape)}: float32 [n, d] is needed."
+                f"vectors of {vectors.dtype} {list(vectors.shape)}: float32 or float16 [n, d] is needed."
             )
         if len(vectors) != len(rows):
             raise PerisphereError(f"{len(vectors)} vectors but {len(rows)} rows: one row a vector is needed.")

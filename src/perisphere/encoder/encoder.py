@@ -16,24 +16,30 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import perisphere
+from perisphere.codes import VladNet, VladSpec
 from perisphere.encoder.inference import Inference, Precision
 from perisphere.encoder.loading import Source, batches
-from perisphere.encoder.preprocessing import Preprocessing
-from perisphere.errors import PerisphereError
+from perisphere.encoder.preprocessing import Box, Preprocessing
+from perisphere.encoder.scales import Scales
+from perisphere.encoder.whitening import Whitening
+from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets import EmbeddingNet, NetSpec, build
 from perisphere.storage import whole_folder
 
-FORMAT = 1
+FORMAT = 2  # 2: several scales, whitening, VLAD
 NO_DIRECTION = "its embedding is zero and has no direction"
 DESCRIPTION, WEIGHTS = "encoder.json", "weights.safetensors"
+MEAN, PROJECTION = "whitening.mean", "whitening.projection"
 
 
 class Encoder:
-    """A network with its exact preprocessing and its history.
+    """A network with its exact preprocessing, what follows it, and its history.
 
     Attributes:
-        net: the network; its output need not be normalised.
+        net: the network, or VLAD; its output need not be normalised.
         preprocessing: from decoded pixels to the network's input.
+        scales: at which a picture is embedded.
+        whitening: applied to the unit vectors, if any, before they are brought to length one again.
         name: for people.
         provenance: what it was trained on and how (JSON values).
         metrics: name to value, as measured after training (JSON values).
@@ -42,15 +48,20 @@ class Encoder:
 
     def __init__(
         self,
-        net: EmbeddingNet,
+        net: EmbeddingNet | VladNet,
         preprocessing: Preprocessing,
         *,
         name: str,
         provenance: dict[str, Any] | None = None,
         metrics: dict[str, Any] | None = None,
+        scales: Scales | None = None,
+        whitening: Whitening | None = None,
     ) -> None:
         self.net = net
         self.preprocessing = preprocessing
+        self.scales = scales or Scales()
+        self.whitening = _fitting(whitening, net.dim)
+        _check_scales(self.scales, net)
         self.name = name
         self.provenance = provenance or {}
         self.metrics = metrics or {}
@@ -59,17 +70,19 @@ class Encoder:
     @property
     def dim(self) -> int:
         """Numbers in an embedding."""
-        return self.net.dim
+        return self.whitening.dim if self.whitening else self.net.dim
 
     @property
     def identity(self) -> str:
         """16 hexadecimal digits; equal exactly where two encoders map into the same space.
 
-        A digest of the network's specification, the preprocessing and the weights. Options that stand at
-        their default are left out, so that a later version with more options gives the same digest.
+        A digest of the network's specification, the preprocessing, the scales, and the weights with the
+        whitening. Options that stand at their default are left out, so that a later version with more
+        options gives the same digest.
         """
         digest = hashlib.sha256()
-        for part in (self.net.spec, self.preprocessing):
+        parts = (self.net.spec, self.preprocessing, *([] if self.scales == Scales() else [self.scales]))
+        for part in parts:
             digest.update(json.dumps(part.model_dump(exclude_defaults=True), sort_keys=True).encode())
         for name, tensor in sorted(self._weights().items()):
             if not name.endswith("num_batches_tracked"):  # counts training steps, changes no embedding
@@ -81,6 +94,7 @@ class Encoder:
         self,
         images: Sequence[Source],
         *,
+        boxes: Sequence[Box | None] | None = None,
         batch_size: int = 32,
         device: str | torch.device | None = None,
         workers: int = 0,
@@ -93,6 +107,7 @@ class Encoder:
 
         Args:
             images: paths, whole files as bytes, Pillow pictures or uint8 RGB arrays ``[h, w, 3]``.
+            boxes: the part of each picture to embed, ``x0, y0, x1, y1`` in pixels; ``None``: all of it.
             batch_size: pictures that pass through the network at once.
             device: a torch device; ``None`` takes the fastest kind that is there.
             workers: decoding threads; 0 means one a core.
@@ -107,7 +122,8 @@ class Encoder:
         """
         inference = self.inference(device=device, precision=precision)
         vectors = np.empty((len(images), self.dim), np.float32)
-        for batch in batches(images, self.preprocessing, batch_size=batch_size, workers=workers):
+        read = batches(images, self.preprocessing, batch_size=batch_size, workers=workers, boxes=boxes)
+        for batch in read:
             if batch.failures:
                 raise batch.failures[0][1]
             rows = inference(batch.pictures)
@@ -124,7 +140,14 @@ class Encoder:
         self, *, device: str | torch.device | None = None, precision: Precision = "auto"
     ) -> Inference:
         """Set up a copy of the network on ``device``; to be held by whoever embeds again and again."""
-        return Inference(self.net, self.preprocessing, device=device, precision=precision)
+        return Inference(
+            self.net,
+            self.preprocessing,
+            device=device,
+            precision=precision,
+            scales=self.scales,
+            whitening=self.whitening,
+        )
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> Path:
         """Write ``encoder.json`` and ``weights.safetensors`` into a new folder, whole or not at all.
@@ -153,28 +176,37 @@ class Encoder:
         folder = Path(folder)
         described = _read_description(folder)
         try:
-            spec = NetSpec.model_validate(described["net"])
+            net = _built(described["net"])
+            scales = Scales.model_validate(described.get("scales", {}))
             preprocessing = Preprocessing.model_validate(described["preprocessing"])
             name, weights_hash = str(described["name"]), described["weights_sha256"]
         except (KeyError, TypeError, ValidationError) as error:
             raise _damaged(folder / DESCRIPTION, " ".join(str(error).split())) from error
-        net = build(spec)
-        _load_weights(net, folder / WEIGHTS, weights_hash)
-        encoder = cls(
-            net.eval(),
-            preprocessing,
-            name=name,
-            provenance=described.get("provenance"),
-            metrics=described.get("metrics"),
-        )
+        whitening = _load_weights(net, folder / WEIGHTS, weights_hash)
+        try:
+            encoder = cls(
+                net.eval(),
+                preprocessing,
+                name=name,
+                provenance=described.get("provenance"),
+                metrics=described.get("metrics"),
+                scales=scales,
+                whitening=whitening,
+            )
+        except PerisphereError as error:
+            raise _damaged(folder / DESCRIPTION, str(error)) from error
         encoder.path = folder.absolute()
         return encoder
 
     def _weights(self) -> dict[str, torch.Tensor]:
         # save_file refuses tensors that share storage, and tied weights do
-        return {
+        weights = {
             name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.net.state_dict().items()
         }
+        if self.whitening is not None:
+            weights[MEAN] = torch.tensor(self.whitening.mean)
+            weights[PROJECTION] = torch.tensor(self.whitening.projection)
+        return weights
 
     def _description(self, weights: Path) -> dict[str, Any]:
         return {
@@ -184,6 +216,7 @@ class Encoder:
             "identity": self.identity,
             "net": self.net.spec.model_dump(mode="json"),
             "preprocessing": self.preprocessing.model_dump(mode="json"),
+            "scales": self.scales.model_dump(mode="json"),
             "provenance": self.provenance,
             "metrics": self.metrics,
             "weights_sha256": _sha256(weights),
@@ -224,7 +257,37 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return described
 
 
-def _load_weights(net: EmbeddingNet, path: Path, expected_hash: str) -> None:
+def _built(described: dict[str, Any]) -> EmbeddingNet | VladNet:
+    if described.get("kind") == "vlad":
+        return VladNet(VladSpec.model_validate(described))
+    return build(NetSpec.model_validate(described))
+
+
+def _fitting(whitening: Whitening | None, dim: int) -> Whitening | None:
+    """Return the whitening in float32, as it is saved."""
+    if whitening is None:
+        return None
+    if len(whitening.mean) != dim:
+        raise PerisphereError(
+            f"a whitening of vectors of {len(whitening.mean)} numbers does not fit a network that gives "
+            f"{dim}; fit it to the vectors of this encoder."
+        )
+    mean, projection = (np.asarray(part, np.float32) for part in (whitening.mean, whitening.projection))
+    return Whitening(np.ascontiguousarray(mean), np.ascontiguousarray(projection))
+
+
+def _check_scales(scales: Scales, net: EmbeddingNet | VladNet) -> None:
+    if isinstance(net, VladNet) and not scales.single:
+        raise UsageError("several scales are for networks: SIFT finds its own. Leave --scales out.")
+    if scales.power != 1 and not net.nonnegative:
+        raise UsageError(
+            f"a power mean of {scales.power:g} needs embeddings without negative numbers, and this network's "
+            "have them; use --power 1."
+        )
+
+
+def _load_weights(net: EmbeddingNet | VladNet, path: Path, expected_hash: str) -> Whitening | None:
+    """Fill the network, and return the whitening that lies beside its weights, if any."""
     try:
         if _sha256(path) != expected_hash:
             raise _damaged(path, f"is not the file that {DESCRIPTION} was written with")
@@ -236,8 +299,10 @@ def _load_weights(net: EmbeddingNet, path: Path, expected_hash: str) -> None:
     except SafetensorError as error:
         raise _damaged(path, f"is no safetensors file: {error}") from error
     try:
+        pair = [tensors.pop(name).numpy() for name in (MEAN, PROJECTION) if name in tensors]
         net.load_state_dict(tensors)
-    except RuntimeError as error:
+        return Whitening(*pair) if pair else None
+    except (RuntimeError, TypeError, PerisphereError) as error:
         raise _damaged(path, f"does not fit {DESCRIPTION}: {' '.join(str(error).split())}") from error
 
 

@@ -1,12 +1,17 @@
 """A network set up to embed: device, number format, memory layout."""
 
 import copy
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 
+from perisphere.codes import VladNet
+from perisphere.encoder.loading import cores
 from perisphere.encoder.preprocessing import Preprocessing
+from perisphere.encoder.scales import Scales
+from perisphere.encoder.whitening import Whitening
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets import EmbeddingNet
 
@@ -69,39 +74,47 @@ class Inference:
     Args:
         net: stays untouched.
         preprocessing: its normalisation is applied.
-        device: see :func:`choose_device`.
+        device: see :func:`choose_device`; VLAD is computed on the processor in any case.
         precision: see :func:`choose_precision`; the result is float32 in any case.
+        scales: at which a picture is embedded.
+        whitening: applied to the unit rows, if any.
     """
 
     def __init__(
         self,
-        net: EmbeddingNet,
+        net: EmbeddingNet | VladNet,
         preprocessing: Preprocessing,
         *,
         device: str | torch.device | None = None,
         precision: Precision = "auto",
+        scales: Scales | None = None,
+        whitening: Whitening | None = None,
     ) -> None:
-        self.device = choose_device(device)
-        self.dtype = choose_precision(precision, self.device)
-        self.preprocessing = preprocessing
+        vlad = isinstance(net, VladNet)
+        self.device = torch.device("cpu") if vlad else choose_device(device)
+        self.dtype = torch.float32 if vlad else choose_precision(precision, self.device)
+        self.preprocessing, self.scales, self.whitening = preprocessing, scales or Scales(), whitening
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
         self.net.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def __call__(self, pictures: np.ndarray) -> np.ndarray:
-        """Embed uint8 RGB ``[n, h, w, 3]`` as float32 ``[n, d]`` unit rows; a zero stays zero.
+    @property
+    def dim(self) -> int:
+        """Numbers in a row."""
+        return self.whitening.dim if self.whitening else self.net.dim
+
+    def __call__(self, pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Embed uint8 RGB pictures, ``[h, w, 3]`` each, as float32 ``[n, dim]`` unit rows; zero stays zero.
 
         Raises:
             PerisphereError: the network gives NaN or infinity.
         """
         if not len(pictures):
-            return np.empty((0, self.net.dim), np.float32)
-        vectors = self.forward(self.ready(pictures)).cpu().numpy()
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        if not np.isfinite(lengths).all():
-            raise PerisphereError(
-                "the network gives NaN or infinity: its weights are damaged; import or train it again."
-            )
-        return vectors / np.where(lengths > 0, lengths, 1)
+            return np.empty((0, self.dim), np.float32)
+        rows = _unit(self._embedded(pictures))
+        if self.whitening is None:
+            return rows
+        directed = rows.any(axis=1, keepdims=True)  # a zero has no direction, and gets none by whitening
+        return _unit(np.where(directed, self.whitening(rows), 0).astype(np.float32))
 
     def ready(self, pictures: np.ndarray) -> torch.Tensor:
         """Bring uint8 ``[n, h, w, 3]`` to the device as the network's float32 ``[n, 3, h, w]``."""
@@ -112,9 +125,38 @@ class Inference:
 
     @torch.inference_mode()
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Run the network: float32 ``[n, 3, h, w]`` to float32 ``[n, d]``, not normalised."""
+        """Run the network: float32 ``[n, 3, h, w]`` to float32 ``[n, d]``, of any length."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             if self.device.type != "cpu":
-                return self.net(images).float()
-            at_once = max(1, PIXELS_AT_ONCE // (images.shape[2] * images.shape[3]))
-            return torch.cat([self.net(some).float() for some in images.split(at_once)])
+                return self.scales(self.net, images)
+            largest = max(self.scales.factors) ** 2 * images.shape[2] * images.shape[3]
+            at_once = max(1, int(PIXELS_AT_ONCE / max(largest, 1)))
+            return torch.cat([self.scales(self.net, some) for some in images.split(at_once)])
+
+    def _embedded(self, pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Return float32 ``[n, net.dim]``, pictures of one size embedded together."""
+        if isinstance(self.net, VladNet):
+            return self.net(pictures, threads=cores()).numpy()
+        if isinstance(pictures, np.ndarray):
+            return self.forward(self.ready(pictures)).cpu().numpy()
+        rows = np.empty((len(pictures), self.net.dim), np.float32)
+        for places in _by_size(pictures):
+            same = np.stack([pictures[place] for place in places])
+            rows[places] = self.forward(self.ready(same)).cpu().numpy()
+        return rows
+
+
+def _by_size(pictures: Sequence[np.ndarray]) -> list[list[int]]:
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, picture in enumerate(pictures):
+        groups.setdefault(picture.shape, []).append(place)
+    return list(groups.values())
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all():
+        raise PerisphereError(
+            "the network gives NaN or infinity: its weights are damaged; import or train it again."
+        )
+    return vectors / np.where(lengths > 0, lengths, 1)

@@ -22,6 +22,7 @@ class Journal:
     A block counts once its line in the journal is on the disk, and its line is written after its vectors are.
     A line that was torn by a kill, and vectors without a line, are cut off when the journal is opened again.
     The first line holds the state (encoder, images, precision): another state starts from nothing.
+    With ``half`` the vectors are kept as float16, in half the space.
 
     Attributes:
         done: images dealt with, skipped ones included.
@@ -30,9 +31,10 @@ class Journal:
         discarded: whether the work of another state was thrown away.
     """
 
-    def __init__(self, out: Path, dim: int, state: dict[str, Any]) -> None:
+    def __init__(self, out: Path, dim: int, state: dict[str, Any], *, half: bool = False) -> None:
         self.folder = out.parent / f".{out.name}.partial"
         self.dim, self.state = dim, state
+        self.dtype = np.dtype(np.float16 if half else np.float32)
         self.done = self.kept = 0
         self.skipped: list[tuple[int, str]] = []
         self.discarded = False
@@ -55,7 +57,7 @@ class Journal:
         self._lines.close()
 
     def append(self, vectors: np.ndarray, *, done: int, skipped: list[tuple[int, str]]) -> None:
-        """Add float32 ``[m, dim]`` and bring it to the disk.
+        """Add vectors ``[m, dim]`` and bring it to the disk.
 
         Args:
             vectors: of the images since the last block, without the skipped ones.
@@ -63,7 +65,7 @@ class Journal:
             skipped: row and reason of the skipped ones since the last block.
         """
         try:
-            self._vectors.write(np.ascontiguousarray(vectors, np.float32).data)
+            self._vectors.write(np.ascontiguousarray(vectors, self.dtype).data)
             _synced(self._vectors)
             self._write_line({"done": done, "kept": self.kept + len(vectors), "skipped": skipped})
         except OSError as error:
@@ -75,7 +77,7 @@ class Journal:
         """Put the vectors into ``folder`` as a whole ``.npy`` file and map it; the journal stays as it is."""
         try:
             with (self.folder / VECTORS).open("r+b") as file:
-                file.write(_header(self.kept, self.dim))
+                file.write(_header(self.kept, self.dim, self.dtype))
                 _synced(file)
             _linked(self.folder / VECTORS, folder / VECTORS)
             return np.load(folder / VECTORS, mmap_mode="r")
@@ -108,8 +110,8 @@ class Journal:
                 self.done, self.kept = block["done"], block["kept"]
                 self.skipped += [(row, reason) for row, reason in block["skipped"]]
             length += len(line)
-        header = _header(0, self.dim)
-        size = len(header) + self.kept * self.dim * 4
+        header = _header(0, self.dim, self.dtype)
+        size = len(header) + self.kept * self.dim * self.dtype.itemsize
         if length and (self.folder / VECTORS).stat().st_size >= size:
             self._lines.truncate(length)
             self._vectors.truncate(size)
@@ -139,9 +141,9 @@ class Journal:
         )
 
 
-def _header(rows: int, dim: int) -> bytes:
-    """Return the ``.npy`` header of float32 ``[rows, dim]``: 128 bytes whatever ``rows`` is."""
-    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}"
+def _header(rows: int, dim: int, dtype: np.dtype) -> bytes:
+    """Return the ``.npy`` header of ``dtype`` ``[rows, dim]``: 128 bytes whatever ``rows`` is."""
+    text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': ({rows}, {dim}), }}"
     return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"
 
 

@@ -7,7 +7,7 @@ thread costs neither a start-up nor a copy, and takes arrays and open pictures a
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from perisphere.catalog.images import ImageError, decode, display
-from perisphere.encoder.preprocessing import Preprocessing
+from perisphere.encoder.preprocessing import Box, Preprocessing
 from perisphere.errors import PerisphereError, UsageError
 
 Source: TypeAlias = Path | str | bytes | Image.Image | np.ndarray
@@ -29,14 +29,15 @@ class Batch:
     """Pictures ``start`` to ``stop`` of a sequence.
 
     Attributes:
-        pictures: uint8 ``[m, h, w, 3]``, those that could be read.
+        pictures: uint8 ``[h, w, 3]`` each, those that could be read; one array ``[m, h, w, 3]`` where the
+            preprocessing gives all of them one size.
         rows: int64 ``[m]``, their positions in the sequence.
         failures: position and error of each picture that could not be read.
     """
 
     start: int
     stop: int
-    pictures: np.ndarray
+    pictures: np.ndarray | list[np.ndarray]
     rows: np.ndarray
     failures: list[tuple[int, PerisphereError]]
 
@@ -61,6 +62,7 @@ def batches(
     batch_size: int,
     workers: int = 0,
     start: int = 0,
+    boxes: Sequence[Box | None] | None = None,
 ) -> Iterator[Batch]:
     """Yield ``sources[start:]`` decoded and resized, in order.
 
@@ -72,18 +74,25 @@ def batches(
         batch_size: pictures a batch, the unreadable ones included.
         workers: decoding threads; 0 means one a core.
         start: position of the first picture.
+        boxes: the part of each source to take, ``x0, y0, x1, y1`` in pixels; ``None`` takes it whole.
 
     Raises:
         UsageError: ``batch_size`` is below 1 or ``workers`` is negative.
+        PerisphereError: another number of boxes than of sources.
     """
     check_batches(batch_size, workers)
+    jobs = _Jobs(sources, [None] * len(sources) if boxes is None else boxes, preprocessing)
+    if len(jobs.boxes) != len(sources):
+        raise PerisphereError(
+            f"{len(sources)} images and {len(jobs.boxes)} boxes; give one box or None an image."
+        )
     starts = iter(range(start, len(sources), batch_size))
     pending: deque[_Pending] = deque()
     pool = ThreadPoolExecutor(workers or cores(), thread_name_prefix="decode")
     try:
         while True:
             while len(pending) <= AHEAD and (begin := next(starts, None)) is not None:
-                pending.append(_Pending(pool, sources, begin, batch_size, preprocessing))
+                pending.append(_Pending(pool, jobs, begin, batch_size))
             if not pending:
                 return
             yield pending.popleft().result()
@@ -91,39 +100,60 @@ def batches(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-class _Pending:
-    """A batch under way: each thread writes its picture straight into its place."""
+@dataclass(frozen=True)
+class _Jobs:
+    """What is to be read, from what part of it, and how."""
 
-    def __init__(
-        self,
-        pool: ThreadPoolExecutor,
-        sources: Sequence[Source],
-        start: int,
-        batch_size: int,
-        preprocessing: Preprocessing,
-    ) -> None:
-        self.start, self.stop = start, min(start + batch_size, len(sources))
-        self.pictures = np.empty((self.stop - start, *preprocessing.size, 3), np.uint8)
-        self.futures: list[Future[PerisphereError | None]] = [
-            pool.submit(_read_into, self.pictures[row - start], sources[row], preprocessing)
-            for row in range(start, self.stop)
-        ]
+    sources: Sequence[Source]
+    boxes: Sequence[Box | None]
+    preprocessing: Preprocessing
+
+    def read(self, row: int) -> np.ndarray | PerisphereError:
+        """Return the picture, or the error where it cannot be read."""
+        source, box = self.sources[row], self.boxes[row]
+        # A box counts in pixels of the whole picture, which must then be decoded at its full size.
+        at_least = self.preprocessing.at_least if box is None else None
+        try:
+            picture = decode(Path(source) if isinstance(source, str) else source, at_least=at_least)
+            return self.preprocessing(picture, box)
+        except ImageError as error:
+            return error
+        except PerisphereError as error:
+            return ImageError(display(source), str(error).removesuffix("."))
+        except cv2.error as error:  # memory that is not there, mostly
+            return ImageError(display(source), f"cannot be resized ({error.err})", "cannot be resized")
+
+
+class _Pending:
+    """A batch under way."""
+
+    def __init__(self, pool: ThreadPoolExecutor, jobs: _Jobs, start: int, batch_size: int) -> None:
+        self.start, self.stop = start, min(start + batch_size, len(jobs.sources))
+        rows = range(self.start, self.stop)
+        self.pictures: np.ndarray | None = None
+        if jobs.preprocessing.one_size:
+            # Each thread writes its picture straight into its place.
+            self.pictures = np.empty((len(rows), *jobs.preprocessing.size, 3), np.uint8)
+        self.futures = [pool.submit(self._read, jobs, row) for row in rows]
+
+    def _read(self, jobs: _Jobs, row: int) -> np.ndarray | PerisphereError:
+        picture = jobs.read(row)
+        if self.pictures is None or isinstance(picture, PerisphereError):
+            return picture
+        place = self.pictures[row - self.start]
+        place[:] = picture
+        return place
 
     def result(self) -> Batch:
-        errors = [future.result() for future in self.futures]
-        good = np.array([error is None for error in errors])
-        failures = [(self.start + place, error) for place, error in enumerate(errors) if error is not None]
-        pictures = self.pictures if not failures else self.pictures[good]
+        read = [future.result() for future in self.futures]
+        failures = [
+            (self.start + place, error)
+            for place, error in enumerate(read)
+            if isinstance(error, PerisphereError)
+        ]
+        good = np.array([isinstance(picture, np.ndarray) for picture in read], dtype=bool)
+        if self.pictures is None:
+            pictures: np.ndarray | list[np.ndarray] = [p for p in read if isinstance(p, np.ndarray)]
+        else:
+            pictures = self.pictures if not failures else self.pictures[good]
         return Batch(self.start, self.stop, pictures, self.start + np.flatnonzero(good), failures)
-
-
-def _read_into(place: np.ndarray, source: Source, preprocessing: Preprocessing) -> PerisphereError | None:
-    """Fill ``place``; return the error where the picture cannot be read."""
-    try:
-        picture = Path(source) if isinstance(source, str) else source
-        place[:] = preprocessing(decode(picture, at_least=preprocessing.at_least))
-    except PerisphereError as error:
-        return error
-    except cv2.error as error:  # memory that is not there, mostly
-        return ImageError(display(source), f"cannot be resized ({error.err})", "cannot be resized")
-    return None

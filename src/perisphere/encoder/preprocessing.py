@@ -1,17 +1,26 @@
 """What happens to a picture between its decoded pixels and the network."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import cv2
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from perisphere.errors import PerisphereError
 
 _INTERPOLATION = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA, "bicubic": cv2.INTER_CUBIC}
+# Pillow's filters grow with the shrinking and so leave nothing to alias; OpenCV's do not.
+_SMOOTH = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "area": Image.Resampling.BOX,
+    "bicubic": Image.Resampling.BICUBIC,
+}
 Triple = tuple[float, float, float]
 STRIP = 4
+Box = Sequence[float]
 
 
 class Preprocessing(BaseModel):
@@ -23,9 +32,12 @@ class Preprocessing(BaseModel):
     Attributes:
         size: height and width of the network's input, in pixels.
         resize: ``squash`` ignores the aspect ratio; ``crop`` scales the shorter side and cuts the centre;
-            ``pad`` scales the longer side and fills the rest with the mean colour.
+            ``pad`` scales the longer side and fills the rest with the mean colour; ``long`` shrinks to a
+            longer side of at most ``size``, keeps the aspect ratio and never enlarges, so that pictures
+            differ in size (the protocol of landmark retrieval).
         interpolation: of the last step; a shrinking of two times or more is first halved by box averages,
-            as the reduced decoding of a JPEG does, so that both give nearly the same pixels.
+            as the reduced decoding of a JPEG does, so that both give nearly the same pixels. ``long`` takes
+            the anti-aliasing filter of this name.
         channels: order of the channels that the network was trained with.
         scale: factor of the uint8 values, before ``mean`` and ``std``.
         mean: subtracted, in the order of ``channels``, in scaled units.
@@ -35,7 +47,7 @@ class Preprocessing(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: tuple[int, int]
-    resize: Literal["squash", "crop", "pad"] = "crop"
+    resize: Literal["squash", "crop", "pad", "long"] = "crop"
     interpolation: Literal["bilinear", "area", "bicubic"] = "bilinear"
     channels: Literal["RGB", "BGR"] = "RGB"
     scale: float = Field(default=1 / 255, gt=0, allow_inf_nan=False)
@@ -63,6 +75,23 @@ class Preprocessing(BaseModel):
             raise ValueError(f"a standard deviation must be above 0, not {std}")
         return std
 
+    @model_validator(mode="after")
+    def _one_long_side(self) -> Self:
+        if self.resize == "long" and self.size[0] != self.size[1]:
+            raise ValueError(
+                f"resize long has one limit for the longer side, so size is S, S, not {self.size}"
+            )
+        return self
+
+    @classmethod
+    def legacy(cls) -> Self:
+        """Return the preprocessing of older landmark checkpoints: 600 x 600, values 0 to 1, no mean or std.
+
+        Their features were divided by their sum. Unit rows point in the same direction: ``v / v.sum()``
+        gives those features back for L1 and L2 distances.
+        """
+        return cls(size=(600, 600), resize="squash", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
     @classmethod
     def for_architecture(cls, input_spec: Any, *, size: int | tuple[int, int] | None = None) -> Self:
         """Take over the input that an architecture is meant for (:func:`perisphere.nets.input_spec`).
@@ -82,34 +111,33 @@ class Preprocessing(BaseModel):
         """Shorter side, in pixels, below which decoding must not reduce a picture."""
         return max(self.size)
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Bring one picture to ``size``.
+    @property
+    def one_size(self) -> bool:
+        """Whether every picture comes out at ``size``."""
+        return self.resize != "long"
+
+    def __call__(self, image: np.ndarray, box: Box | None = None) -> np.ndarray:
+        """Bring one picture to ``size``; ``resize: long`` to its own size below it.
 
         Args:
             image: uint8 RGB ``[h, w, 3]``.
+            box: ``x0, y0, x1, y1`` in pixels of ``image``: only what lies in it is taken. ``long`` then
+                limits it in proportion, so that an object has the same size cut out as in the whole picture.
 
         Returns:
-            uint8 RGB ``[size[0], size[1], 3]``.
+            uint8 RGB ``[size[0], size[1], 3]``, or ``[h, w, 3]`` for ``long``.
 
         Raises:
-            PerisphereError: another dtype or shape.
+            PerisphereError: another dtype or shape, or a box that is not in the picture.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise PerisphereError(
                 f"a picture of {image.dtype} {list(image.shape)} cannot be encoded: give uint8 RGB [h, w, 3]."
             )
-        height, width = self.size
-        image = self._halved(image)
-        h, w = image.shape[:2]
-        if self.resize == "squash":
-            return self._resized(image, height, width)
-        if self.resize == "crop":
-            image = self._shortened(image)
-            h, w = image.shape[:2]
-        scales = (height / h, width / w)
-        scale = max(scales) if self.resize == "crop" else min(scales)
-        inner = self._resized(image, max(1, round(h * scale)), max(1, round(w * scale)))
-        return self._cropped(inner) if self.resize == "crop" else self._padded(inner)
+        part = image if box is None else cut(image, box)
+        if self.resize == "long":
+            return self._limited(part, self.size[0] * max(part.shape[:2]) / max(image.shape[:2]))
+        return self._filled(part)
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
         """Turn resized pictures into the network's input, on the device that they lie on.
@@ -126,6 +154,30 @@ class Preprocessing(BaseModel):
         mean = torch.tensor(self.mean, device=batch.device)
         images = batch.to(torch.float32).mul_(self.scale / std).sub_(mean / std)
         return images.permute(0, 3, 1, 2)
+
+    def _limited(self, image: np.ndarray, limit: float) -> np.ndarray:
+        """Shrink to a longer side of at most ``limit``."""
+        h, w = image.shape[:2]
+        long = max(1, int(limit))
+        if max(h, w) <= long:
+            return image
+        width, height = (max(1, round(side * long / max(h, w))) for side in (w, h))
+        picture = Image.fromarray(image)
+        return np.asarray(picture.resize((width, height), _SMOOTH[self.interpolation]))
+
+    def _filled(self, image: np.ndarray) -> np.ndarray:
+        height, width = self.size
+        image = self._halved(image)
+        h, w = image.shape[:2]
+        if self.resize == "squash":
+            return self._resized(image, height, width)
+        if self.resize == "crop":
+            image = self._shortened(image)
+            h, w = image.shape[:2]
+        scales = (height / h, width / w)
+        scale = max(scales) if self.resize == "crop" else min(scales)
+        inner = self._resized(image, max(1, round(h * scale)), max(1, round(w * scale)))
+        return self._cropped(inner) if self.resize == "crop" else self._padded(inner)
 
     def _halved(self, image: np.ndarray) -> np.ndarray:
         """Average boxes of 2, 4, 8 ... pixels while the shorter side stays long enough."""
@@ -169,3 +221,21 @@ class Preprocessing(BaseModel):
         top, left = (self.size[0] - h) // 2, (self.size[1] - w) // 2
         canvas[top : top + h, left : left + w] = image
         return canvas
+
+
+def cut(image: np.ndarray, box: Box) -> np.ndarray:
+    """Return the part of ``image [h, w, 3]`` in ``x0, y0, x1, y1``, rounded to pixels and clipped to it.
+
+    Raises:
+        PerisphereError: nothing of the box lies in the picture.
+    """
+    h, w = image.shape[:2]
+    if len(box) != 4 or not np.isfinite(box).all():
+        raise PerisphereError(f"the box {list(box)} is not x0, y0, x1, y1 in pixels.")
+    x0, y0, x1, y1 = (round(float(value)) for value in box)
+    x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, w), min(y1, h)
+    if x0 >= x1 or y0 >= y1:
+        raise PerisphereError(
+            f"the box {list(box)} holds nothing of a picture of {w} x {h} pixels; correct it."
+        )
+    return image[y0:y1, x0:x1]

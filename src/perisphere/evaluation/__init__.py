@@ -1,21 +1,41 @@
 """Metrics, protocols and reports: how good an encoder or an index is."""
 
+from perisphere.evaluation.annotated import annotate
+from perisphere.evaluation.gallery import Gallery
+from perisphere.evaluation.judged import Judged
+from perisphere.evaluation.landmark import judge_landmark
 from perisphere.evaluation.matching import either, matching
+from perisphere.evaluation.places import places_in, ranks_of
 from perisphere.evaluation.points import Points, read_points
-from perisphere.evaluation.protocols import classification, retrieval
+from perisphere.evaluation.protocols import classification, judge_retrieval, retrieval
 from perisphere.evaluation.ranks import Ranks, exact_ranks, rank_blocks
 from perisphere.evaluation.report import Report, compare
+from perisphere.evaluation.reranking import Reranking
+from perisphere.evaluation.revisited import check_kind, judge
+from perisphere.evaluation.streaming import stream_places, stream_top
 
 __all__ = [
+    "Gallery",
+    "Judged",
     "Points",
     "Ranks",
     "Report",
+    "Reranking",
+    "annotate",
+    "check_kind",
     "classification",
     "compare",
     "either",
     "exact_ranks",
+    "judge",
+    "judge_landmark",
+    "judge_retrieval",
     "matching",
+    "places_in",
     "rank_blocks",
+    "ranks_of",
     "read_points",
     "retrieval",
+    "stream_places",
+    "stream_top",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.evaluation.ranks import Ranks
+from perisphere.evaluation.ranks import MISSING, Ranks
 
 PerQuery = NDArray[np.float64]
 Rule = Literal["sum", "trapezoid"]
@@ -43,10 +43,11 @@ def average_precision(
     """
     _one_of("rule", rule, ("sum", "trapezoid"))
     _one_of("denominator", denominator, ("min", "relevant", "found"))
-    precision = ranks.order / ranks.values
+    precision = ranks.precision
     if rule == "trapezoid":
         before = (ranks.order - 1) / np.maximum(ranks.values - 1, 1)
         before[ranks.values == 1] = 1
+        before[ranks.values == MISSING] = 0
         precision = (precision + before) / 2
     if k is None:
         return _share(_sum(ranks, precision), ranks.counts)
@@ -59,6 +60,41 @@ def average_precision(
 def precision_at(ranks: Ranks, k: int) -> PerQuery:
     """Return the share of relevant images among the first ``k``; ``k`` divides even where fewer count."""
     return _where_relevant(ranks, _sum(ranks, _within(ranks, k)) / k)
+
+
+def precision_to_last(ranks: Ranks, k: int) -> PerQuery:
+    """Return the precision within the first ``k``, or up to the last relevant image if that comes earlier.
+
+    This is P@k of the revisited Oxford and Paris benchmarks (Radenovic et al. 2018): with one relevant image,
+    in first place, it is 1 at every ``k``. A query that finds none of its relevant images has 0.
+    """
+    found = ranks.values != MISSING
+    last = np.zeros(len(ranks), np.int64)
+    np.maximum.at(last, ranks.query[found], ranks.values[found])
+    cut = np.minimum(_checked(k), last)
+    hits = _sum(ranks, ranks.values <= np.repeat(cut, ranks.counts))
+    return _where_relevant(ranks, hits / np.maximum(cut, 1))
+
+
+def landmark_average_precision(ranks: Ranks, depth: int = 5) -> PerQuery:
+    """Return the average precision of the landmark retrieval system, which is not the usual one.
+
+    It is 0 where the first image is wrong. Otherwise it is the mean of precision@i over all places i of the
+    list, relevant or not; the list has ``depth`` places, or as many as there are images to rank.
+
+    Example:
+        Right images at ranks 1, 3 and 4: (1/1 + 1/2 + 2/3 + 3/4 + 3/5) / 5.
+
+        >>> import numpy as np
+        >>> ranks = Ranks(np.array([1, 3, 4]), np.array([3]), np.array([10]))
+        >>> landmark_average_precision(ranks).round(5).tolist()
+        [0.70333]
+    """
+    places = np.arange(1, _checked(depth) + 1)
+    precision = found_curve(ranks, depth) * ranks.counts[:, None] / places
+    shown = places <= ranks.candidates[:, None]
+    averages = (precision * shown).sum(axis=1) / np.maximum(shown.sum(axis=1), 1)
+    return np.where(first_rank(ranks) > 1, 0, averages) + _where_relevant(ranks, np.zeros(len(ranks)))
 
 
 def recall_at(ranks: Ranks, k: int) -> PerQuery:
@@ -86,10 +122,11 @@ def reciprocal_rank(ranks: Ranks) -> PerQuery:
 
 
 def first_rank(ranks: Ranks) -> PerQuery:
-    """Return the rank of the first relevant image, infinite for a query that has none."""
+    """Return the rank of the first relevant image, infinite for a query that has none or finds none."""
     first = np.full(len(ranks), np.inf)
     has = ranks.counts > 0
     first[has] = ranks.values[ranks.starts[has]]
+    first[first == MISSING] = np.inf
     return first
 
 
@@ -121,7 +158,7 @@ def interpolated_precision(ranks: Ranks, levels: NDArray[np.float64]) -> NDArray
         return curves
     # One running maximum from the back serves all queries: a step of 2 between queries keeps them apart.
     steps = 2.0 * (len(ranks) - ranks.query)
-    best = np.maximum.accumulate((ranks.order / ranks.values + steps)[::-1])[::-1] - steps
+    best = np.maximum.accumulate((ranks.precision + steps)[::-1])[::-1] - steps
     wanted = np.ceil(ranks.counts[has, None] * levels - 1e-9).astype(np.int64).clip(1) - 1
     curves[has] = best[ranks.starts[has, None] + wanted]
     return curves

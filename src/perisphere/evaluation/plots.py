@@ -1,8 +1,8 @@
 """Curves of one report or several, as PNG and SVG."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from perisphere.errors import PerisphereError
 from perisphere.evaluation.report import Report
@@ -16,8 +16,6 @@ Reports = Mapping[str, Report]
 INK, GRID = "#22303c", "#e4e8ec"
 COLOURS = ("#1f6f8b", "#d1603d", "#6a994e", "#8e5572", "#e0a030", "#4059ad")
 """Told apart by people who do not see red and green apart, too."""
-
-CURVES = ("recall", "precision", "k", "cmc", "found")
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -47,31 +45,43 @@ def draw(reports: Reports, folder: Path) -> list[Path]:
     Raises:
         PerisphereError: no report holds curves (those of ``retrieval`` do), or the folder cannot be written.
     """
-    curves = {name: report for name, report in reports.items() if "precision" in report.curves}
-    if not curves:
-        raise PerisphereError("these reports hold no curves; plots are drawn of the protocol 'retrieval'.")
-    for name, report in curves.items():
+    for name, report in reports.items():
         _check(name, report)
     files = []
-    for name, axes_of in (("precision-recall", _precision_recall), ("cmc", _cmc), ("found", _found)):
-        for suffix in (".png", ".svg"):
-            files.append(_save(curves, axes_of, Path(folder) / f"{name}{suffix}"))
+    for name, curve, axes_of in (
+        ("precision-recall", "recall", _precision_recall),
+        ("cmc", "cmc", _cmc),
+        ("found", "found", _found),
+    ):
+        having = {legend: report for legend, report in reports.items() if curve in report.curves}
+        for suffix in (".png", ".svg") if having else ():
+            files.append(_save(having, axes_of, Path(folder) / f"{name}{suffix}"))
+    if not files:
+        raise PerisphereError("these reports hold no curves; plots are drawn of protocols that rank images.")
     return files
 
 
 def _check(name: str, report: Report) -> None:
     """Refuse a report that lacks what its curves need."""
-    lengths = {curve: len(report.curves.get(curve, ())) for curve in CURVES}
-    lacking = [curve for curve, length in lengths.items() if not length]
-    uneven = (
-        lengths["recall"] != lengths["precision"] or not lengths["k"] == lengths["cmc"] == lengths["found"]
+    curves = report.curves
+    over_recall = [curve for curve in curves if curve.endswith("precision")]
+    over_k = [curve for curve in ("cmc", "found") if curve in curves]
+    families = {"recall": over_recall, "k": ["cmc", "found"] if over_k or "k" in curves else []}
+    for axis, family in families.items():
+        for curve in [axis, *family] if family else ():
+            if not curves.get(curve):
+                _lacks(name, f"curve {curve!r}")
+            if len(curves[curve]) != len(curves[axis]):
+                _lacks(name, "points of a curve")
+    for curve in over_recall:
+        if curve.removesuffix("precision") + "mAP" not in report.values:
+            _lacks(name, "mAP")
+
+
+def _lacks(name: str, what: str) -> NoReturn:
+    raise PerisphereError(
+        f"{name}: the report lacks the {what}; run `perisphere evaluate` again, or leave --plots out."
     )
-    if lacking or uneven or "mAP" not in report.values:
-        what = f"curve {lacking[0]!r}" if lacking else "points of a curve" if uneven else "mAP"
-        raise PerisphereError(
-            f"{name}: the report lacks the {what}; run `perisphere evaluate retrieval` again, "
-            "or leave --plots out."
-        )
 
 
 def _save(reports: Reports, fill: Callable[["Axes", Reports], None], path: Path) -> Path:
@@ -93,13 +103,27 @@ def _save(reports: Reports, fill: Callable[["Axes", Reports], None], path: Path)
 
 
 def _precision_recall(axes: "Axes", reports: Reports) -> None:
-    for colour, (name, report) in zip(_cycle(reports), reports.items(), strict=True):
-        recall, precision = report.curves["recall"], report.curves["precision"]
-        axes.plot(recall, precision, color=colour, lw=2.2, label=f"{name}   mAP {report.values['mAP']:.3f}")
-        if len(reports) == 1:
+    lines = _precisions(reports)
+    for colour, (name, recall, precision) in zip(_cycle(lines), lines, strict=True):
+        axes.plot(recall, precision, color=colour, lw=2.2, label=name)
+        if len(lines) == 1:
             axes.fill_between(recall, precision, color=colour, alpha=0.1, lw=0)
     axes.set(xlim=(0, 1.005), xlabel="recall", ylabel="precision (interpolated)")
     axes.set_title("Precision and recall, mean over queries", loc="left", fontsize=12, fontweight="bold")
+
+
+def _precisions(reports: Reports) -> list[tuple[str, list[float], list[float]]]:
+    """Return legend, recall and precision of each line: one a report, or one for each of its settings."""
+    return [
+        (
+            f"{name} {setting}".strip() + f"   mAP {report.values[f'{setting} mAP'.strip()]:.3f}",
+            report.curves["recall"],
+            precision,
+        )
+        for name, report in reports.items()
+        for curve, precision in report.curves.items()
+        if (setting := curve.removesuffix("precision").strip()) != curve
+    ]
 
 
 def _cmc(axes: "Axes", reports: Reports) -> None:
@@ -125,5 +149,5 @@ def _over_k(axes: "Axes", reports: Reports, curve: str, summary: str, label: str
     axes.set_xticks([1, *range(10, longest + 1, 10)])
 
 
-def _cycle(reports: Reports) -> list[str]:
-    return [COLOURS[place % len(COLOURS)] for place in range(len(reports))]
+def _cycle(lines: Sized) -> list[str]:
+    return [COLOURS[place % len(COLOURS)] for place in range(len(lines))]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError, nearest
 from perisphere.sphere.geometry import Vectors
@@ -18,8 +19,9 @@ class Points:
     """Vectors and rows in the same order.
 
     Attributes:
-        vectors: float32 ``[n, d]``, in memory or memory-mapped.
-        rows: ``n`` rows with at least the columns ``id``, ``split`` and ``label``.
+        vectors: float32 or float16 ``[n, d]``, in memory or memory-mapped.
+        rows: ``n`` rows with at least the columns ``id``, ``split`` and ``label``; ``path`` and ``root``
+            where photos are looked at.
         source: where they came from, for the report.
         encoder: what made them, for the report.
         seeds: behind the encoder and the splits, where they are known, for the report.
@@ -53,6 +55,10 @@ class Points:
         vectors = self.vectors[np.flatnonzero(mask.to_numpy())]
         return replace(self, vectors=vectors, rows=self.rows.filter(mask))
 
+    def take(self, positions: Sequence[int] | NDArray[np.int64]) -> "Points":
+        """Return the rows at these positions, in this order."""
+        return replace(self, vectors=self.vectors[positions], rows=self.rows[positions])
+
     def of_split(self, splits: Sequence[str] | None) -> "Points":
         """Return the rows of these splits; ``None`` returns all.
 
@@ -61,6 +67,11 @@ class Points:
         """
         if splits is None:
             return self
+        self.check_splits(splits)
+        return self.where(self.rows["split"].is_in(list(splits)))
+
+    def check_splits(self, splits: Sequence[str]) -> None:
+        """Refuse a split that no row has (see :meth:`of_split`)."""
         known = sorted(self.rows["split"].drop_nulls().unique().to_list())
         for split in splits:
             if split not in known:
@@ -68,7 +79,6 @@ class Points:
                 raise PerisphereError(
                     f"{self.source}: no row of split {split!r}; {there}.{nearest(split, known)}"
                 )
-        return self.where(self.rows["split"].is_in(list(splits)))
 
 
 def read_points(folder: Path) -> Points:
@@ -82,8 +92,9 @@ def read_points(folder: Path) -> Points:
         from perisphere.encoder.embeddings import Embeddings
 
         embeddings = Embeddings.load(folder)
+        rows = embeddings.rows.with_columns(pl.lit(str(embeddings.root)).alias("root"))
         seeds = embeddings.run.get("seeds", {})
-        return Points(embeddings.vectors, embeddings.rows, str(folder), embeddings.encoder, seeds)
+        return Points(embeddings.vectors, rows, str(folder), embeddings.encoder, seeds)
     if (folder / "index.sqlite").is_file():
         from perisphere.index import Index
 
@@ -106,3 +117,13 @@ def _encoder_seed(description: Path) -> dict[str, int]:
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return {"encoder": seed} if isinstance(seed, int) else {}
+
+
+def file_of(row: dict[str, Any]) -> Path | None:
+    """Return where the photo of a row lies, ``None`` where its ``path`` or ``root`` does not tell."""
+    if row.get("path") is None:
+        return None
+    path = Path(row["path"])
+    if path.is_absolute():
+        return path
+    return None if row.get("root") is None else Path(row["root"]) / path

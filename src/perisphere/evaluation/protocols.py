@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.evaluation import metrics
+from perisphere.evaluation.judged import Judged
 from perisphere.evaluation.matching import matching
+from perisphere.evaluation.places import places_in, ranks_of
 from perisphere.evaluation.points import Points
 from perisphere.evaluation.ranks import Ranks, Ties, rank_blocks
 from perisphere.evaluation.report import Report
+from perisphere.evaluation.reranking import Reranking
 from perisphere.evaluation.voting import TEMPERATURE, Vote, accuracy, balanced_accuracy, codes, ranked_classes
 from perisphere.progress import bar
 from perisphere.sphere.geometry import Metric
@@ -26,11 +29,19 @@ DEPTH = 50
 
 QUERIES = 4096
 """That are searched for their neighbours at a time."""
+CURVES = ("precision", "cmc", "found")
+KEPT = ("relevant", *CURVES)
+"""What is collected of each query and is no figure."""
 
 Splits = Sequence[str] | None
 
 
-def retrieval(
+def retrieval(points: Points, **options: Any) -> Report:
+    """Judge the whole ranking of the gallery for each query; options as for :func:`judge_retrieval`."""
+    return judge_retrieval(points, **options).report
+
+
+def judge_retrieval(
     points: Points,
     *,
     query: Splits = None,
@@ -40,7 +51,8 @@ def retrieval(
     ties: Ties = "pessimistic",
     without: metrics.Without = "skip",
     block: int | None = None,
-) -> Report:
+    reranking: Reranking | None = None,
+) -> Judged:
     """Judge the whole ranking of the gallery for each query; an image of the same label is relevant.
 
     Args:
@@ -53,6 +65,8 @@ def retrieval(
         ties: as in :func:`~perisphere.evaluation.ranks.rank_blocks`.
         without: what a query with nothing relevant in the gallery does, as in :func:`metrics.mean`.
         block: queries at a time.
+        reranking: judge re-ranked lists instead, of its depth; a right image that they lack counts as
+            existing, and ``ties`` and ``block`` mean nothing.
 
     Raises:
         PerisphereError: no labels, a single class, an empty or unknown split, or nothing relevant for any
@@ -60,46 +74,51 @@ def retrieval(
     """
     depths = _depths(ks)
     asked, ranked = _sides(points, query, gallery)
-    blocks = rank_blocks(
-        asked.vectors,
-        ranked.vectors,
-        matching(asked.labels, ranked.labels),
-        ignored=matching(asked.ids, ranked.ids),
-        metric=metric,
-        ties=ties,
-        block=block,
-    )
+    relevant, itself = matching(asked.labels, ranked.labels), matching(asked.ids, ranked.ids)
+    parts = [(ranked, np.arange(len(ranked)))]
+    if reranking is None:
+        ranking = None
+        blocks: Iterable[Ranks] = rank_blocks(
+            asked.vectors, ranked.vectors, relevant, ignored=itself, metric=metric, ties=ties, block=block
+        )
+    else:
+        ranking = reranking(asked, parts, metric, itself)
+        blocks = [ranks_of(places_in(ranking.ids, len(ranked)), relevant, itself)]
     table = _collect(blocks, depths, len(asked))
-    relevant = table.pop("relevant")
-    if not relevant.any():
+    if not table["relevant"].any():
         raise PerisphereError(
             f"{points.source}: no query has an image of its label in the gallery; "
             "name splits that share labels (--query, --gallery), or evaluate all rows."
         )
-    curves = {name: table.pop(name) for name in ("precision", "cmc", "found")}
-    return Report(
+    options = {"metric": metric, "k": list(depths), "ties": ties, "without_relevant": without}
+    report = Report(
         protocol="retrieval",
-        values={name: metrics.mean(values, without) for name, values in table.items()},
-        counts={
-            "queries": len(asked),
-            "queries_without_relevant": int(np.sum(relevant == 0)),
-            "gallery": len(ranked),
-            "gallery_without_label": int(ranked.rows["label"].null_count()),
-            "relevant_pairs": int(relevant.sum()),
-            "classes": ranked.rows["label"].n_unique() - int(ranked.rows["label"].null_count() > 0),
-            "dimensions": asked.vectors.shape[1],
-        },
+        values={name: metrics.mean(values, without) for name, values in table.items() if name not in KEPT},
+        counts=_counts(asked, ranked, table["relevant"]),
         conventions=_conventions(ties, without),
-        options={"metric": metric, "k": list(depths), "ties": ties, "without_relevant": without},
+        options=options | (reranking.options if reranking else {}),
         data=_described(points, query, gallery),
         encoder=points.encoder,
         seeds=points.seeds,
         curves={
             "recall": LEVELS.tolist(),
             "k": list(range(1, DEPTH + 1)),
-            **{name: np.nanmean(values, axis=0).tolist() for name, values in curves.items()},
+            **{name: np.nanmean(table[name], axis=0).tolist() for name in CURVES},
         },
     )
+    return Judged(report, table["mAP"], asked, parts, relevant, itself, ranking, shows_ignored=False)
+
+
+def _counts(asked: Points, ranked: Points, relevant: NDArray) -> dict[str, int]:
+    return {
+        "queries": len(asked),
+        "queries_without_relevant": int(np.sum(relevant == 0)),
+        "gallery": len(ranked),
+        "gallery_without_label": int(ranked.rows["label"].null_count()),
+        "relevant_pairs": int(relevant.sum()),
+        "classes": ranked.rows["label"].n_unique() - int(ranked.rows["label"].null_count() > 0),
+        "dimensions": asked.vectors.shape[1],
+    }
 
 
 def classification(
@@ -128,7 +147,10 @@ def classification(
         raise UsageError(f"neighbours is {neighbours}; at least 1 must vote.")
     asked, voting = _sides(points, query, gallery)
     voting = voting.where(voting.rows["label"].is_not_null())
-    known: dict[Any, int] = {}
+    # Numbered by name, as the vote "legacy" needs.
+    known: dict[Any, int] = {
+        label: number for number, label in enumerate(voting.rows["label"].unique().sort())
+    }
     classes = codes(voting.labels, known)
     in_gallery = len(known)
     truth = codes(asked.labels, known)
@@ -152,7 +174,7 @@ def classification(
         conventions={
             "top-k": "share of queries whose class is among the k classes with most votes",
             "balanced": "mean over the queries' classes of top-1",
-            "vote": f"weight exp(score / {TEMPERATURE})" if vote == "weighted" else "one neighbour, one vote",
+            "vote": VOTES[vote],
             "queries_of_other_classes": "count as wrong: the gallery lacks their class",
         },
         options={"metric": metric, "neighbours": neighbours, "vote": vote},
@@ -160,6 +182,13 @@ def classification(
         encoder=points.encoder,
         seeds=points.seeds,
     )
+
+
+VOTES: dict[Vote, str] = {
+    "weighted": f"weight exp(score / {TEMPERATURE})",
+    "majority": "one neighbour, one vote; a tie to the class of the nearer neighbour",
+    "legacy": "one neighbour, one vote; a tie to the class whose name sorts first",
+}
 
 
 def _collect(blocks: Iterable[Ranks], depths: Sequence[int], total: int) -> dict[str, NDArray]:

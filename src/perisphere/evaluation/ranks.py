@@ -42,6 +42,9 @@ from perisphere.sphere.geometry import (
 Mask = NDArray[np.bool_]
 Ties = Literal["pessimistic", "optimistic"]
 
+MISSING = int(np.iinfo(np.int64).max)
+"""The rank of a relevant image that a list, cut short, lacks: its precision is 0, and no depth reaches it."""
+
 SORT_FROM = 64
 """Relevant images of a query from which on sorting its scores is cheaper than counting."""
 
@@ -59,7 +62,8 @@ class Ranks:
     """Ranks of the relevant images of some queries, query after query.
 
     Attributes:
-        values: 1-based ranks, ascending within a query, int64 ``[p]``.
+        values: 1-based ranks, ascending within a query, int64 ``[p]``; :data:`MISSING` for an image that
+            a list, cut short, lacks.
         counts: relevant images of each query, int64 ``[q]``; they sum to p.
         candidates: gallery rows that took part for each query (all but the ignored ones), int64 ``[q]``.
     """
@@ -86,6 +90,11 @@ class Ranks:
     def order(self) -> NDArray[np.int64]:
         """1 for the first relevant image of a query, 2 for the second, and so on, ``[p]``."""
         return np.arange(1, len(self.values) + 1) - np.repeat(self.starts, self.counts)
+
+    @cached_property
+    def precision(self) -> NDArray[np.float64]:
+        """The share of relevant images up to each one, ``[p]``; 0 at one that is missing."""
+        return np.where(self.values == MISSING, 0.0, self.order / self.values)
 
     def of(self, query: int) -> NDArray[np.int64]:
         """Return the ranks of one query's relevant images."""

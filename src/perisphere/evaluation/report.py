@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from math import isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,17 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+MAIN = ("mAP", "top-1", "landmark_ap@5", "easy mAP", "medium mAP", "hard mAP", "mAP@100")
+"""Figures that stand out in the table."""
+
+
 @dataclass(frozen=True)
 class Report:
     """Metrics of one evaluation.
 
     Attributes:
         protocol: its name.
-        values: metric name to value.
+        values: metric name to value; NaN where it is not defined (null in JSON).
         counts: of queries, gallery rows, classes and so on.
         conventions: what each metric means where the field knows more than one meaning.
         options: the protocol's options, as they were used.
@@ -28,6 +33,7 @@ class Report:
         encoder: what made the vectors.
         seeds: of everything that was drawn at random; empty where nothing was.
         curves: for plots, name to list of numbers.
+        classes: class to its figures, where the protocol tells them.
         version: of Perisphere.
     """
 
@@ -40,11 +46,14 @@ class Report:
     encoder: dict[str, Any] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=dict)
+    classes: dict[str, dict[str, float]] = field(default_factory=dict)
     version: str = __version__
 
     def to_json(self) -> str:
         """Return the report as indented JSON text."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        values = {name: None if isnan(value) else value for name, value in self.values.items()}
+        plain = asdict(self) | {"values": values}
+        return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def save(self, path: Path) -> Path:
         """Write the report as JSON, whole or not at all."""
@@ -74,7 +83,8 @@ class Report:
             raise PerisphereError(f"{path}: is JSON, but not a report of `perisphere evaluate -o`.")
         if not all(_fits(item.name, found.get(item.name)) for item in fields(cls)):
             raise PerisphereError(f"{path}: is damaged. Run `perisphere evaluate` again.")
-        return cls(**found)
+        values = {name: nan if value is None else value for name, value in found["values"].items()}
+        return cls(**found | {"values": values})
 
     def table(self) -> "Table":
         """Return the values and the counts as a table for the screen."""
@@ -84,7 +94,7 @@ class Report:
         table.add_column("metric")
         table.add_column("value", justify="right")
         for name, value in self.values.items():
-            table.add_row(name, f"{value:.4f}", style="bold" if name in ("mAP", "top-1") else "")
+            table.add_row(name, _number(value), style="bold" if name in MAIN else "")
         table.add_section()
         for name, count in self.counts.items():
             table.add_row(name.replace("_", " "), f"{count:,}", style="dim")
@@ -97,7 +107,9 @@ def _fits(name: str, found: Any) -> bool:
         return found is None or isinstance(found, str)
     if not isinstance(found, dict):
         return found is None
-    if name in ("values", "counts", "seeds"):
+    if name == "values":  # an undefined one is null
+        return all(value is None or isinstance(value, int | float) for value in found.values())
+    if name in ("counts", "seeds"):
         return all(isinstance(value, int | float) for value in found.values())
     return name != "curves" or all(isinstance(value, list) for value in found.values())
 
@@ -122,7 +134,7 @@ def compare(reports: Mapping[str, Report]) -> "Table":
         table.add_column(name, justify="right")
     for metric in dict.fromkeys(metric for report in reports.values() for metric in report.values):
         row = [report.values.get(metric) for report in reports.values()]
-        best = max(value for value in row if value is not None)
+        best = max((value for value in row if value is not None and not isnan(value)), default=None)
         table.add_row(metric, *[_cell(value, value == best) for value in row])
     table.add_section()
     for count in dict.fromkeys(count for report in reports.values() for count in report.counts):
@@ -134,4 +146,8 @@ def compare(reports: Mapping[str, Report]) -> "Table":
 def _cell(value: float | None, best: bool) -> str:
     if value is None:
         return ""
-    return f"[bold]{value:.4f}[/bold]" if best else f"{value:.4f}"
+    return f"[bold]{_number(value)}[/bold]" if best else _number(value)
+
+
+def _number(value: float) -> str:
+    return "undefined" if isnan(value) else f"{value:.4f}"

@@ -1,14 +1,14 @@
 """The class of an image by the vote of its neighbours, and how often it is right."""
 
 from collections.abc import Hashable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.errors import UsageError
 
-Vote = Literal["weighted", "majority"]
+Vote = Literal["weighted", "majority", "legacy"]
 
 TEMPERATURE = 0.07
 """Of the weights ``exp(score / temperature)``; the value that nearest-neighbour evaluation has used since Wu
@@ -26,13 +26,14 @@ def ranked_classes(
         scores: of the neighbours, ``[q, k]``, higher is nearer.
         top: classes to return.
         vote: ``"majority"`` counts each neighbour once, ``"weighted"`` by ``exp(score / 0.07)``. Equal votes
-            go to the class of the nearer neighbour.
+            go to the class of the nearer neighbour, but with ``"legacy"``, which otherwise is ``"majority"``,
+            to the smaller class number: the name that sorts first where classes are numbered by name.
 
     Returns:
         int64 ``[q, top]``, -1 where fewer classes have a vote.
     """
-    if vote not in ("weighted", "majority"):
-        raise UsageError(f"vote {vote!r} is unknown; use 'weighted' or 'majority'.")
+    if vote not in get_args(Vote):
+        raise UsageError(f"vote {vote!r} is unknown; use one of {', '.join(get_args(Vote))}.")
     voting = classes >= 0
     best = np.max(scores, axis=1, keepdims=True, where=voting, initial=-np.inf)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -44,7 +45,9 @@ def ranked_classes(
         same = classes == classes[:, position : position + 1]
         first = voting[:, position] & ~same[:, :position].any(axis=1)
         votes[first, position] = (weights * same).sum(axis=1)[first]
-    order = np.argsort(-votes, axis=1, kind="stable")[:, :top]
+    # Of equal votes, the first in the order of the last key comes first.
+    tie = classes if vote == "legacy" else np.broadcast_to(np.arange(classes.shape[1]), classes.shape)
+    order = np.lexsort((tie, -votes), axis=1)[:, :top]
     chosen = np.where(np.take_along_axis(votes, order, 1) >= 0, np.take_along_axis(classes, order, 1), -1)
     return np.pad(chosen, ((0, 0), (0, top - chosen.shape[1])), constant_values=-1)
 

@@ -61,6 +61,12 @@ class Ranking:
         found = self.ids[query] != NONE
         return list(zip(self.ids[query][found].tolist(), self.scores[query][found].tolist(), strict=True))
 
+    def first(self, k: int) -> Ranking:
+        """Return the first ``k`` results of each query."""
+        if self.ids.shape[1] <= k:
+            return self
+        return Ranking(self.ids[:, :k], self.scores[:, :k], self.road, self.metric)
+
     def at_least(self, min_score: float) -> Ranking:
         """Return the ranking without the results that score below ``min_score``."""
         poor = self.scores < min_score

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from perisphere.nets.pooling import Pool
+from perisphere.nets.pooling import Pool, unit
 from perisphere.nets.registry import ARCHITECTURES, InputSpec, architectures
 from perisphere.nets.spec import NetSpec
 
@@ -34,22 +34,46 @@ class EmbeddingNet(nn.Module):
         super().__init__()
         self.spec = spec
         self.backbone = ARCHITECTURES[spec.backbone].make(**_options(spec))
-        self.pooling = Pool(spec.pooling, spec.gem_p, spec.gem_learned)
-        self.dim = spec.projection or self.backbone.dim
-        self.projection = nn.Linear(self.backbone.dim, self.dim) if spec.projection else None
+        channels = self.backbone.dim
+        self.local_projection = nn.Linear(channels, channels) if spec.local_projection else None
+        self.pooling = Pool(
+            spec.pooling,
+            spec.gem_p,
+            spec.gem_learned,
+            channels=channels,
+            regions=spec.regional,
+            projected=spec.region_projection,
+        )
+        self.dim = spec.projection or channels
+        self.projection = nn.Linear(channels, self.dim) if spec.projection else None
         self.bnneck = BNNeck(self.dim) if spec.bnneck else None
 
     @property
     def stages(self) -> list[tuple[str, nn.Module]]:
         """The named stages from the stem to the last; each parameter is in exactly one."""
-        after = [(name, getattr(self, name)) for name in ("pooling", "projection", "bnneck")]
+        after = [
+            (name, getattr(self, name)) for name in ("local_projection", "pooling", "projection", "bnneck")
+        ]
         return self.backbone.stages() + [
             (name, part) for name, part in after if part is not None and any(True for _ in part.parameters())
         ]
 
+    @property
+    def nonnegative(self) -> bool:
+        """Whether no number of an embedding is ever below zero."""
+        spec = self.spec
+        signed = spec.local_projection or spec.region_projection or spec.projection or spec.bnneck
+        # GeM has a floor above zero; every backbone but the pixels ends in a ReLU.
+        return not signed and (spec.backbone != "pixels" or spec.pooling in ("gem", "gemmp"))
+
     def forward(self, images: Tensor) -> Tensor:
         """Return float32 ``[n, dim]`` of preprocessed images, float32 ``[n, 3, h, w]``."""
-        vectors = self.pooling(self.backbone(images))
+        features = self.backbone(images)
+        if self.local_projection is not None:
+            features = self.local_projection(features.movedim(1, -1)).movedim(-1, 1)
+        vectors = self.pooling(features)
+        if self.spec.unit_pooled:
+            vectors = unit(vectors)
         if self.projection is not None:
             vectors = self.projection(vectors)
         if self.bnneck is not None:

@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from perisphere.errors import nearest
+from perisphere.nets.pooling import Pooling
 from perisphere.nets.registry import ARCHITECTURES
 
 GEM_P = 3.0
-Pooling = Literal["spoc", "mac", "gem", "rmac"]
 
 
 class NetSpec(BaseModel):
@@ -19,7 +19,11 @@ class NetSpec(BaseModel):
         last_stride: stride of a ResNet's last stage; 1 doubles its feature map's sides.
         pooling: how the feature map becomes one vector (see :mod:`perisphere.nets.pooling`).
         gem_p: GeM's exponent, or where it starts when it is learned.
-        gem_learned: whether GeM's exponent is a parameter.
+        gem_learned: whether GeM's exponent is a parameter (``gemmp``'s always are).
+        regional: pool each of R-MAC's regions and add up their directions, whatever the pooling.
+        region_projection: a linear layer on the unit vector of each region.
+        local_projection: a linear layer on each position of the feature map, before pooling.
+        unit_pooled: bring the pooled vector to length one before the projection.
         projection: output size of a linear projection after pooling, or ``None`` for no projection.
         bnneck: whether a batch normalisation without shift ends the network (Luo et al. 2019).
         input_size: side in pixels of the input of the backbone ``pixels``; no other backbone takes it.
@@ -32,6 +36,10 @@ class NetSpec(BaseModel):
     pooling: Pooling = "spoc"
     gem_p: Annotated[float, Field(ge=1e-2, le=100, allow_inf_nan=False)] = GEM_P
     gem_learned: bool = False
+    regional: bool = False
+    region_projection: bool = False
+    local_projection: bool = False
+    unit_pooled: bool = False
     projection: Annotated[int, Field(ge=1, le=65_536)] | None = None
     bnneck: bool = False
     input_size: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -54,6 +62,10 @@ class NetSpec(BaseModel):
             raise ValueError(f"input_size is for the backbone pixels; {self.backbone} takes any size.")
         if self.gem_learned and self.pooling != "gem":
             raise ValueError(f"gem_learned needs pooling: gem, not {self.pooling}.")
-        if self.gem_p != GEM_P and self.pooling != "gem":
+        if self.gem_p != GEM_P and self.pooling not in ("gem", "gemmp"):
             raise ValueError(f"gem_p needs pooling: gem, not {self.pooling}.")
+        if self.regional and self.pooling == "rmac":
+            raise ValueError("rmac is regional already. Leave regional out, or pool with mac.")
+        if self.region_projection and not (self.regional or self.pooling == "rmac"):
+            raise ValueError("region_projection needs regional: true.")
         return self

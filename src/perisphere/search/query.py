@@ -1,5 +1,6 @@
 """Search by image: encode the queries with the index's own encoder, and tell the neighbours."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,19 @@ from perisphere.catalog.images import ImageError
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
 from perisphere.index.filters import Expression, In
+from perisphere.index.ranking import NONE
+from perisphere.search.rerank.chain import Chain, parse_chain
+from perisphere.search.rerank.context import Context
+from perisphere.search.rerank.galleries import IndexGallery, file_of
+from perisphere.search.rerank.scores import pair_scores
 from perisphere.search.results import Answer, Result, Results, Source
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
     from perisphere.index.calibration import Calibration
+
+Found = tuple[int, float, float | None]
+"""A result: id, score, and the score of the re-ranking where there is one."""
 
 
 def search_images(
@@ -30,6 +39,7 @@ def search_images(
     min_score: float | None = None,
     min_precision: float | None = None,
     exact: bool = False,
+    rerank: Chain | str | None = None,
 ) -> Results:
     """Find the ``k`` nearest images of each query.
 
@@ -45,6 +55,8 @@ def search_images(
         min_score: leave out results that score lower.
         min_precision: leave out results below the score from which this share is right, by the calibration.
         exact: search exactly even where the index was made with a recall.
+        rerank: re-rankers, e.g. ``"aqe(n=10,alpha=3)+kreciprocal"``. The scores, precisions and cut-offs stay
+            those of the search itself; the score of the re-ranking stands beside them.
 
     Raises:
         ImageError: a query cannot be read.
@@ -59,14 +71,46 @@ def search_images(
     min_score = _cut_off(min_score, min_precision, calibration)
     vectors = _encode(the_encoder(index, encoder), images)
     selves = [same_file(index, image) for image in images]
-    spare = max(len(own) for own, _ in selves) if exclude_self else 0
-    ranking = index.search(vectors, k + spare, metric=metric, where=where, min_score=min_score, exact=exact)
+    context = Context(
+        IndexGallery(index, metric=metric, where=where, exact=exact),
+        vectors,
+        [own for own, _ in selves] if exclude_self else (),
+        list(images),
+    )
+    chain = parse_chain(rerank) if isinstance(rerank, str) else rerank
+    lists, road = _plain(context, k, min_score) if chain is None else _reranked(context, k, min_score, chain)
     answers = []
-    for query, (image, (own, known)) in enumerate(zip(images, selves, strict=True)):
-        found = [pair for pair in ranking.results(query) if not (exclude_self and pair[0] in own)][:k]
+    for query, (image, (_, known)) in enumerate(zip(images, selves, strict=True)):
         label = known if labels is None or labels[query] is None else labels[query]
-        answers.append(Answer(image, label, _results(index, found, calibration)))
-    return Results(tuple(answers), ranking.road, ranking.metric, min_score)
+        answers.append(Answer(image, label, _results(index, lists[query], calibration)))
+    words = None if chain is None else str(chain)
+    return Results(tuple(answers), road, context.gallery.metric, min_score, words)
+
+
+def _plain(context: Context, k: int, min_score: float | None) -> tuple[list[list[Found]], str]:
+    """Return what each query finds, and the road."""
+    ranking = context.search(context.queries, k)
+    ranking = ranking if min_score is None else ranking.at_least(min_score)
+    lists: list[list[Found]] = [
+        [(id_, score, None) for id_, score in ranking.results(query)] for query in range(len(ranking))
+    ]
+    return lists, ranking.road
+
+
+def _reranked(
+    context: Context, k: int, min_score: float | None, chain: Chain
+) -> tuple[list[list[Found]], str]:
+    """Return what each query finds in the order of the re-ranking, and the road."""
+    found = context.search(context.queries, max(k, chain.width))
+    ranking = chain(found, context)
+    scores = pair_scores(context.queries, ranking.ids, context.gallery)
+    lists = []
+    for query in range(len(ranking)):
+        there = ranking.ids[query] != NONE
+        results = zip(ranking.results(query), scores[query][there].tolist(), strict=True)
+        rows: list[Found] = [(id_, score, reranked) for (id_, reranked), score in results]
+        lists.append([row for row in rows if min_score is None or row[1] >= min_score][:k])
+    return lists, ranking.road
 
 
 def the_encoder(index: Index, given: "Encoder | None" = None) -> "Encoder":
@@ -113,7 +157,7 @@ def same_file(index: Index, image: Source) -> tuple[frozenset[int], str | None]:
 
 
 def _lies_at(row: dict[str, Any], file: Path) -> bool:
-    kept = _file(row)
+    kept = file_of(row)
     return kept is not None and kept.resolve() == file
 
 
@@ -129,6 +173,8 @@ def _calibration(index: Index, metric: str) -> "Calibration | None":
 def _cut_off(
     min_score: float | None, min_precision: float | None, calibration: "Calibration | None"
 ) -> float | None:
+    if min_score is not None and math.isnan(min_score):
+        raise UsageError("the least score is nan: give a number, or leave it out.")
     if min_precision is None:
         return min_score
     if calibration is None:
@@ -150,25 +196,23 @@ def _encode(encoder: "Encoder", images: Sequence[Source]) -> np.ndarray:
         ) from error
 
 
-def _results(
-    index: Index, found: Sequence[tuple[int, float]], calibration: "Calibration | None"
-) -> tuple[Result, ...]:
+def _results(index: Index, found: Sequence[Found], calibration: "Calibration | None") -> tuple[Result, ...]:
     """Describe what was found, without rows that were removed meanwhile."""
-    known = dict(found)
+    known = {id_: (score, reranked) for id_, score, reranked in found}
     rows = index.rows(list(known), missing_ok=True)
-    scores = [known[id_] for id_ in rows["id"]]
+    scores = [known[id_][0] for id_ in rows["id"]]
     precisions = [None] * len(scores) if calibration is None else calibration.precision(scores).tolist()
     described = zip(rows.iter_rows(named=True), scores, precisions, strict=True)
     return tuple(
-        Result(rank, row["id"], score, precision, row["label"], row["path"], _file(row))
+        Result(
+            rank,
+            row["id"],
+            score,
+            precision,
+            row["label"],
+            row["path"],
+            file_of(row),
+            rerank=known[row["id"]][1],
+        )
         for rank, (row, score, precision) in enumerate(described, start=1)
     )
-
-
-def _file(row: dict[str, Any]) -> Path | None:
-    if row["path"] is None:
-        return None
-    path = Path(row["path"])
-    if path.is_absolute():
-        return path
-    return None if row["root"] is None else Path(row["root"]) / path

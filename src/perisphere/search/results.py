@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import PIL.Image
@@ -11,6 +11,9 @@ from perisphere.catalog.images import display
 
 Source = Path | str | PIL.Image.Image | np.ndarray
 """A query: a file, an open picture, or uint8 RGB ``[h, w, 3]``."""
+
+
+Mark = Literal["right", "wrong", "ignored"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Result:
         label: its label, where it has one.
         path: its path in the catalog.
         file: where it lies, where the index knows.
+        mark: what a ground truth says of it; ``None`` where only labels can tell.
+        rerank: its score in the re-ranking, which decides the order; ``None`` without one.
     """
 
     rank: int
@@ -34,6 +39,8 @@ class Result:
     label: str | None
     path: str | None
     file: Path | None
+    mark: Mark | None = None
+    rerank: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,10 +65,15 @@ class Answer:
         return display(self.image)
 
     def right(self, result: Result) -> bool | None:
-        """Say whether a result has the query's label; ``None`` where either is unknown."""
-        if self.label is None or result.label is None:
-            return None
-        return self.label == result.label
+        """Say whether a result is right, by its mark or the query's label; ``None`` where neither tells."""
+        mark = self.mark(result)
+        return None if mark in (None, "ignored") else mark == "right"
+
+    def mark(self, result: Result) -> Mark | None:
+        """Return the mark of a result, by the labels where it has none; ``None`` where these do not tell."""
+        if result.mark is not None or self.label is None or result.label is None:
+            return result.mark
+        return "right" if self.label == result.label else "wrong"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -70,6 +82,7 @@ class Answer:
                 "rank": result.rank,
                 "id": result.id,
                 "score": result.score,
+                "rerank": result.rerank,
                 "precision": result.precision,
                 "label": result.label,
                 "path": result.path,
@@ -90,12 +103,14 @@ class Results:
         road: how they were found, e.g. ``"exact"``.
         metric: ``"cosine"``, ``"l2"`` or ``"l1"``.
         min_score: the cut-off, where there was one.
+        rerank: the chain of re-rankers, where there was one.
     """
 
     answers: tuple[Answer, ...]
     road: str
     metric: str
     min_score: float | None
+    rerank: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -103,5 +118,6 @@ class Results:
             "metric": self.metric,
             "road": self.road,
             "min_score": self.min_score,
+            "rerank": self.rerank,
             "queries": [answer.to_dict() for answer in self.answers],
         }

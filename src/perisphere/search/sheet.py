@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from perisphere.catalog.images import ImageError, decode, display
 from perisphere.errors import UsageError
-from perisphere.search.results import Answer, Result, Source
+from perisphere.search.results import Answer, Mark, Result, Source
 from perisphere.storage import whole_file
 
 Colour: TypeAlias = tuple[int, int, int]
@@ -26,7 +26,9 @@ INK: Colour = (33, 37, 41)
 FADED: Colour = (120, 128, 136)
 RIGHT: Colour = (43, 158, 92)
 WRONG: Colour = (217, 68, 68)
+IGNORED: Colour = (226, 165, 46)
 QUERY: Colour = (52, 58, 64)
+FRAMES: dict[Mark | None, Colour] = {"right": RIGHT, "wrong": WRONG, "ignored": IGNORED, None: LINE}
 
 TILE = 236
 FRAME = 6
@@ -47,7 +49,8 @@ def draw_sheet(
 ) -> Image.Image:
     """Draw the queries on the left and their results beside them, with label, score and precision.
 
-    Where the label of the query is known, right results are framed in green and wrong ones in red.
+    Where the query's label or a ground truth tells, right results are framed in green, wrong ones in red, and
+    those that a ground truth ignores (junk) in amber.
 
     Args:
         answers: one row each; at least one.
@@ -130,12 +133,12 @@ def _row(sheet: Image.Image, answer: Answer, top: int, columns: int) -> None:
             left + place % columns * (TILE + GAP),
             top + place // columns * (TILE + CAPTION),
         )
-        _result(sheet, result, corner, answer.right(result))
+        _result(sheet, result, corner, answer.mark(result))
 
 
-def _result(sheet: Image.Image, result: Result, corner: tuple[int, int], right: bool | None) -> None:
+def _result(sheet: Image.Image, result: Result, corner: tuple[int, int], mark: Mark | None) -> None:
     x, y = corner
-    _tile(sheet, result.file, corner, LINE if right is None else RIGHT if right else WRONG)
+    _tile(sheet, result.file, corner, FRAMES[mark])
     name = result.label or (Path(result.path).name if result.path else f"image {result.id}")
     score = f"{result.score:.3f}"
     _write(sheet, (x + 2, y + TILE + 9), name, 21, INK, TILE - 4)
@@ -158,12 +161,10 @@ def _meter(sheet: Image.Image, corner: tuple[int, int], share: float) -> None:
 
 def _legend(sheet: Image.Image, answers: Sequence[Answer]) -> None:
     results = [(answer, result) for answer in answers for result in answer.results]
-    judged = any(answer.right(result) is not None for answer, result in results)
     calibrated = any(result.precision is not None for _, result in results)
     x, y = MARGIN, sheet.height - FOOTER + 16
-    marks = [(RIGHT, "the query's label"), (WRONG, "another label")] if judged else []
-    for colour, text in marks:
-        _pill(sheet, (x, y + 4, x + 14, y + 18), colour)
+    for mark, text in _meanings(results).items():
+        _pill(sheet, (x, y + 4, x + 14, y + 18), FRAMES[mark])
         x += 22
         _write(sheet, (x, y), text, 17, FADED, TILE)
         x += _width(text, 17) + GAP + 6
@@ -172,6 +173,17 @@ def _legend(sheet: Image.Image, answers: Sequence[Answer]) -> None:
     )
     if results:
         _write(sheet, (max(x, MARGIN + TILE + GUTTER), y), text, 17, FADED, sheet.width - MARGIN - x)
+
+
+def _meanings(results: Sequence[tuple[Answer, Result]]) -> dict[Mark, str]:
+    """Return what the frames mean that are in the sheet."""
+    marks = {answer.mark(result) for answer, result in results}
+    if not marks.difference({None}):
+        return {}
+    if any(result.mark is not None for _, result in results):
+        meanings: dict[Mark, str] = {"right": "right", "wrong": "wrong", "ignored": "ignored"}
+        return {mark: text for mark, text in meanings.items() if mark in marks}
+    return {"right": "the query's label", "wrong": "another label"}
 
 
 def _tile(sheet: Image.Image, source: Source | None, corner: tuple[int, int], colour: Colour) -> None:

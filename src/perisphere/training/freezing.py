@@ -10,6 +10,7 @@ from perisphere.nets import EmbeddingNet
 from perisphere.training.recipe import Freeze
 
 RATES = ("backbone", "head")
+DEFAULT = Freeze()
 
 
 def freeze(net: EmbeddingNet, rule: Freeze) -> None:
@@ -43,8 +44,15 @@ def freeze(net: EmbeddingNet, rule: Freeze) -> None:
         tensor.requires_grad_(False)
 
 
-def frozen_norms(net: nn.Module) -> list[nn.Module]:
-    """Return the batch norms that have parameters of which none learns."""
+def frozen_norms(net: nn.Module, rule: Freeze = DEFAULT) -> list[nn.Module]:
+    """Return the batch norms whose statistics stay: those with parameters of which none learns.
+
+    The rule may say all of them, or none.
+    """
+    if rule.frozen_norms == "train":
+        return []
+    if rule.all_norms:
+        return [module for module in net.modules() if isinstance(module, _BatchNorm)]
     norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and module.affine]
     return [norm for norm in norms if not any(tensor.requires_grad for tensor in norm.parameters())]
 

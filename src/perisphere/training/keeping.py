@@ -105,8 +105,8 @@ class Best(Checkpoint):
         """Write the encoder if this epoch is the one to keep."""
         epoch = trainer.current_epoch + 1
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if "val/accuracy" in metrics:
-            value = [metrics["val/accuracy"], -metrics["val/loss"]]
+        if "val/loss" in metrics:
+            value = [metrics.get("val/accuracy", 0.0), -metrics["val/loss"]]
             wanted = value > self.value
             self.value = max(self.value, value)
         else:

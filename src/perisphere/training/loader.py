@@ -1,7 +1,7 @@
 """Batches of photos whose order is a pure function of (seed, epoch)."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -36,8 +36,28 @@ def derive(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-class EpochOrder:
+class Order(Protocol):
     """The order of the photos in one epoch; Lightning sets the epoch, after a resume too."""
+
+    epoch: int
+    shuffle: bool
+
+    @property
+    def count(self) -> int:
+        """Return how many positions an epoch has."""
+        ...
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next order."""
+        ...
+
+    def __call__(self) -> np.ndarray:
+        """Return positions, int64 ``[count]``."""
+        ...
+
+
+class EpochOrder:
+    """Every photo once, shuffled anew in each epoch or in the order given."""
 
     def __init__(self, count: int, seed: int, *, shuffle: bool) -> None:
         self.count, self.seed, self.shuffle = count, seed, shuffle
@@ -70,6 +90,7 @@ class Loader:
         workers: decoding threads; 0 means one a core.
         rank: which device this is.
         world: number of devices.
+        order: of the photos, in place of every one of them once.
     """
 
     def __init__(
@@ -84,12 +105,14 @@ class Loader:
         workers: int = 0,
         rank: int = 0,
         world: int = 1,
+        order: Order | None = None,
     ) -> None:
         self.photos, self.preprocessing, self.workers = photos, preprocessing, workers
         self.rank, self.world = rank, world
-        self.sampler = EpochOrder(len(photos), seed, shuffle=shuffle)
+        self.seed = seed
+        self.sampler: Order = order or EpochOrder(len(photos), seed, shuffle=shuffle)
         self.batch_sampler = None  # Lightning asks for both names of a DataLoader
-        whole = min(batch_size, -(-len(photos) // world) * world)
+        whole = min(batch_size, -(-self.sampler.count // world) * world)
         self.share = whole // world
         height, width = preprocessing.size
         fits = len(photos) * height * width * 3 <= cache_mb * 2**20
@@ -97,16 +120,19 @@ class Loader:
 
     def __len__(self) -> int:
         whole = self.share * self.world
-        count = len(self.photos)
+        count = self.sampler.count
         return max(count // whole, 1) if self.sampler.shuffle else -(-count // whole)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, order = self.sampler.epoch, self._own(self.sampler())
-        pictures = self._streamed(order) if self.cache is None else self._cached(order)
-        for step, batch in enumerate(pictures):
+        for step, batch in enumerate(self.pictures(order)):
             rows = order[step * self.share : (step + 1) * self.share]
             targets = np.where(rows < 0, PADDING, self.photos.targets[rows])
-            yield Batch(batch, torch.from_numpy(targets), derive(self.sampler.seed, epoch, step))
+            yield Batch(batch, torch.from_numpy(targets), derive(self.seed, epoch, step))
+
+    def pictures(self, rows: np.ndarray) -> Iterator[Tensor]:
+        """Yield the pictures at positions ``rows``, a share at a time: uint8 ``[share, h, w, 3]``."""
+        return self._streamed(rows) if self.cache is None else self._cached(rows)
 
     def _own(self, order: np.ndarray) -> np.ndarray:
         """Return this device's share of every batch, one after another; -1 fills up."""
@@ -127,7 +153,7 @@ class Loader:
         for batch in batches(paths, self.preprocessing, batch_size=self.share, workers=self.workers):
             if batch.failures:
                 raise PerisphereError(batch.failures[0][1])
-            yield torch.from_numpy(batch.pictures)
+            yield torch.from_numpy(np.asarray(batch.pictures))
 
     def _decoded(self) -> Tensor:
         height, width = self.preprocessing.size
@@ -137,7 +163,7 @@ class Loader:
             for batch in batches(self.photos.paths, self.preprocessing, batch_size=256, workers=self.workers):
                 if batch.failures:
                     raise PerisphereError(batch.failures[0][1])
-                pictures[batch.start : batch.stop] = torch.from_numpy(batch.pictures)
+                pictures[batch.start : batch.stop] = torch.from_numpy(np.asarray(batch.pictures))
                 advance(batch.stop - done)
                 done = batch.stop
         return pictures

@@ -56,13 +56,34 @@ class Freeze(Part):
         default="eval",
         description="train: statistics of frozen batch norms drift, as in older programs",
     )
+    all_norms: bool = Field(
+        default=False,
+        description="keep the statistics of every batch norm; scale and shift still learn",
+    )
 
     @model_validator(mode="after")
     def _one_rule(self) -> "Freeze":
         given = [self.head_only, bool(self.stages), self.first is not None, self.trainable is not None]
         if sum(given) > 1:
             raise ValueError("give one of head_only, stages, first and trainable")
+        if self.all_norms and self.frozen_norms == "train":
+            raise ValueError("all_norms keeps statistics that frozen_norms=train lets drift; leave one out")
         return self
+
+
+class TupleRule(Part):
+    """Learning from tuples: a query, a photo of its class, hard negatives of other classes."""
+
+    loss: Literal["contrastive", "triplet"] = "contrastive"
+    margin: float | None = Field(default=None, gt=0, description="default: contrastive 0.7, triplet 0.1")
+    negatives: int = Field(default=5, ge=1, description="of each tuple, of different classes")
+    queries: int = Field(default=2000, ge=1, description="tuples of an epoch, drawn anew")
+    pool: int = Field(default=20000, ge=1, description="photos of an epoch to mine negatives from")
+
+    @property
+    def width(self) -> int:
+        """Photos of a tuple."""
+        return 2 + self.negatives
 
 
 class Linear(Part):
@@ -112,7 +133,8 @@ class Recipe(Part):
     about: str = Field(default="", description="one line for `perisphere recipes list`")
     source: str = Field(default="", description="publication that the recipe repeats")
     published: dict[str, float] = Field(default_factory=dict, description="published figures by metric")
-    method: Literal["landmark"] = "landmark"
+    method: Literal["landmark", "tuples"] = "landmark"
+    tuples: TupleRule = Field(default=TupleRule(), description="of the method tuples")
     seed: int = Field(default=0, ge=0, lt=2**31)
     data: tuple[Data, ...] = Field(min_length=1, description="several: trained on one after another")
     net: NetSpec
@@ -151,12 +173,36 @@ class Recipe(Part):
         return {**tree, **named}
 
     @model_validator(mode="after")
+    def _of_one_method(self) -> "Recipe":
+        """Refuse what the method would not look at."""
+        if self.method == "landmark":
+            if self.tuples != TupleRule():
+                raise ValueError("tuples is for method: tuples")
+            return self
+        if self.classifier != Linear() or self.label_smoothing:
+            raise ValueError("classifier and label_smoothing are for method: landmark")
+        if self.batch_size % self.tuples.width:
+            raise ValueError(
+                f"batch_size {self.batch_size} is no whole number of tuples of {self.tuples.width} photos: "
+                f"make it a multiple of {self.tuples.width}"
+            )
+        if self.devices > 1:
+            raise ValueError("method: tuples mines its negatives on one device; set devices to 1")
+        return self
+
+    @model_validator(mode="after")
     def _devices_share_the_batch(self) -> "Recipe":
         if self.batch_size % self.devices:
             raise ValueError(
                 f"batch_size {self.batch_size} cannot be shared by {self.devices} devices: "
                 f"make it a multiple of {self.devices}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pictures_of_one_size(self) -> "Recipe":
+        if not self.input.one_size:
+            raise ValueError("preprocessing.resize: 'long' gives pictures of many sizes; train with crop")
         return self
 
     @property

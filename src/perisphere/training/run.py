@@ -6,16 +6,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from perisphere.encoder import Encoder
+from perisphere.encoder import Encoder, Preprocessing
 from perisphere.encoder.encoder import software
 from perisphere.errors import PerisphereError
-from perisphere.methods import Landmark
+from perisphere.losses import contrastive, triplet
+from perisphere.methods import Landmark, Tuples
 from perisphere.nets import CosineClassifier, EmbeddingNet, LinearClassifier
 from perisphere.storage import whole_file
 from perisphere.training import keeping
@@ -24,10 +26,11 @@ from perisphere.training.folder import HISTORY
 from perisphere.training.freezing import freeze, frozen_norms
 from perisphere.training.loader import Loader, derive
 from perisphere.training.optimisation import optimisation
-from perisphere.training.photos import LabelledData, labelled_data
+from perisphere.training.photos import LabelledData, Photos, labelled_data
 from perisphere.training.prepare import Prepare
-from perisphere.training.recipe import Cosine, Linear, Recipe
+from perisphere.training.recipe import Cosine, Linear, Recipe, TupleRule
 from perisphere.training.start import starting_net
+from perisphere.training.tuple_order import TupleOrder, embedder
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def run(recipe: Recipe, place: Place, *, tell: Callable[[str], None] = lambda _:
         else:
             _train_stage(recipe, stage, net, place)
         encoder = Encoder.load(stage.best)
+        assert isinstance(encoder.net, EmbeddingNet)  # training writes no other
         net = encoder.net
     assert encoder is not None
     if place.rank == 0:
@@ -107,16 +111,22 @@ def classifier_for(choice: Linear | Cosine, dim: int, classes: int, seed: int) -
         return CosineClassifier(dim, classes, choice.scale)
 
 
+def loss_for(choice: TupleRule) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the loss over tuples, with its margin."""
+    loss = {"contrastive": contrastive, "triplet": triplet}[choice.loss]
+    return loss if choice.margin is None else partial(loss, margin=choice.margin)
+
+
 def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> None:
     from lightning.pytorch import Trainer
 
-    train, val = _loaders(recipe, stage, place)
+    train, val = _loaders(recipe, stage, net, place)
     module = _method(recipe, stage, net, len(train), place)
     rows = _history_before(recipe.folder, stage.number)
     best = keeping.Best(stage.best, lambda epoch, metrics: _encoder(recipe, stage, net, epoch, metrics))
     checkpoints = keeping.Checkpoints(stage.folder, recipe.checkpoint_every)
     _check_checkpoint(stage, checkpoints.last, place)
-    norms = [] if recipe.freeze.frozen_norms == "train" else frozen_norms(net)
+    norms = frozen_norms(net, recipe.freeze)
     with quiet():
         trainer = Trainer(
             **place.trainer_options(),
@@ -148,7 +158,9 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
             )
 
 
-def _fit(trainer: Any, module: Landmark, train: Loader, val: Loader | None, last: Path | None) -> None:
+def _fit(
+    trainer: Any, module: Landmark | Tuples, train: Loader, val: Loader | None, last: Path | None
+) -> None:
     try:
         trainer.fit(module, train, val, ckpt_path=last, weights_only=True)
     except SystemExit as stopped:  # Lightning's answer to Ctrl-C
@@ -175,7 +187,7 @@ def _history_before(out: Path, number: int) -> list[dict[str, Any]]:
     return [row for row in rows if row["data"] < number]
 
 
-def _loaders(recipe: Recipe, stage: Stage, place: Place) -> tuple[Loader, Loader | None]:
+def _loaders(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> tuple[Loader, Loader | None]:
     shared: dict[str, Any] = {
         "batch_size": recipe.batch_size,
         "seed": derive(recipe.seed, stage.number),
@@ -187,36 +199,70 @@ def _loaders(recipe: Recipe, stage: Stage, place: Place) -> tuple[Loader, Loader
     margin = recipe.augmentation.margin
     height, width = recipe.input.size
     larger = recipe.input.model_copy(update={"size": (round(height * margin), round(width * margin))})
-    train = Loader(stage.data.train, larger, shuffle=True, **shared)
+    train = _loader(recipe, net, stage.data.train, larger, True, shared)
     if stage.data.val is None:
         return train, None
-    return train, Loader(stage.data.val, recipe.input, shuffle=False, **shared)
+    return train, _loader(recipe, net, stage.data.val, recipe.input, False, shared)
 
 
-def _method(recipe: Recipe, stage: Stage, net: EmbeddingNet, steps: int, place: Place) -> Landmark:
+def _loader(
+    recipe: Recipe,
+    net: EmbeddingNet,
+    photos: Photos,
+    size: Preprocessing,
+    train: bool,
+    shared: dict[str, Any],
+) -> Loader:
+    if recipe.method == "landmark":
+        return Loader(photos, size, shuffle=train, **shared)
+    rule, few = recipe.tuples, recipe.batch_size // recipe.tuples.width
+    order = TupleOrder(
+        photos.targets,
+        queries=rule.queries if train else len(photos),  # validation asks for every photo, among all of them
+        pool=rule.pool if train else len(photos),
+        negatives=rule.negatives,
+        batch=few if train else 1,
+        seed=shared["seed"],
+        fixed=not train,
+    )
+    loader = Loader(photos, size, shuffle=train, order=order, **shared)
+    order.embed = embedder(net, loader, recipe.input)
+    return loader
+
+
+def _method(recipe: Recipe, stage: Stage, net: EmbeddingNet, steps: int, place: Place) -> Landmark | Tuples:
     net.requires_grad_(True)
     if net.bnneck is not None:
         net.bnneck.bias.requires_grad_(False)
     freeze(net, recipe.freeze)
+    net.train()
+    _channels_last(net)
+    prepare = Prepare(recipe.input, recipe.augmentation, place.rank, place.world)
+    if recipe.method == "tuples":
+        return Tuples(
+            net,
+            loss_for(recipe.tuples),
+            recipe.tuples.negatives,
+            prepare=prepare,
+            optimise=lambda: optimisation(recipe, net, nn.Identity(), steps=steps, epochs=stage.epochs),
+        )
     classifier = classifier_for(
         recipe.classifier, net.dim, len(stage.data.classes), derive(recipe.seed, stage.number, 1)
     )
-    net.train()
     return Landmark(
-        _channels_last(net),
+        net,
         classifier,
-        prepare=Prepare(recipe.input, recipe.augmentation, place.rank, place.world),
+        prepare=prepare,
         optimise=lambda: optimisation(recipe, net, classifier, steps=steps, epochs=stage.epochs),
         label_smoothing=recipe.label_smoothing,
     )
 
 
-def _channels_last(net: EmbeddingNet) -> EmbeddingNet:
+def _channels_last(net: EmbeddingNet) -> None:
     """Lay the convolutions out as the pictures are: a fifth faster for small maps on processors."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
-    return net
 
 
 def _encoder(

@@ -1,6 +1,7 @@
 """What a reader hands over before the images are checked, and the walk that folder readers share."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,16 @@ class Listing:
 
     Attributes:
         root: the folder that the paths start from.
-        rows: one dict an image with some columns of the catalog's table; ``path`` is always there.
+        rows: one dict an image with some columns of the catalog's table; ``path`` is always there, and
+            a box of pixels as they are stored, before the photo is turned upright, is its ``stored_box``.
+        later: more such rows, taken one by one after the others, where they may be too many to hold at once.
         bad: images that the layout names and that cannot be used; an error when reading is strict.
         ignored: files that never were candidates, such as text beside the images.
     """
 
     root: Path
     rows: list[dict[str, Any]] = field(default_factory=list)
+    later: Iterable[dict[str, Any]] = ()
     bad: list[Skipped] = field(default_factory=list)
     ignored: list[Skipped] = field(default_factory=list)
 

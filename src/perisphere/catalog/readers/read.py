@@ -5,17 +5,21 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from perisphere.catalog.catalog import SCHEMA, Catalog, Skipped
-from perisphere.catalog.images import ImageError, ImageInfo, display
-from perisphere.catalog.readers import csv_table, flat, folders
+from perisphere.catalog.images import ImageError, ImageInfo, display, upright_box
+from perisphere.catalog.readers import csv_table, distractors, file_names, flat, folders, gldv2
+from perisphere.catalog.readers.landmark_benchmarks import list_classic, list_revisited
 from perisphere.catalog.readers.listing import Listing, is_utf8
 from perisphere.catalog.verify import verify
 from perisphere.errors import PerisphereError, UsageError, nearest
+
+BLOCK = 1 << 16  # rows that are checked together
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,14 @@ READERS: dict[str, Reader] = {
     "folders": Reader("[SPLIT/][CATEGORY/...]CLASS/IMAGE, a class per directory", folders.list_images),
     "csv": Reader("a CSV file, one row an image, its columns named by options", csv_table.list_images),
     "images": Reader("any folder of images, without labels", flat.list_images),
+    "names": Reader("images named CLASS_NUMBER, in any folder", file_names.list_images),
+    "oxford5k": Reader("jpg/CLASS_NUMBER.jpg and text files QUERY_query, _good, _ok, _junk", list_classic),
+    "paris6k": Reader("paris_CLASS_NUMBER.jpg and text files QUERY_query, _good, _ok, _junk", list_classic),
+    "revisited": Reader("jpg/IMAGE and gnd_NAME.pkl or .json", list_revisited),
+    "distractors": Reader("jpg/IMAGE and a text file of their names", distractors.list_images),
+    "gldv2": Reader(
+        "train.csv, index.csv, retrieval_solution*.csv and PART/a/b/c/abcdef.jpg", gldv2.list_images
+    ),
 }
 
 
@@ -102,13 +114,33 @@ def _check_options(format: str, options: dict[str, Any]) -> None:
 
 
 def _checked(listing: Listing, workers: int, strict: bool) -> tuple[pl.DataFrame, list[Skipped]]:
-    """Check each file once, however many rows name it, and return the good rows and the bad files."""
-    paths = list(dict.fromkeys(row["path"] for row in listing.rows))
+    """Check the rows block by block, and return the good rows and the bad files."""
+    schema = {name: kind for name, kind in SCHEMA.items() if name != "id"}
+    tables = [pl.DataFrame(schema=schema)]
+    bad: list[Skipped] = []
+    rows = chain(listing.rows, listing.later)
+    while block := list(islice(rows, BLOCK)):
+        _refuse(listing.bad, strict)
+        good, refused = _checked_block(block, listing.root, workers, strict)
+        tables.append(pl.DataFrame(good, schema=schema))
+        bad += refused
+    _refuse(listing.bad, strict)
+    return pl.concat(tables), list(dict.fromkeys(bad))
+
+
+def _refuse(bad: list[Skipped], strict: bool) -> None:
+    if strict and bad:
+        raise PerisphereError(f"{bad[0].path}: {bad[0].reason}.")
+
+
+def _checked_block(
+    block: list[dict[str, Any]], root: Path, workers: int, strict: bool
+) -> tuple[list[dict[str, Any]], list[Skipped]]:
+    """Check each file once, however many of the rows name it."""
+    paths = list(dict.fromkeys(row["path"] for row in block))
     found: dict[str, ImageInfo] = {}
     bad = []
-    for path, verdict in zip(
-        paths, verify([listing.root / path for path in paths], workers=workers), strict=True
-    ):
+    for path, verdict in zip(paths, verify([root / path for path in paths], workers=workers), strict=True):
         if isinstance(verdict, ImageInfo):
             found[path] = verdict
         elif strict:
@@ -116,7 +148,7 @@ def _checked(listing: Listing, workers: int, strict: bool) -> tuple[pl.DataFrame
         else:
             bad.append(Skipped(path, verdict.reason, verdict.group))
     rows = []
-    for row in listing.rows:
+    for row in block:
         if row["path"] in found:
             try:
                 rows.append(_with_size(row, found[row["path"]]))
@@ -124,12 +156,14 @@ def _checked(listing: Listing, workers: int, strict: bool) -> tuple[pl.DataFrame
                 if strict:
                     raise PerisphereError(f"{error} {STRICT_MEND}") from error
                 bad.append(Skipped(row["path"], error.reason, error.group))
-    schema = {name: kind for name, kind in SCHEMA.items() if name != "id"}
-    return pl.DataFrame(rows, schema=schema), bad
+    return rows, bad
 
 
 def _with_size(row: dict[str, Any], info: ImageInfo) -> dict[str, Any]:
     row = {**row, "width": info.width, "height": info.height}
+    stored = row.pop("stored_box", None)
+    if stored is not None:
+        row["box"] = upright_box(stored, info)
     if row.get("box") is not None:
         x0, y0, x1, y1 = row["box"]
         row["box"] = [max(x0, 0), max(y0, 0), min(x1, info.width), min(y1, info.height)]

@@ -1,9 +1,17 @@
 """How a generated collection lies on disk: the layouts of published data sets, by name."""
 
+from perisphere.catalog.scenes.layouts.benchmarks import Oxford5k, Paris6k, Revisited
 from perisphere.catalog.scenes.layouts.folders import Folders
+from perisphere.catalog.scenes.layouts.gldv2 import Gldv2
 from perisphere.catalog.scenes.layouts.layout import Layout
 
-LAYOUTS: dict[str, type[Layout]] = {"folders": Folders}
+LAYOUTS: dict[str, type[Layout]] = {
+    "folders": Folders,
+    "oxford5k": Oxford5k,
+    "paris6k": Paris6k,
+    "revisited": Revisited,
+    "gldv2": Gldv2,
+}
 """Name -> class that writes it."""
 
-__all__ = ["LAYOUTS", "Folders", "Layout"]
+__all__ = ["LAYOUTS", "Folders", "Gldv2", "Layout", "Oxford5k", "Paris6k", "Revisited"]

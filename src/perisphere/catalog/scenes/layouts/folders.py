@@ -3,22 +3,13 @@
 ::
 
     OUT/photos/church/gothic/belmere-cathedral/0001.jpg
-    OUT/truth/captions.csv, keypoints.parquet, points.parquet, taxonomy.txt, parts.json, masks/church/...png
 """
 
-import json
 from pathlib import Path
-from typing import cast
 
-import numpy as np
-import polars as pl
-from PIL import Image
-
-from perisphere.catalog.scenes.parts import PARTS
+from perisphere.catalog.scenes.layouts.truth import write_mask, write_truth
 from perisphere.catalog.scenes.photo import Photo
 from perisphere.catalog.scenes.world import Landmark
-
-_KEYPOINTS = {"path": pl.String, "label": pl.String, "point": pl.Int64, "x": pl.Float32, "y": pl.Float32}
 
 
 class Folders:
@@ -38,85 +29,9 @@ class Folders:
         file = self.photos / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(photo.jpeg())
-        if not self.truth:
-            return {}
-        mask = self.out / "truth" / "masks" / path.with_suffix(".png")
-        mask.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(photo.parts).save(mask)
-        return {
-            "path": path.as_posix(),
-            "label": photo.landmark.slug,
-            "camera": photo.view,
-            "light": photo.light,
-            "caption": photo.caption,
-            "tags": "|".join(photo.tags),
-            "keypoints": (photo.keypoints, photo.places),
-        }
+        return write_mask(self.out / "truth", path, photo) if self.truth else {}
 
     def finish(self, landmarks: list[Landmark], records: list[dict[str, object]]) -> None:
-        """Write captions, keypoints, surface points, taxonomy and the legend of the masks."""
-        if not self.truth:
-            return
-        truth = self.out / "truth"
-        columns = ("path", "label", "camera", "light", "caption", "tags")
-        pl.DataFrame({name: [r[name] for r in records] for name in columns}).write_csv(truth / "captions.csv")
-        _keypoints(records).write_parquet(truth / "keypoints.parquet")
-        _points(landmarks).write_parquet(truth / "points.parquet")
-        (truth / "taxonomy.txt").write_text(taxonomy(landmarks), "utf-8")
-        (truth / "parts.json").write_text(json.dumps(dict(enumerate(PARTS)), indent=1) + "\n", "utf-8")
-
-
-def taxonomy(landmarks: list[Landmark]) -> str:
-    """One ``parent<TAB>child`` a line, from ``root`` down; a style's node is ``family/style``."""
-    lines = []
-    for landmark in landmarks:
-        style = f"{landmark.family}/{landmark.style}"
-        lines += [("root", landmark.family), (landmark.family, style), (style, landmark.slug)]
-    return "".join(f"{parent}\t{child}\n" for parent, child in dict.fromkeys(lines))
-
-
-def _keypoints(records: list[dict[str, object]]) -> pl.DataFrame:
-    """Columns path, label, point, x, y: equal label and point is the same place on the building."""
-    rows: list[pl.DataFrame] = []
-    for record in records:
-        points, places = cast(tuple[np.ndarray, np.ndarray], record["keypoints"])
-        rows.append(
-            pl.DataFrame(
-                {
-                    "path": [record["path"]] * len(points),
-                    "label": [record["label"]] * len(points),
-                    "point": points,
-                    "x": places[:, 0],
-                    "y": places[:, 1],
-                },
-                schema={
-                    "path": pl.String,
-                    "label": pl.String,
-                    "point": pl.Int64,
-                    "x": pl.Float32,
-                    "y": pl.Float32,
-                },
-            )
-        )
-    return pl.concat(rows)
-
-
-def _points(landmarks: list[Landmark]) -> pl.DataFrame:
-    """Columns label, point, part and the position in metres."""
-    tables = []
-    for landmark in landmarks:
-        points = landmark.keypoints
-        x, y, z = points.position.T
-        tables.append(
-            pl.DataFrame(
-                {
-                    "label": [landmark.slug] * len(x),
-                    "point": np.arange(len(x)),
-                    "part": [PARTS[k] for k in points.part],
-                    "x": x,
-                    "y": y,
-                    "z": z,
-                }
-            )
-        )
-    return pl.concat(tables)
+        """Write what is true of the photos."""
+        if self.truth:
+            write_truth(self.out / "truth", landmarks, records)

@@ -1,0 +1,7 @@
+"""Codes of local features: SIFT, vocabularies, VLAD."""
+
+from perisphere.codes.sift import DIM, sift
+from perisphere.codes.vlad import VladNet, VladSpec, aggregate
+from perisphere.codes.vocabulary import fit_vocabulary
+
+__all__ = ["DIM", "VladNet", "VladSpec", "aggregate", "fit_vocabulary", "sift"]
