@@ -200,19 +200,10 @@ def _results(index: Index, found: Sequence[Found], calibration: "Calibration | N
     """Describe what was found, without rows that were removed meanwhile."""
     known = {id_: (score, reranked) for id_, score, reranked in found}
     rows = index.rows(list(known), missing_ok=True)
-    scores = [known[id_][0] for id_ in rows["id"]]
+    scores, again = zip(*(known[id_] for id_ in rows["id"]), strict=True) if len(rows) else ((), ())
     precisions = [None] * len(scores) if calibration is None else calibration.precision(scores).tolist()
-    described = zip(rows.iter_rows(named=True), scores, precisions, strict=True)
+    described = zip(rows.iter_rows(named=True), scores, precisions, again, strict=True)
     return tuple(
-        Result(
-            rank,
-            row["id"],
-            score,
-            precision,
-            row["label"],
-            row["path"],
-            file_of(row),
-            rerank=known[row["id"]][1],
-        )
-        for rank, (row, score, precision) in enumerate(described, start=1)
+        Result(rank, row["id"], score, precision, row["label"], row["path"], file_of(row), rerank=reranked)
+        for rank, (row, score, precision, reranked) in enumerate(described, start=1)
     )
