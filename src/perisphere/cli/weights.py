@@ -1,6 +1,8 @@
 """``perisphere weights``: published weights into Encoders, and the architectures that take them."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +14,7 @@ from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
-    from perisphere.nets import EmbeddingNet, MatchReport, NetSpec
+    from perisphere.nets import EmbeddingNet, MatchReport
 
 SHOWN = 5  # names printed of a long list; --json has them all
 
@@ -25,19 +27,35 @@ app.add_typer(weights, name="weights")
 @weights.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="A .pth, .pt, .ckpt, .safetensors or .npz file.")],
-    architecture: Annotated[str, typer.Option("--as", help="One of `perisphere weights list`.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The Encoder's folder to write.")],
+    architecture: Annotated[
+        str | None,
+        typer.Option("--as", help="One of `perisphere weights list`; a retrieval checkpoint says itself."),
+    ] = None,
     pooling: Annotated[
-        Literal["spoc", "mac", "gem", "gemmp", "rmac"], typer.Option(help="From feature map to vector.")
-    ] = "spoc",
-    gem_p: Annotated[float | None, typer.Option(help="GeM's exponent; 3 if not given.")] = None,
-    last_stride: Annotated[int, typer.Option(min=1, max=2, help="Stride of a ResNet's last stage.")] = 2,
+        Literal["spoc", "mac", "gem", "gemmp", "rmac"] | None,
+        typer.Option(help="From feature map to vector; default spoc."),
+    ] = None,
+    gem_p: Annotated[float | None, typer.Option(help="GeM's exponent; default 3.")] = None,
+    last_stride: Annotated[
+        int | None, typer.Option(min=1, max=2, help="Stride of a ResNet's last stage; default 2.")
+    ] = None,
     projection: Annotated[
         int | None, typer.Option(min=1, help="Project to this many numbers (fresh unless in the file).")
     ] = None,
     bnneck: Annotated[bool, typer.Option("--bnneck", help="End in a batch normalisation.")] = False,
+    preset: Annotated[
+        Literal["auto", "usual", "legacy"],
+        typer.Option(
+            help="The input: the backbone's usual one; legacy (600 x 600, values 0 to 1); or by the file."
+        ),
+    ] = "auto",
     size: Annotated[
         int | None, typer.Option(min=1, max=8192, help="Side of the input in pixels, if not the usual.")
+    ] = None,
+    whitening: Annotated[
+        str | None,
+        typer.Option(help="Take this whitening from the file: NAME/ss, or NAME/ms of three scales."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The Encoder's name; by default the file's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the parts that the file lacks.")] = 0,
@@ -50,39 +68,49 @@ def import_(
     """Read published weights into an Encoder and say which parameters matched.
 
     Nothing in the file is run: pickles are read opcode by opcode against a list of what weights need, and a
-    file that asks for more is refused with the name of what it asked for.
+    file that asks for more is refused with the name of what it asked for. Checkpoints of older landmark
+    classifiers and of CNN image retrieval bring their own input, pooling and whitening.
 
     **Examples**
 
     `perisphere weights import resnet50-19c8e357.pth --as resnet50 -o encoder`
 
     `perisphere weights import squeezenet_v1.0.npz --as squeezenet1_0 -o encoder --pooling gem`
-    """
-    from perisphere.nets import import_weights
 
-    options: dict[str, object] = {
+
+    `perisphere weights import resnet101-gem.pth -o encoder --whitening retrieval-SfM-120k/ms`
+    """
+    from perisphere.encoder.from_checkpoint import encoder_from
+
+    pooled = pooling or ("spoc" if architecture else "gem")  # a checkpoint without --as says its own
+    if gem_p is not None and pooled not in ("gem", "gemmp"):
+        raise UsageError(f"--gem-p: means nothing for --pooling {pooled}. Leave it out, or pool with gem.")
+    fields = {
         "backbone": architecture,
         "pooling": pooling,
+        "gem_p": gem_p,
         "last_stride": last_stride,
         "projection": projection,
-        "bnneck": bnneck,
+        "bnneck": bnneck or None,
     }
-    if gem_p is not None:
-        if pooling != "gem":
-            raise UsageError(
-                f"--gem-p: means nothing for --pooling {pooling}. Leave it out, or pool with gem."
-            )
-        options["gem_p"] = gem_p
-    spec = _spec(options)
-    net, report = import_weights(file, spec, seed=seed, partial=partial)
-    encoder = _encoder(net, size, name or file.stem, {"weights": file.name, "seed": seed})
+    with _named_options():
+        encoder, report = encoder_from(
+            file,
+            {key: value for key, value in fields.items() if value is not None},
+            preset=preset,
+            size=size,
+            whitening=whitening,
+            name=name,
+            seed=seed,
+            partial=partial,
+        )
     encoder.save(out, overwrite=overwrite)
     if as_json:
         typer.echo(json.dumps(_facts(encoder, out) | asdict(report)))
     else:
         _print(report)
         typer.echo(
-            f"Wrote {out}: {architecture}, {encoder.dim} numbers an image, identity {encoder.identity}."
+            f"Wrote {out}: {encoder.name}, {encoder.dim} numbers an image, identity {encoder.identity}."
         )
 
 
@@ -109,7 +137,7 @@ def fresh(
     """
     from perisphere.encoder import Encoder
     from perisphere.errors import UsageError
-    from perisphere.nets import EmbeddingNet, build
+    from perisphere.nets import EmbeddingNet, NetSpec, build
 
     provenance: dict[str, object] = {"weights": "random", "seed": seed}
     if Path(like).is_dir():
@@ -120,14 +148,15 @@ def fresh(
         if size is not None:
             preprocessing = preprocessing.model_copy(update={"size": (size, size)})
             if spec.input_size is not None:
-                spec = _spec(spec.model_dump() | {"input_size": size})
+                spec = NetSpec.model_validate(spec.model_dump() | {"input_size": size})
         name = f"{known.name.removesuffix('-untrained')}-untrained"
         encoder = Encoder(build(spec, seed=seed), preprocessing, name=name, provenance=provenance)
     else:
         options: dict[str, object] = {"backbone": like}
         if like == "pixels":
             options["input_size"] = size or 32
-        net = build(_spec(options), seed=seed)
+        with _named_options():
+            net = build(NetSpec.model_validate(options), seed=seed)
         encoder = _encoder(net, size, f"{like}-untrained", provenance)
     encoder.save(out, overwrite=overwrite)
     if as_json:
@@ -142,13 +171,13 @@ def _facts(encoder: "Encoder", out: Path) -> dict[str, object]:
     return {"out": str(out), "name": encoder.name, "identity": encoder.identity, "dim": encoder.dim}
 
 
-def _spec(options: dict[str, object]) -> "NetSpec":
+@contextmanager
+def _named_options() -> Iterator[None]:
+    """Turn what a network's specification refuses into an error of the option."""
     from pydantic import ValidationError
 
-    from perisphere.nets import NetSpec
-
     try:
-        return NetSpec.model_validate(options)
+        yield
     except ValidationError as error:
         first = error.errors()[0]
         key = "_".join(str(part) for part in first["loc"])

@@ -62,7 +62,7 @@ def usual_power(net: EmbeddingNet | VladNet, factors: tuple[float, ...]) -> floa
     """Return GeM's exponent where the network ends in plain GeM and there are several scales, else 1."""
     if isinstance(net, VladNet) or len(factors) == 1 or not net.nonnegative:
         return 1.0
-    return float(net.pooling.p) if net.spec.pooling == "gem" and not net.spec.regional else 1.0
+    return net.pooling.p.item() if net.spec.pooling == "gem" and not net.spec.regional else 1.0
 
 
 def _kept(encoder: Encoder, keep: bool, dim: int | None, below: bool) -> Whitening | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from perisphere.errors import PerisphereError
+from perisphere.nets.pickled_arrays import ArrayReference, DtypeReference, latin1
 
 MAX_OPCODES = 5_000_000
 MAX_DIMENSIONS = 64
@@ -37,7 +38,6 @@ LISTS = {"builtins.set", "builtins.frozenset", "builtins.list"}
 
 # Classes of settings and training state that checkpoints carry beside the weights: only the name is kept.
 OPAQUE = {
-    "_codecs.encode",
     "argparse.Namespace",
     "copyreg._reconstructor",
     "builtins.object",
@@ -55,12 +55,9 @@ OPAQUE = {
     "lightning_fabric.utilities.data.AttributeDict",
     "lightning.pytorch.utilities.parsing.AttributeDict",
     "pytorch_lightning.utilities.parsing.AttributeDict",
-    "numpy.dtype",
     "numpy.ndarray",
     "numpy.core.multiarray.scalar",
-    "numpy.core.multiarray._reconstruct",
     "numpy._core.multiarray.scalar",
-    "numpy._core.multiarray._reconstruct",
     "omegaconf.base.ContainerMetadata",
     "omegaconf.base.Metadata",
     "omegaconf.dictconfig.DictConfig",
@@ -145,8 +142,9 @@ class Description:
     """What a pickle describes.
 
     Attributes:
-        value: numbers, texts, lists, tuples and dicts, with :class:`TensorReference`, :class:`Opaque` and
-            :class:`Global` in place of objects.
+        value: numbers, texts, lists, tuples and dicts, with :class:`TensorReference`,
+            :class:`~perisphere.nets.pickled_arrays.ArrayReference`, :class:`Opaque` and :class:`Global` in
+            place of objects.
         storages: the name of the torch dtype of each storage that it mentions, by key.
     """
 
@@ -256,8 +254,9 @@ class _Machine:
         self.stack.append(_result(target.name, arguments))
 
     def state(self) -> None:
-        self.pop()
-        self.top()
+        state = self.pop()
+        if isinstance(self.top(), ArrayReference | DtypeReference):
+            self.top().set_state(state)
 
     def storage(self) -> None:
         storage = _storage(self.pop())
@@ -391,4 +390,8 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch.Size": _numbers,
+    "_codecs.encode": latin1,
+    "numpy.dtype": lambda name=None, *_: DtypeReference(name),
+    "numpy.core.multiarray._reconstruct": lambda *_: ArrayReference(),
+    "numpy._core.multiarray._reconstruct": lambda *_: ArrayReference(),
 }

@@ -12,6 +12,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,7 +25,7 @@ from perisphere.nets.opcodes import ForbiddenGlobalError, Storage, TensorReferen
 
 MAGIC = 0x1950A86A20F9469CFC6C
 MAX_ENTRIES = 200_000
-MAX_PICKLE = 64 << 20
+MAX_PICKLE = 512 << 20  # whitenings lie among the settings as arrays
 NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "params", "weights", "module")
 DAMAGE = (
     ArithmeticError,
@@ -42,8 +43,27 @@ DAMAGE = (
 )
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file of weights holds.
+
+    Attributes:
+        tensors: the weights by name.
+        about: what lies beside them, such as ``epoch`` or ``meta``: numbers, texts, lists, tuples, dicts,
+            with references in place of everything else; empty where the file has nothing but weights.
+    """
+
+    tensors: dict[str, Tensor]
+    about: dict[Any, Any] = field(default_factory=dict)
+
+
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Return the named tensors of a file of weights.
+    """Return the named tensors of a file of weights; see :func:`read_training_checkpoint`."""
+    return read_training_checkpoint(path).tensors
+
+
+def read_training_checkpoint(path: Path) -> Checkpoint:
+    """Return the named tensors of a file of weights, and what lies beside them.
 
     The format is told by the content: ``torch.save`` (``.pth``, ``.pt``, ``.ckpt``, ``.pth.tar``),
     safetensors or ``.npz``. In a training checkpoint the weights are found under ``state_dict``, ``model``
@@ -57,7 +77,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     try:
         with path.open("rb") as file:
             start = file.read(512)
-        tensors = _reader(start)(path)
+        checkpoint = _reader(start)(path)
     except ForbiddenGlobalError as error:
         raise PerisphereError(
             f"{path}: {error}. Nothing of it was run. Trust another source, or ask its author for "
@@ -70,20 +90,20 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise PerisphereError(
             f"{path}: is damaged or no file of weights ({reason}). Get it again, or save it as .safetensors."
         ) from error
-    if not tensors:
+    if not checkpoint.tensors:
         raise PerisphereError(
             f"{path}: holds no named tensors. Save the model's state_dict with torch.save or safetensors."
         )
-    return tensors
+    return checkpoint
 
 
-def _reader(start: bytes) -> Callable[[Path], dict[str, Tensor]]:
+def _reader(start: bytes) -> Callable[[Path], Checkpoint]:
     if start.startswith(b"PK"):
         return _read_zip
     if start.startswith(b"\x80"):
         return _read_legacy
     if start[8:9] == b"{":
-        return read_safetensors
+        return lambda path: Checkpoint(read_safetensors(path))
     if not start:
         raise ValueError("it is empty")
     if start.startswith(b"\x93NUMPY"):
@@ -96,14 +116,14 @@ def _reader(start: bytes) -> Callable[[Path], dict[str, Tensor]]:
 # --- zip: torch.save since 1.6, and numpy.savez ---
 
 
-def _read_zip(path: Path) -> dict[str, Tensor]:
+def _read_zip(path: Path) -> Checkpoint:
     size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         _check_names(archive, entries)
         programs = [name for name in entries if PurePosixPath(name).name == "data.pkl"]
         if not programs:
-            return read_npz(archive, size)
+            return Checkpoint(read_npz(archive, size))
         if len(programs) > 1:
             raise ValueError("it has several data.pkl")
         _check_stored(entries, size)
@@ -117,7 +137,7 @@ def _read_zip(path: Path) -> dict[str, Tensor]:
             raise ValueError("its data.pkl is too large")
         with archive.open(programs[0]) as file:
             described = interpret(io.BytesIO(file.read())).value
-        return _tensors(described, lambda storage: archive.read(f"{folder}data/{storage.key}"))
+        return _checkpoint(described, lambda storage: archive.read(f"{folder}data/{storage.key}"))
 
 
 def _check_names(archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) -> None:
@@ -142,7 +162,7 @@ def _check_stored(entries: dict[str, zipfile.ZipInfo], size: int) -> None:
 # --- legacy: torch.save before 1.6 ---
 
 
-def _read_legacy(path: Path) -> dict[str, Tensor]:
+def _read_legacy(path: Path) -> Checkpoint:
     """Read magic number, protocol, system, object and storage keys (a pickle each), then the storages."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
         if interpret(source).value != MAGIC:
@@ -153,7 +173,7 @@ def _read_legacy(path: Path) -> dict[str, Tensor]:
             raise ValueError("its numbers are big-endian")
         described = interpret(source)
         blocks = _legacy_blocks(source, interpret(source).value, described.storages)
-        return _tensors(described.value, lambda storage: source[blocks[storage.key]])
+        return _checkpoint(described.value, lambda storage: source[blocks[storage.key]])
 
 
 def _legacy_blocks(source: mmap.mmap, keys: Any, dtypes: dict[str, str]) -> dict[str, slice]:
@@ -173,6 +193,12 @@ def _legacy_blocks(source: mmap.mmap, keys: Any, dtypes: dict[str, str]) -> dict
 
 
 # --- tensors out of storages ---
+
+
+def _checkpoint(described: Any, read: Callable[[Storage], bytes]) -> Checkpoint:
+    about = described if isinstance(described, dict) else {}
+    beside = {key: value for key, value in about.items() if not isinstance(value, TensorReference)}
+    return Checkpoint(_tensors(described, read), {key: beside[key] for key in beside if key not in NESTED})
 
 
 def _tensors(described: Any, read: Callable[[Storage], bytes]) -> dict[str, Tensor]:

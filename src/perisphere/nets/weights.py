@@ -12,6 +12,7 @@ from torch import Tensor
 from perisphere.errors import PerisphereError
 from perisphere.nets.classifiers import LinearClassifier
 from perisphere.nets.embedding import EmbeddingNet, build
+from perisphere.nets.older import in_sequence
 from perisphere.nets.pickled import read_checkpoint
 from perisphere.nets.registry import ARCHITECTURES
 from perisphere.nets.spec import NetSpec
@@ -73,7 +74,8 @@ def load_into(net: EmbeddingNet, tensors: dict[str, Tensor]) -> MatchReport:
     """Copy tensors into the parameters and statistics of ``net`` that have their names.
 
     A name is tried as it is and without the prefixes that wrap a backbone elsewhere (``module.``,
-    ``backbone.`` ...). Numbers of any floating type become float32.
+    ``backbone.`` ...); the stages of a ResNet may be numbered (``features.4``). Numbers of any floating type
+    become float32.
 
     Raises:
         PerisphereError: nothing matched, or a matching tensor has NaN or infinite values; the network is as
@@ -115,7 +117,7 @@ def _match(spec: NetSpec, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor]
     layout = _layout(spec)
     report = MatchReport()
     chosen: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
+    for name, tensor in in_sequence(tensors).items():
         places = list(_places(name))
         target = next((place for place in places if place in layout.shapes and place not in chosen), None)
         if target is not None and tensor.is_floating_point():
@@ -201,7 +203,13 @@ def import_weights(
         PerisphereError: the file cannot be read, nothing in it matches, or it is not exactly of this
             backbone and ``partial`` is false.
     """
-    tensors = read_checkpoint(file)
+    return import_tensors(file, read_checkpoint(file), spec, seed=seed, partial=partial)
+
+
+def import_tensors(
+    file: Path, tensors: dict[str, Tensor], spec: NetSpec, *, seed: int | None = 0, partial: bool = False
+) -> tuple[EmbeddingNet, MatchReport]:
+    """Do what :func:`import_weights` does with ``tensors`` that were read from ``file``."""
     net = build(spec, seed=seed)
     try:
         report = load_into(net, tensors)

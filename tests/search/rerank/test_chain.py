@@ -28,6 +28,9 @@ IDENTITIES = [
     "aqe(n=0)",
     "alphaqe(n=0)",
     "dba(n=0)",
+    "kreciprocal(weight=0)",
+    "diffusion(alpha=0)",
+    "geometric(n=0)",
 ]
 
 

@@ -1,0 +1,106 @@
+"""An Encoder from published weights, with the input and whitening that older checkpoints carry or imply."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from perisphere.encoder.change import usual_power
+from perisphere.encoder.encoder import Encoder
+from perisphere.encoder.preprocessing import Preprocessing
+from perisphere.encoder.scales import Scales
+from perisphere.encoder.whitening import Whitening
+from perisphere.errors import PerisphereError, UsageError
+from perisphere.nets import MatchReport, NetSpec, input_spec
+from perisphere.nets.older import Older, older
+from perisphere.nets.pickled import read_training_checkpoint
+from perisphere.nets.weights import import_tensors
+
+Preset = Literal["auto", "usual", "legacy"]
+
+RETRIEVAL_SIZE = 1024
+RETRIEVAL_SCALES = (1.0, 1 / 2**0.5, 0.5)
+
+
+def encoder_from(
+    file: Path,
+    fields: dict[str, Any],
+    *,
+    preset: Preset = "auto",
+    size: int | None = None,
+    whitening: str | None = None,
+    name: str | None = None,
+    seed: int = 0,
+    partial: bool = False,
+) -> tuple[Encoder, MatchReport]:
+    """Read a checkpoint into an Encoder.
+
+    Args:
+        file: the weights; nothing in it is run.
+        fields: of :class:`~perisphere.nets.NetSpec`; ``backbone`` is needed unless the file says what its
+            network is, and nothing else may be given where it does.
+        preset: the input. ``usual`` is the backbone's, ``legacy`` :meth:`Preprocessing.legacy`, and ``auto``
+            takes the latter for classifiers of the older landmark program, and what the file says where it
+            does.
+        size: side of the input, if not the preset's.
+        whitening: ``NAME/ss`` or ``NAME/ms`` in the file: that whitening, and one scale or the published
+            three.
+        name: of the Encoder; by default the file's.
+        seed: of the parts that the file lacks.
+        partial: accept a file that is not exactly of this backbone.
+
+    Raises:
+        UsageError: no backbone, or options that contradict the file.
+        PerisphereError: the file cannot be read or does not fit.
+        pydantic.ValidationError: a field that is none, or a wrong value.
+    """
+    checkpoint = read_training_checkpoint(file)
+    try:
+        found = older(checkpoint)
+        white = None if whitening is None else Whitening(*(found or Older({})).whitening(whitening))
+    except PerisphereError as error:
+        raise PerisphereError(f"{file}: {error}") from None
+    spec = _spec(file, found, fields)
+    tensors = checkpoint.tensors if found is None else found.tensors
+    net, report = import_tensors(file, tensors, spec, seed=seed, partial=partial)
+    classifier = found is not None and found.spec is None and "best_prec1" in checkpoint.about
+    several = whitening is not None and whitening.endswith("/ms")
+    factors = RETRIEVAL_SCALES if several else (1.0,)
+    encoder = Encoder(
+        net,
+        _preprocessing(spec, found, "legacy" if preset == "auto" and classifier else preset, size),
+        name=name or file.stem,
+        provenance={"weights": file.name, "seed": seed} | ({"whitening": whitening} if whitening else {}),
+        scales=Scales(factors=factors, power=usual_power(net, factors)),
+        whitening=white,
+    )
+    return encoder, report
+
+
+def _spec(file: Path, found: Older | None, fields: dict[str, Any]) -> NetSpec:
+    given = found.spec if found else None
+    if given is None:
+        if "backbone" not in fields:
+            raise UsageError(f"--as: {file} does not say what its network is; name one of `weights list`.")
+        return NetSpec.model_validate(fields)
+    if fields.get("backbone", given.backbone) != given.backbone:
+        raise UsageError(f"--as: {file} says that it is {given.backbone}. Leave --as out.")
+    other = next((key for key in fields if key != "backbone"), None)
+    if other is not None:
+        raise UsageError(
+            f"--{other.replace('_', '-')}: {file} says what its network is made of. Leave it out, and change "
+            "the encoder with `perisphere encoder change`."
+        )
+    return given
+
+
+def _preprocessing(spec: NetSpec, found: Older | None, preset: Preset, size: int | None) -> Preprocessing:
+    values = asdict(input_spec(spec.backbone))
+    if preset == "legacy":
+        values = Preprocessing.legacy().model_dump()
+    elif preset == "auto" and found is not None and found.spec is not None:
+        values |= {"size": (RETRIEVAL_SIZE, RETRIEVAL_SIZE), "resize": "long", "interpolation": "bicubic"}
+        values |= {"mean": found.mean} if found.mean else {}
+        values |= {"std": found.std} if found.std else {}
+    if size is not None:
+        values["size"] = (size, size)
+    return Preprocessing(**values)
