@@ -58,6 +58,17 @@ def test_additions_grow_until_one_is_enough() -> None:
     np.testing.assert_allclose(factor @ factor.T, np.diag([1 + 1e-7, 9e-8]), atol=1e-15)
 
 
+def test_few_long_vectors_are_whitened_by_their_products_and_alike() -> None:
+    vectors = _clouds(30, 40)
+    fitted = fit_pca(vectors, 20)
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64)
+    values, directions = np.linalg.eigh(centred.T @ centred / 30)
+    expected = (directions[:, ::-1][:, :20] / np.sqrt(values[::-1][:20])).T
+    gram = fitted.projection.T @ fitted.projection
+    np.testing.assert_allclose(gram, expected.T @ expected, rtol=1e-5, atol=1e-5)
+    assert fit_pca(vectors).dim == 29
+
+
 def test_pca_makes_directions_uncorrelated_and_alike() -> None:
     vectors = _clouds(400, 12)
     fitted = fit_pca(vectors, 7)

@@ -83,7 +83,7 @@ def fit_pca(vectors: NDArray, dim: int | None = None, *, shrinkage: float = 0.0)
     """
     _check_share(shrinkage)
     mean = _mean(vectors)
-    values, directions = _descending(_scatter(vectors, mean) / len(vectors))
+    values, directions = _principal(vectors, mean)
     count = _rank(values)
     dim = _checked_dim(dim, count, len(vectors))
     values = (1 - shrinkage) * values[:count] + shrinkage * values[:count].mean()
@@ -223,6 +223,20 @@ def _descending(matrix: Doubles) -> tuple[Doubles, Doubles]:
         raise PerisphereError("vectors with values that are NaN or infinite cannot be whitened.")
     values, directions = np.linalg.eigh((matrix + matrix.T) / 2)
     return values[::-1], directions[:, ::-1]
+
+
+def _principal(vectors: NDArray, mean: Doubles) -> tuple[Doubles, Doubles]:
+    """Return the variances, the largest first, and their directions in columns.
+
+    Of fewer rows than numbers (VLAD), the rows' products are the smaller matrix with the same variances.
+    """
+    count, size = vectors.shape
+    if count > size:
+        return _descending(_scatter(vectors, mean) / count)
+    rows = _doubles(vectors, slice(None)) - mean
+    values, weights = _descending(rows @ rows.T / count)
+    kept = _rank(values)
+    return values, rows.T @ (weights[:, :kept] / np.sqrt(count * values[:kept]))
 
 
 def _rank(values: Doubles) -> int:
