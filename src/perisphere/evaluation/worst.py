@@ -26,7 +26,7 @@ def draw_worst(judged: Judged, path: Path, *, queries: int = QUERIES, results: i
     Args:
         judged: an evaluation.
         path: of the picture, ``.jpg`` or ``.png``.
-        queries: rows of the sheet; fewer where fewer have anything right.
+        queries: rows of the sheet; fewer where fewer have anything right, or are less than perfect.
         results: shown of each.
 
     Raises:
@@ -37,9 +37,11 @@ def draw_worst(judged: Judged, path: Path, *, queries: int = QUERIES, results: i
     if queries < 1 or results < 1:
         raise UsageError(f"{queries} queries with {results} results make no sheet; give 1 or more of each.")
     order = np.argsort(judged.average_precision, kind="stable")
-    worst = order[~np.isnan(judged.average_precision[order])][:queries]
-    if not len(worst):
+    order = order[~np.isnan(judged.average_precision[order])]
+    if not len(order):
         raise PerisphereError(f"{path}: no query has a right image, so none is the worst.")
+    imperfect = int(np.sum(judged.average_precision[order] < 1))
+    worst = order[: min(queries, max(imperfect, 1))]
     ids, scores = _lists(judged, worst, results)
     answers = [
         _answer(judged, int(query), found, row) for query, found, row in zip(worst, ids, scores, strict=True)
