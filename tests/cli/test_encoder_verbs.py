@@ -134,11 +134,11 @@ def test_a_whitening_is_shortened_or_taken_off(folder, tmp_path) -> None:
     [
         ((), UsageError, "nothing to change"),
         (("--name", "x", "--dim", "3"), UsageError, "--dim needs a whitening"),
-        (("--gem-p", "0"), UsageError, "--gem-p: Input should be greater"),
-        (("--scales", "0"), UsageError, "--scales: Input should be greater"),
+        (("--gem-p", "0"), UsageError, "--gem-p: 0.0 should be greater"),
+        (("--scales", "0"), UsageError, "--scales: 0.0 should be greater"),
         (("--scales", "1,,2"), UsageError, "'' is no number"),
         (("--scales", "__import__('os')"), UsageError, "is no number: write 0.5, 1/2"),
-        (("--power", "0"), UsageError, "--power: Input should be greater"),
+        (("--power", "0"), UsageError, "--power: 0.0 should be greater"),
         (("--power", "1/0"), UsageError, "divides by zero"),
         (("--pooling", "rmac", "--regional"), UsageError, "rmac is regional already"),
         (("--no-whitening",), UsageError, "--no-whitening: the encoder 'small32-untrained' has none"),
@@ -156,7 +156,7 @@ def test_too_many_dimensions_are_an_error_with_the_number_there_is(folder, tmp_p
     assert isinstance(result.exception, PerisphereError)
     assert "the 18 vectors vary in 17 directions" in str(result.exception)
     result = run("encoder", "vlad", folder / "catalog", "-o", tmp_path / "v", "--power", "2")
-    assert "--power: Input should be less than or equal to 1" in str(result.exception)
+    assert "--power: 2.0 should be less than or equal to 1" in str(result.exception)
 
 
 def test_boxes_are_embedded_unless_the_whole_is_wanted(folder, tmp_path) -> None:
@@ -167,8 +167,18 @@ def test_boxes_are_embedded_unless_the_whole_is_wanted(folder, tmp_path) -> None
     assert np.flatnonzero(np.abs(cut - whole).max(axis=1) > 1e-4).tolist() == [20]
 
 
+def test_pixels_have_no_map_to_pool(folder, tmp_path) -> None:
+    run("weights", "fresh", "pixels", "--size", "8", "-o", tmp_path / "pixels")
+    for words in (("--pooling", "gem"), ("--regional",)):
+        result = run("encoder", "change", tmp_path / "pixels", "-o", tmp_path / "made", *words)
+        assert "pixels has no map to pool" in str(result.exception)
+    assert not (tmp_path / "made").exists()
+
+
 def test_vlad_has_no_weights_to_draw(folder, tmp_path) -> None:
     assert run("encoder", "vlad", folder / "catalog", "--words", 2, "-o", tmp_path / "v").exit_code == 0
+    legacy = run("encoder", "change", tmp_path / "v", "-o", tmp_path / "l", "--preset", "legacy")
+    assert "SIFT looks at brightness as it is" in str(legacy.exception)
     result = run("weights", "fresh", tmp_path / "v", "-o", tmp_path / "f")
     assert isinstance(result.exception, UsageError)
     assert "no weights to draw" in str(result.exception)

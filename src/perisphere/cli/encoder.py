@@ -229,7 +229,10 @@ def _wrong(error: Any) -> UsageError:
     first = error.errors()[0]
     field = str(first["loc"][0]) if first["loc"] else ""
     option = {"factors": "--scales", "": ""}.get(field, f"--{field.replace('_', '-')}")
-    return UsageError(f"{option}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": "))
+    said = first["msg"].removeprefix("Value error, ")
+    if first["type"] != "value_error":  # pydantic's own words name neither the value nor the mend
+        said = f"{first['input']} {said.removeprefix('Input ')}; give such a value."
+    return UsageError(f"{option}: {said}".removeprefix(": "))
 
 
 def _learnt_from(catalog: "Catalog", split: str | None) -> "Catalog":

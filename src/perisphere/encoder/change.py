@@ -43,6 +43,9 @@ def change(
     whitening = _kept(
         encoder, keep_whitening, dim, bool(net or preprocessing or factors) or power is not None
     )
+    values = set(preprocessing or {}) - {"size", "resize", "interpolation"}
+    if values and isinstance(encoder.net, VladNet):
+        raise UsageError("SIFT looks at brightness as it is; only --size and --resize mean something to it.")
     changed_net = _changed(encoder.net, net) if net else encoder.net
     scales = encoder.scales
     if factors is not None or power is not None or net:

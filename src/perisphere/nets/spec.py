@@ -60,6 +60,8 @@ class NetSpec(BaseModel):
             raise ValueError(f"last_stride is for ResNets; {self.backbone} has none. Leave it out.")
         if self.input_size is not None and self.backbone != "pixels":
             raise ValueError(f"input_size is for the backbone pixels; {self.backbone} takes any size.")
+        if self.backbone == "pixels" and (self.pooling != "spoc" or self.regional):
+            raise ValueError("pixels has no map to pool. Leave pooling and regional out.")
         if self.gem_learned and self.pooling != "gem":
             raise ValueError(f"gem_learned needs pooling: gem, not {self.pooling}.")
         if self.gem_p != GEM_P and self.pooling not in ("gem", "gemmp"):
