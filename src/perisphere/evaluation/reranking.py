@@ -32,11 +32,11 @@ Parts = Sequence[tuple[Points, Positions]]
 
 @dataclass(frozen=True)
 class Reranking:
-    """A chain of re-rankers and how much of each ranking it sees.
+    """A chain of re-rankers and how much of each ranking it answers with.
 
     Attributes:
         chain: from a ranking and what is known about its images to a ranking.
-        depth: length of the lists.
+        depth: length of the lists. The chain sees more where it needs more, such as neighbours that vote.
     """
 
     chain: Chain
@@ -62,8 +62,7 @@ class Reranking:
             without: gallery rows that a query's list must not hold.
         """
         context = context_of(asked, parts, metric, without, photos=self.looks)
-        depth = min(self.depth, len(context.gallery.ids()))
-        return self.chain(context.search(context.queries, depth), context)
+        return self.chain.search(context, min(self.depth, len(context.gallery.ids())))
 
 
 def context_of(

@@ -1,0 +1,32 @@
+import numpy as np
+
+from perisphere.evaluation import Reranking, judge_retrieval
+from perisphere.search.rerank import parse_chain
+
+
+def on_a_line(labels, points):
+    """The first asks; the others lie in this order from it."""
+    angles = np.linspace(0, 1, len(labels))
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return points(labels, vectors, ["query"] + ["index"] * (len(labels) - 1))
+
+
+def reranked(given, chain, depth):
+    judged = judge_retrieval(
+        given, query=["query"], gallery=["index"], reranking=Reranking(parse_chain(chain), depth)
+    )
+    return judged.ranking.ids
+
+
+def test_a_chain_sees_the_neighbours_it_needs_whatever_the_depth(points):
+    given = on_a_line([*"abaabb"], points)
+    # The nearest is a b, but two of the three that vote are an a.
+    assert reranked(given, "label(vote=3)", depth=1).tolist() == [[1]]
+    random = points([*"ab"] * 20, splits=["query"] * 4 + ["index"] * 36)
+    for chain in ("label(vote=3)", "alphaqe(n=30)", "kreciprocal"):
+        whole = reranked(random, chain, depth=36)
+        assert reranked(random, chain, depth=5).tolist() == whole[:, :5].tolist()
+
+
+def test_lists_are_no_longer_than_the_gallery(points):
+    assert reranked(on_a_line([*"abaabb"], points), "alphaqe(n=50)", depth=100).shape == (1, 5)
