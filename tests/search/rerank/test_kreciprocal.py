@@ -11,8 +11,14 @@ from perisphere.sphere import normalise
 
 
 def by_definition(queries, gallery, k1, k2, weight):
-    """Zhong et al. 2017, section 3, for all queries and the whole gallery: the final distances ``[q, n]``."""
-    points = np.concatenate([queries, gallery]).astype(np.float64)
+    """Return the final distances ``[q, n]`` for all queries and the whole gallery."""
+    points = np.concatenate([queries, gallery])
+    return between_all(points, k1, k2, weight)[: len(queries), len(queries) :]
+
+
+def between_all(points, k1, k2, weight):
+    """Zhong et al. 2017, section 3, for a set of images: the final distances ``[n, n]``."""
+    points = points.astype(np.float64)
     count = len(points)
     squared = np.maximum(2 - 2 * points @ points.T, 0)
     np.fill_diagonal(squared, -1)  # each is its own nearest
@@ -35,10 +41,9 @@ def by_definition(queries, gallery, k1, k2, weight):
             codes[p, g] = np.exp(-scaled[p, g])
     codes /= codes.sum(1, keepdims=True)
     codes = np.stack([codes[ranks[p, :k2]].mean(0) for p in range(count)])
-    q = len(queries)
-    least = np.minimum(codes[:q, None], codes[None, q:]).sum(2)
-    most = np.maximum(codes[:q, None], codes[None, q:]).sum(2)
-    return weight * (1 - least / most) + (1 - weight) * scaled[:q, q:]
+    least = np.minimum(codes[:, None], codes[None]).sum(2)
+    most = np.maximum(codes[:, None], codes[None]).sum(2)
+    return weight * (1 - least / most) + (1 - weight) * scaled
 
 
 def everything(queries: int = 7, **options) -> tuple:
@@ -69,6 +74,33 @@ def test_a_depth_encodes_the_heads_of_the_lists():
         assert found.ids[query, :9].tolist() == ranking.ids[query, :9][order].tolist()
     assert found.ids[:, 9:].tolist() == ranking.ids[:, 9:].tolist()
     assert (np.diff(found.scores, axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize("strangers", [0, 3])
+@pytest.mark.parametrize("ids", [range(48), range(1000, 1048)])
+def test_a_query_of_the_gallery_is_there_once(ids, strangers):
+    """Leave one out: each asks for all others, beside queries that are no image of the gallery."""
+    vectors, _ = clustered(classes=6, each=8, noise=1.2, seed=4)
+    others, _ = clustered(classes=1, each=3, noise=1.2, seed=8)
+    queries = np.concatenate([others[:strangers], vectors])
+    hidden = [*[frozenset()] * strangers, *(frozenset({id_, 5000}) for id_ in ids)]
+    context = Context(ArrayGallery(vectors, ids=list(ids)), queries, hidden)
+    found = KReciprocal(k1=6, k2=3)(context.search(queries, len(vectors)), context)
+    expected = between_all(queries, 6, 3, 0.7)[:, strangers:]
+    for query in range(len(queries)):
+        there = found.ids[query] != NONE
+        assert there.sum() == len(vectors) - (query >= strangers)
+        np.testing.assert_allclose(
+            1 - found.scores[query, there], expected[query, found.ids[query, there] - ids[0]], atol=2e-6
+        )
+
+
+def test_a_hidden_image_that_is_not_the_query_stays_itself():
+    ranking, context = everything()
+    hidden = Context(context.gallery, context.queries, [frozenset({0, 1})] * len(context.queries))
+    np.testing.assert_array_equal(
+        KReciprocal(k1=6, k2=3)(ranking, hidden).scores, KReciprocal(k1=6, k2=3)(ranking, context).scores
+    )
 
 
 def test_alone_an_answer_does_not_depend_on_what_else_was_asked():

@@ -1,6 +1,6 @@
 """k-reciprocal encoding: images that have the same mutual neighbours are alike."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -18,6 +18,9 @@ from perisphere.sphere.geometry import Vectors, finite_squares, is_unit, normali
 BLOCK_BYTES = 192 << 20
 """Of cosines at a time: enough rows that the product of matrices, not the memory, sets the pace."""
 
+SAME = 1e-6
+"""Between the components of two unit rows of one image, at most."""
+
 TWO_THIRDS = 2 / 3 - 1e-6
 """A little less, since the share is worked out in float32."""
 
@@ -26,8 +29,9 @@ class KReciprocal(Reranker):
     """k-reciprocal encoding: ``weight * Jaccard distance + (1 - weight) * distance``.
 
     Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017. The set of
-    images is the first ``depth`` results of all queries together with the queries; each is encoded by its
-    mutual neighbours in that set, and the Jaccard distance compares the codes. The distance is the squared
+    images is the first ``depth`` results of all queries together with the queries, each image once: a query
+    whose own row is hidden from it, and found by another query, is that row. Each is encoded by its mutual
+    neighbours in that set, and the Jaccard distance compares the codes. The distance is the squared
     Euclidean one of unit vectors, divided by the image's largest, whatever the gallery's metric. All is kept
     sparse: memory grows with the number of images times ``k1`` and ``k2``, never with its square.
 
@@ -63,34 +67,42 @@ class KReciprocal(Reranker):
         groups = [slice(None)] if self.joint else [slice(query, query + 1) for query in range(len(head))]
         distances = np.full(head.shape, np.inf, np.float32)
         for group in groups:
-            distances[group] = self._distances(head[group], context.queries[group], context)
+            distances[group] = self._distances(
+                head[group], context.queries[group], context.hidden[group], context
+            )
         order = np.argsort(distances, axis=1, kind="stable")
         return with_head(ranking, order, 1 - np.take_along_axis(distances, order, 1))
 
-    def _distances(self, head: Ids, queries: Vectors, context: Context) -> NDArray[np.float32]:
+    def _distances(
+        self, head: Ids, queries: Vectors, hidden: Sequence[frozenset[int]], context: Context
+    ) -> NDArray[np.float32]:
         """Return the mixed distance of each query to its own head ``[q, h]``, ``inf`` where there is none."""
         there = head != NONE
         if not there.any():
             return np.full(head.shape, np.inf, np.float32)
         ids = np.unique(head[there])
-        images = _Images(_unit(queries), _unit(context.vectors(ids)))
+        queries, rows = _unit(queries), _unit(context.vectors(ids))
+        own = _own_rows(queries, hidden, ids, rows)
+        images = _Images(queries[own == NONE], rows)
+        split = len(images.queries)
+        asking = np.where(own == NONE, np.cumsum(own == NONE) - 1, split + own)
         places = np.where(there, np.searchsorted(ids, head), NONE)
         neighbours, farthest = nearest_neighbours(images, max(self.k1, self.k2 - 1))
         codes = _averaged(_codes(images, neighbours, farthest, self.k1), neighbours[:, : self.k2])
-        gallery = codes[len(queries) :].tocsc()
-        plain = images.asked(places) / farthest[: len(queries), None]
+        gallery = codes[split:].tocsc()
+        plain = images.asked(asking, places) / farthest[asking, None]
         out = np.full(places.shape, np.inf, np.float32)
         for query in range(len(queries)):
             there = places[query] != NONE
             at = places[query][there]
-            jaccard = _jaccard(codes[[query]], gallery)[at]
+            jaccard = _jaccard(codes[[asking[query]]], gallery)[at]
             out[query, there] = self.weight * jaccard + (1 - self.weight) * plain[query, there]
         return out
 
 
 @dataclass(frozen=True)
 class _Images:
-    """Queries first, then images of the gallery, without a joint copy; unit rows."""
+    """Queries that are none of the images first, then the images, without a joint copy; unit rows."""
 
     queries: Vectors
     gallery: Vectors
@@ -116,11 +128,11 @@ class _Images:
         np.matmul(rows, self.gallery.T, out=out[:, split:])
         return out
 
-    def asked(self, places: Ids) -> Vectors:
-        """Return the squared distance of each query to its own ``places`` in the gallery, ``[q, h]``."""
+    def asked(self, asking: NDArray, places: Ids) -> Vectors:
+        """Return the squared distance of the rows ``asking`` to their ``places`` in the gallery, ``[q, h]``."""
         out = np.empty(places.shape, np.float32)
-        for block in _blocks(len(self.queries), 4 * len(self.gallery)):
-            cosines = self.queries[block] @ self.gallery.T
+        for block in _blocks(len(asking), 4 * len(self.gallery)):
+            cosines = self.rows(asking[block]) @ self.gallery.T
             out[block] = np.maximum(2 - 2 * np.take_along_axis(cosines, places[block], 1), 0)
         return out
 
@@ -212,6 +224,21 @@ def _jaccard(code: sparse.csr_array, gallery: sparse.csc_array) -> NDArray[np.fl
     least = np.minimum(gallery.data[inside], np.repeat(code.data, counts))
     minima = np.bincount(gallery.indices[inside], least, gallery.shape[0])
     return (1 - minima / (2 - minima)).astype(np.float32)
+
+
+def _own_rows(queries: Vectors, hidden: Sequence[frozenset[int]], ids: Ids, rows: Vectors) -> Ids:
+    """Return the place in ``ids`` (ascending) of each query's own row: hidden from it, and the same vector.
+
+    :data:`NONE` where it is not there.
+    """
+    own = np.full(len(queries), NONE, np.int64)
+    for query, ids_ in enumerate(hidden):
+        wanted = np.array(sorted(ids_), np.int64)
+        at = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
+        at = at[ids[at] == wanted]
+        same = at[(np.abs(rows[at] - queries[query]) <= SAME).all(1)]
+        own[query] = same[0] if len(same) else NONE
+    return own
 
 
 def _unit(vectors: Vectors) -> Vectors:
