@@ -78,6 +78,9 @@ class DatabaseAugmentation(Mover):
     expansion. The whole gallery is searched with each of its images, which costs ``n^2 d``; for a gallery
     that stays, index the vectors of :func:`augmented` once instead.
 
+    An image that is hidden from a query still joins its neighbours: where a query is an image of the gallery
+    (leave one out), the images near it have its own vector mixed in.
+
     Attributes:
         n: neighbours that join an image; 0 changes nothing.
         alpha: power of a neighbour's cosine, which is its weight.
