@@ -38,7 +38,7 @@ def test_the_systems_average_precision(golden):
     for case in golden["landmark_average_precision"]:
         assert average_precision_of(case["inputs"]["hits"]) == pytest.approx(case["outputs"]["ap"], abs=1e-8)
     nothing = Ranks(np.empty(0, np.int64), np.array([0]), np.array([9]))
-    assert np.isnan(landmark_average_precision(nothing)).all()
+    assert landmark_average_precision(nothing).tolist() == [0]
 
 
 def test_average_precision_of_the_label_reranking_lists(golden):
@@ -125,8 +125,18 @@ def test_classes_without_queries_or_images_are_counted(points):
     counts, values = judged.report.counts, judged.report.values
     assert (counts["classes_with_queries"], counts["classes_without_queries"]) == (2, 2)
     assert counts["classes_without_images"] == 1
-    assert "landmark_ap@5" not in judged.report.classes["z"]
-    assert values["landmark_ap@5"] == judged.report.classes["a"]["landmark_ap@5"]
+    # The first image of a query whose class the gallery lacks is wrong.
+    assert judged.report.classes["z"]["landmark_ap@5"] == 0
+    assert "mAP" not in judged.report.classes["z"]
+    assert values["landmark_ap@5"] == judged.report.classes["a"]["landmark_ap@5"] / 2 > 0
+    assert values["mAP (classes)"] == judged.report.classes["a"]["mAP"]
+    assert judged.report.conventions["queries_without_relevant"].endswith("but 0 in landmark_ap@5")
+
+
+def test_lists_too_short_to_judge_are_refused(points):
+    short = Reranking(parse_chain("label"), depth=4)
+    with pytest.raises(UsageError, match=r"--depth 4: .* give at least 5"):
+        judge_landmark(points([*"aabbccdd"]), reranking=short)
 
 
 def test_no_voter_is_an_error(points):

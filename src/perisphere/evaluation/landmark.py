@@ -1,7 +1,7 @@
 """The protocol of the landmark retrieval system, beside the usual figures."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from perisphere.evaluation.judged import Judged
 from perisphere.evaluation.places import places_in, ranks_of
 from perisphere.evaluation.points import Points
 from perisphere.evaluation.protocols import judge_retrieval
-from perisphere.evaluation.reranking import context_of
+from perisphere.evaluation.reranking import Reranking, context_of
 from perisphere.evaluation.voting import Vote, codes, ranked_classes
 from perisphere.index.ranking import Ranking
 from perisphere.search.rerank import Context
@@ -41,6 +41,11 @@ def judge_landmark(points: Points, *, neighbours: int = NEIGHBOURS, **options: A
     """
     if neighbours < 1:
         raise UsageError(f"neighbours is {neighbours}; at least 1 must vote.")
+    reranking: Reranking | None = options.get("reranking")
+    if reranking is not None and reranking.depth < DEPTH:
+        raise UsageError(
+            f"--depth {reranking.depth}: landmark_ap@{DEPTH} judges lists of {DEPTH}; give at least {DEPTH}."
+        )
     judged = judge_retrieval(points, **options)
     metric = judged.report.options["metric"]
     context = context_of(judged.asked, judged.parts, metric, judged.ignored)
@@ -66,22 +71,29 @@ def judge_landmark(points: Points, *, neighbours: int = NEIGHBOURS, **options: A
             **judged.report.values,
         },
         counts=judged.report.counts | _class_counts(judged, classes),
-        conventions=judged.report.conventions | CONVENTIONS,
+        conventions=_conventions(judged.report.conventions),
         options=judged.report.options | {"neighbours": neighbours},
         classes=classes,
     )
 
 
 CONVENTIONS = {
-    f"landmark_ap@{DEPTH}": "0 where the first image is wrong, else the mean over the places i of the list "
-    "of 5, relevant or not, of (right among the first i) / i; then the mean over classes of their means",
+    f"landmark_ap@{DEPTH}": "0 where the first image is wrong (always so where none is right), else the mean "
+    "over the places i of the list of 5, relevant or not, of (right among the first i) / i; then the mean "
+    "over classes of their means",
     "landmark_accuracy": "share of queries whose class wins the vote of the nearest images, one vote each, a "
     "tie to the class whose name sorts first",
     "mAP (classes)": "mean over classes of the mean average precision of their queries",
     "accuracy": "as landmark_accuracy, with votes weighted by exp(score / 0.07)",
     "votes": "of the neighbours before re-ranking",
     "classes_without_queries": "left out of the means over classes",
+    "classes_without_images": f"0 in landmark_ap@{DEPTH}, left out of mAP (classes)",
 }
+
+
+def _conventions(of_retrieval: Mapping[str, str]) -> dict[str, str]:
+    without = f"{of_retrieval['queries_without_relevant']}, but 0 in landmark_ap@{DEPTH}"
+    return {**of_retrieval, "queries_without_relevant": without, **CONVENTIONS}
 
 
 def _votes(judged: Judged, context: Context, first: Ranking, neighbours: int) -> dict[str, NDArray[np.bool_]]:

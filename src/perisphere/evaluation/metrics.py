@@ -1,8 +1,8 @@
 """Retrieval metrics, one value a query, from the ranks of its relevant images alone.
 
 Every function takes :class:`~perisphere.evaluation.ranks.Ranks` of ``q`` queries and returns float64
-``[q]``, NaN for a query without a relevant image; :func:`mean` says what becomes of those. Scores never
-enter, so adding a constant to all scores, or their sign, changes nothing.
+``[q]``, NaN for a query without a relevant image, unless it says otherwise; :func:`mean` says what becomes of
+those. Scores never enter, so adding a constant to all scores, or their sign, changes nothing.
 """
 
 from typing import Literal
@@ -79,8 +79,9 @@ def precision_to_last(ranks: Ranks, k: int) -> PerQuery:
 def landmark_average_precision(ranks: Ranks, depth: int = 5) -> PerQuery:
     """Return the average precision of the landmark retrieval system, which is not the usual one.
 
-    It is 0 where the first image is wrong. Otherwise it is the mean of precision@i over all places i of the
-    list, relevant or not; the list has ``depth`` places, or as many as there are images to rank.
+    It is 0 where the first image is wrong, and so for a query without a relevant image. Otherwise it is the
+    mean of precision@i over all places i of the list, relevant or not; the list has ``depth`` places, or as
+    many as there are images to rank.
 
     Example:
         Right images at ranks 1, 3 and 4: (1/1 + 1/2 + 2/3 + 3/4 + 3/5) / 5.
@@ -94,7 +95,7 @@ def landmark_average_precision(ranks: Ranks, depth: int = 5) -> PerQuery:
     precision = found_curve(ranks, depth) * ranks.counts[:, None] / places
     shown = places <= ranks.candidates[:, None]
     averages = (precision * shown).sum(axis=1) / np.maximum(shown.sum(axis=1), 1)
-    return np.where(first_rank(ranks) > 1, 0, averages) + _where_relevant(ranks, np.zeros(len(ranks)))
+    return np.where(first_rank(ranks) > 1, 0, averages)
 
 
 def recall_at(ranks: Ranks, k: int) -> PerQuery:
