@@ -146,6 +146,13 @@ def test_the_legacy_vote(places):
         (["revisited", "--truth", "nothing.json"], PerisphereError, "nothing.json"),
         (["revisited", "--truth", "gnd.json", "--gallery", "test"], PerisphereError, "splits here are index"),
         (["retrieval", "--depth", "5"], UsageError, "give --rerank too"),
+        (
+            ["retrieval", "--rerank", "label", "--ties", "optimistic"],
+            UsageError,
+            "--ties means nothing for re",
+        ),
+        (["landmark", "--rerank", "label", "--block", "2"], UsageError, "--block means nothing for re"),
+        (["revisited", "--rerank", "label", "--block", "2"], UsageError, "--block means nothing for re"),
         (["retrieval", "--rerank", "lable"], UsageError, "Did you mean 'label'"),
         (["retrieval", "--worst", "worst.gif"], UsageError, "a sheet is a .jpg or .png"),
         (["gldv2", "--truth", "solution.csv", "--k", "5"], UsageError, "--k means nothing for gldv2"),

@@ -172,6 +172,8 @@ def evaluate(
     `perisphere evaluate compare before.json after.json --plots plots`
     """
     _refuse_foreign(context, protocol)
+    if rerank is not None:
+        _refuse_of_whole_rankings(context)
     if protocol is Protocol.compare:
         _compare(sources, plots, output, as_json)
         return
@@ -205,12 +207,23 @@ def evaluate(
 def _refuse_foreign(context: typer.Context, protocol: Protocol) -> None:
     """Refuse an option that the protocol would not look at."""
     for option, protocols in ONLY_FOR.items():
-        source = context.get_parameter_source(option)
-        if source is not None and source.name == "COMMANDLINE" and protocol not in protocols:
+        if _given(context, option) and protocol not in protocols:
             names = ", ".join(name.value for name in protocols)
             raise UsageError(
                 f"--{option} means nothing for {protocol.value} (only for {names}); leave it out."
             )
+
+
+def _refuse_of_whole_rankings(context: typer.Context) -> None:
+    """Refuse an option that means nothing for re-ranked lists."""
+    for option in ("ties", "block"):
+        if _given(context, option):
+            raise UsageError(f"--{option} means nothing for re-ranked lists; leave it or --rerank out.")
+
+
+def _given(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _classify(source: Path, options: dict[str, Any]) -> "Report":
