@@ -7,6 +7,7 @@ import pytest
 from perisphere.catalog.ground_truth import GroundTruth
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.evaluation import Points, Report, Reranking, annotate, check_kind, judge
+from perisphere.evaluation.revisited import CONVENTIONS
 from perisphere.search.rerank import parse_chain
 
 
@@ -60,6 +61,11 @@ def test_each_setting_ignores_its_own_images(oxford):
     assert judged.report.counts["queries"] == 1
     assert judged.report.counts["medium relevant_pairs"] == 2
     assert judged.average_precision.tolist() == [values["medium mAP"]]
+
+
+@pytest.mark.parametrize("benchmark", CONVENTIONS)
+def test_reports_say_that_figures_are_shares(benchmark):
+    assert "times 100" in CONVENTIONS[benchmark]["figures"]
 
 
 def test_a_setting_that_no_query_counts_for_is_undefined(oxford, tmp_path):

@@ -52,6 +52,8 @@ LOOKED_AT: Mapping[Benchmark, str] = {"revisited": "medium", "oxford": "", "gldv
 
 GLDV2_DEPTH = 100
 
+_FIGURES = {"figures": "shares of 1; papers print them times 100"}
+
 _TRAPEZOID = {
     "mAP": "mean over queries of the area below straight lines between the points of precision and recall "
     "(trapezoid), as in the benchmark's own program",
@@ -63,14 +65,16 @@ _TRAPEZOID = {
 }
 
 CONVENTIONS: Mapping[Benchmark, dict[str, str]] = {
-    "revisited": _TRAPEZOID
+    "revisited": _FIGURES
+    | _TRAPEZOID
     | {
         "easy": "right: easy; ignored: junk and hard",
         "medium": "right: easy and hard; ignored: junk",
         "hard": "right: hard; ignored: junk and easy",
     },
-    "oxford": _TRAPEZOID | {"relevant": "right: good and ok; ignored: junk"},
-    "gldv2": {
+    "oxford": _FIGURES | _TRAPEZOID | {"relevant": "right: good and ok; ignored: junk"},
+    "gldv2": _FIGURES
+    | {
         "mAP@100": "mean over queries of the precision at each right image within the first 100, divided by "
         "min(100, right images) (sum, not trapezoid)",
         "queries": "those that the ground truth ignores are left out",
