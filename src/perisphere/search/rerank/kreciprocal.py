@@ -129,7 +129,7 @@ class _Images:
         return out
 
     def asked(self, asking: NDArray, places: Ids) -> Vectors:
-        """Return the squared distance of the rows ``asking`` to their ``places`` in the gallery, ``[q, h]``."""
+        """Return the squared distances of rows ``asking`` to their ``places`` in the gallery, ``[q, h]``."""
         out = np.empty(places.shape, np.float32)
         for block in _blocks(len(asking), 4 * len(self.gallery)):
             cosines = self.rows(asking[block]) @ self.gallery.T
