@@ -116,7 +116,8 @@ def with_head(ranking: Ranking, order: NDArray[np.int64], scores: NDArray) -> Ra
     ids[:, :width] = np.take_along_axis(ranking.ids, order, 1)
     all_scores[:, :width] = np.where(ids[:, :width] == NONE, -np.inf, scores)
     if 0 < width < ids.shape[1]:
-        drop = np.maximum(ranking.scores[:, width] - all_scores[:, width - 1], 0)
-        drop[~np.isfinite(drop)] = 0
+        tail, head = ranking.scores[:, width], all_scores[:, width - 1]
+        drop = np.subtract(tail, head, out=np.zeros_like(tail), where=np.isfinite(tail) & np.isfinite(head))
+        drop = np.maximum(drop, 0)
         all_scores[:, width:] -= drop[:, None]
     return Ranking(ids, all_scores, ranking.road, ranking.metric)
