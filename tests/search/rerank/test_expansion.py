@@ -86,6 +86,16 @@ def test_distances_move_to_the_weighted_mean():
     np.testing.assert_allclose(moved.queries, [[3.0, 0.0]], atol=1e-6)
 
 
+@pytest.mark.parametrize("alpha", [1.0, 2.0, 3.0])
+def test_a_neighbour_on_the_other_side_weighs_nothing(alpha):
+    """A negative cosine: neither does it push the query away, nor does an even power pull it over."""
+    vectors = np.array([[0.8, 0.6], [-0.6, 0.8]], np.float32)
+    context = Context(ArrayGallery(vectors), np.array([[1.0, 0.0]], np.float32))
+    moved = QueryExpansion(n=2, alpha=alpha).move(context.search(context.queries, 2), context)
+    expected = by_formula(context.queries[0], vectors, 1, alpha)
+    np.testing.assert_allclose(moved.queries[0], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("alpha", [0.0, 3.0])
 def test_every_image_moves_as_the_formula_says(alpha):
     vectors, _ = clustered()
