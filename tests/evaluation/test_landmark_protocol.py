@@ -139,6 +139,15 @@ def test_lists_too_short_to_judge_are_refused(points):
         judge_landmark(points([*"aabbccdd"]), reranking=short)
 
 
+@pytest.mark.parametrize(("asked", "by_name", "weighted"), [("b", 0, 1), ("a", 1, 0)])
+def test_a_tied_vote_goes_to_the_name_that_sorts_first(points, asked, by_name, weighted):
+    angles = np.array([0.0, 0.1, 0.3, 0.6])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    given = points([asked, "b", "a", "c"], vectors, ["test"] + ["index"] * 3)
+    values = judge_landmark(given, query=["test"], gallery=["index"]).report.values
+    assert (values["landmark_accuracy"], values["accuracy"]) == (by_name, weighted)
+
+
 def test_no_voter_is_an_error(points):
     with pytest.raises(UsageError, match="neighbours is 0"):
         judge_landmark(points([*"aabb"]), neighbours=0)

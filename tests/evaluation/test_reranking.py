@@ -1,6 +1,9 @@
 import numpy as np
+import pytest
+from PIL import Image
 
 from perisphere.evaluation import Reranking, judge_retrieval
+from perisphere.evaluation.reranking import photo_of
 from perisphere.search.rerank import parse_chain
 
 
@@ -30,3 +33,19 @@ def test_a_chain_sees_the_neighbours_it_needs_whatever_the_depth(points):
 
 def test_lists_are_no_longer_than_the_gallery(points):
     assert reranked(on_a_line([*"abaabb"], points), "alphaqe(n=50)", depth=100).shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("box", "cut"),
+    [
+        ([3, 2, 10, 8], (slice(2, 8), slice(3, 10))),
+        ([-4, -1, 10, 99], (slice(0, 12), slice(0, 10))),
+        (None, (slice(0, 12), slice(0, 16))),
+    ],
+)
+def test_a_query_asks_with_the_part_of_its_photo_inside_the_box(tmp_path, box, cut):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "q.png")
+    photo = photo_of({"path": "q.png", "root": str(tmp_path), "box": box})
+    found = photo if isinstance(photo, np.ndarray) else np.asarray(Image.open(photo))
+    assert np.array_equal(found, pixels[cut])

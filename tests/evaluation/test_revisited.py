@@ -3,6 +3,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from perisphere.catalog.ground_truth import GroundTruth
 from perisphere.errors import PerisphereError, UsageError
@@ -164,3 +165,23 @@ def test_reranked_lists_are_judged_as_far_as_they_go(oxford):
     whole = judge("revisited", given, reranking=Reranking(parse_chain("alphaqe(n=0)")))
     plain = judge("revisited", given)
     assert whole.report.values == plain.report.values
+
+
+def test_a_reranker_that_looks_never_sees_what_a_setting_ignores(tmp_path):
+    # From the query: junk, hard, wrong, easy. Only the easy image shows what the query shows.
+    names, seeds = ["q", "j", "h", "w", "e"], [0, 1, 2, 3, 0]
+    for name, seed in zip(names, seeds, strict=True):
+        tiles = np.random.default_rng(seed).integers(0, 256, (20, 20, 3), np.uint8)
+        Image.fromarray(tiles).resize((160, 160), Image.Resampling.BICUBIC).save(tmp_path / f"{name}.png")
+    rows = table(names, ["query"] + ["index"] * 4).with_columns(
+        path=pl.Series([f"{name}.png" for name in names]), root=pl.lit(str(tmp_path))
+    )
+    given = annotate(
+        Points(line([0, 0.1, 0.2, 0.3, 0.4]), rows, "here"),
+        truth(gallery=tuple("jhwe"), easy="e", hard="h", junk="j"),
+    )
+    # Two are verified: the easy image is among them only where junk and hard are gone.
+    values = judge("revisited", given, reranking=Reranking(parse_chain("geometric(n=2)"))).report.values
+    assert values["easy mAP"] == 1.0
+    assert values["medium mAP"] == pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2)
+    assert values["hard mAP"] == 1.0
