@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 from galleries import searched
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from perisphere.errors import PerisphereError
 from perisphere.index.ranking import NONE, Ranking
 from perisphere.search.rerank import (
     ArrayGallery,
@@ -69,6 +70,7 @@ def test_the_worked_system(golden, distance):
     data=st.data(),
 )
 def test_it_is_a_stable_partition(labels, vote, data):
+    assume(any(label is not None for label in labels))
     distances = data.draw(st.lists(st.integers(0, 9), min_size=len(labels), max_size=len(labels)))
     k = data.draw(st.integers(1, len(labels)))
     ranking, context = given_distances(distances, labels)
@@ -104,10 +106,26 @@ def test_nothing_hidden_is_fetched():
     assert not hidden[0] & set(found.ids[0].tolist())
 
 
-def test_images_without_labels_stay_as_they_are():
-    ranking, context = given_distances([0.1, 0.3, 0.2], [None, None, None])
-    assert LabelReranking()(ranking, context) == ranking
+def test_a_list_without_labels_stays_as_it_is():
+    ranking, context = given_distances([0.1, 0.4, 0.3, 0.2], [None, "beyond the list", None, None])
+    ranking = ranking.first(3)
+    assert LabelReranking()(ranking, context).ids.tolist() == ranking.ids.tolist()
     assert SoftLabelReranking()(ranking, context).ids.tolist() == ranking.ids.tolist()
+
+
+@pytest.mark.parametrize("name", ["label", "softlabel"])
+def test_a_gallery_without_labels_is_an_error(name):
+    ranking, context = given_distances([0.1, 0.3, 0.2], [None, None, None])
+    with pytest.raises(PerisphereError, match=rf"^`{name}` .* no image .* leave `{name}` out\.$"):
+        parse_chain(name)(ranking, context)
+    empty = Ranking(np.full((1, 2), NONE), np.full((1, 2), -np.inf, np.float32), "exact", "l2")
+    assert parse_chain(name)(empty, context).ids.tolist() == [[NONE, NONE]]
+
+
+@pytest.mark.parametrize("chain", ["label(vote=0)", "softlabel(n=0)", "softlabel(weight=0)"])
+def test_without_weight_no_label_is_needed(chain):
+    ranking, context = given_distances([0.1, 0.3, 0.2], [None, None, None])
+    assert parse_chain(chain)(ranking, context).ids.tolist() == ranking.ids.tolist()
 
 
 def test_empty_places_stay_last():

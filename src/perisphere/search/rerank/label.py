@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from perisphere.errors import PerisphereError
 from perisphere.index.ranking import NONE, Ranking
 from perisphere.search.rerank.context import Context, Ids
 from perisphere.search.rerank.reranker import Reranker
@@ -23,8 +24,8 @@ class LabelReranking(Reranker):
 
     The first ``vote`` results name the class by majority; a tie goes to the name that sorts first. Within
     both parts the order stays, and no score changes. Images of the class that lie beyond the end of the list
-    are fetched from the gallery, so that a cut list begins as the whole ranking would. Where nothing has a
-    label, nothing changes.
+    are fetched from the gallery, so that a cut list begins as the whole ranking would. A list whose voters
+    have no label stays as it is; a gallery without any label is an error.
 
     Attributes:
         vote: results that vote; 0 changes nothing.
@@ -40,11 +41,15 @@ class LabelReranking(Reranker):
         return max(1, self.vote)
 
     def __call__(self, ranking: Ranking, context: Context) -> Ranking:
-        """Put the predicted class first; see :class:`~perisphere.search.rerank.Reranker`."""
+        """Put the predicted class first; see :class:`~perisphere.search.rerank.Reranker`.
+
+        Raises:
+            PerisphereError: no image of the gallery has a label.
+        """
         if not self.vote or not ranking.ids.size:
             return ranking
         k = ranking.ids.shape[1]
-        labels = labels_of(ranking.ids, context)
+        labels = labels_of(ranking.ids, context, self.name)
         predicted = [majority(row[: self.vote]) for row in labels]
         inside = np.array(
             [
@@ -69,13 +74,33 @@ def majority(labels: Iterable[str | None]) -> str | None:
     return min(votes, key=lambda label: (-votes[label], label), default=None)
 
 
-def labels_of(ids: Ids, context: Context) -> list[list[str | None]]:
-    """Return the labels of ids ``[q, k]``, ``None`` where there is no image or no label."""
+def labels_of(ids: Ids, context: Context, name: str) -> list[list[str | None]]:
+    """Return the labels of ids ``[q, k]``, ``None`` where there is no image or no label.
+
+    Args:
+        ids: the lists.
+        context: the search.
+        name: of the re-ranker that needs them.
+
+    Raises:
+        PerisphereError: no image of the gallery has a label.
+    """
     there = ids != NONE
     labels = np.full(ids.shape, None, dtype=object)
-    labels[there] = context.labels(ids[there])
+    listed = context.labels(ids[there])
+    # The rest of the gallery is only looked at where none of what was found has a label.
+    if listed and not _any_label(listed) and not _any_label(context.labels(context.gallery.ids())):
+        raise PerisphereError(
+            f"`{name}` re-ranks by labels, and no image that is searched has a label. "
+            f"Read photos with labels, or leave `{name}` out."
+        )
+    labels[there] = listed
     found: list[list[str | None]] = labels.tolist()
     return found
+
+
+def _any_label(labels: Iterable[str | None]) -> bool:
+    return any(label is not None for label in labels)
 
 
 def _beyond(

@@ -44,7 +44,11 @@ class SoftLabelReranking(Reranker):
         return max(self.n, self.depth)
 
     def __call__(self, ranking: Ranking, context: Context) -> Ranking:
-        """Add the gain of each label; see :class:`Reranker`."""
+        """Add the gain of each label; see :class:`Reranker`.
+
+        Raises:
+            PerisphereError: no image of the gallery has a label.
+        """
         if not self.n or not self.weight:
             return ranking
         head = ranking.ids[:, : self.depth]
@@ -52,7 +56,7 @@ class SoftLabelReranking(Reranker):
         shares = np.array(
             [
                 _shares(labels, row, self.n, self.temperature)
-                for labels, row in zip(labels_of(head, context), scores, strict=True)
+                for labels, row in zip(labels_of(head, context, self.name), scores, strict=True)
             ],
             np.float32,
         ).reshape(head.shape)
