@@ -44,6 +44,12 @@ def oxford():
     return Points(line([0, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]), table(names, ["query"] + ["index"] * 6), "here")
 
 
+def scene(seed):
+    """A photo full of corners."""
+    tiles = np.random.default_rng(seed).integers(0, 256, (20, 20, 3), np.uint8)
+    return np.asarray(Image.fromarray(tiles).resize((160, 160), Image.Resampling.BICUBIC))
+
+
 def truth(kind="revisited", gallery=tuple("abcdef"), queries=("q",), boxes=(None,), **lists):
     found = {name: tuple(names) for name, names in lists.items()}
     return GroundTruth(kind, queries, gallery, (found,) * len(queries), boxes)
@@ -168,17 +174,20 @@ def test_reranked_lists_are_judged_as_far_as_they_go(oxford):
 
 
 def test_a_reranker_that_looks_never_sees_what_a_setting_ignores(tmp_path):
-    # From the query: junk, hard, wrong, easy. Only the easy image shows what the query shows.
-    names, seeds = ["q", "j", "h", "w", "e"], [0, 1, 2, 3, 0]
-    for name, seed in zip(names, seeds, strict=True):
-        tiles = np.random.default_rng(seed).integers(0, 256, (20, 20, 3), np.uint8)
-        Image.fromarray(tiles).resize((160, 160), Image.Resampling.BICUBIC).save(tmp_path / f"{name}.png")
-    rows = table(names, ["query"] + ["index"] * 4).with_columns(
+    # From the query: junk, hard, wrong, easy. Only the easy image shows what the query's box shows; the wrong
+    # one shows more of what lies beside the box.
+    names = ["q", "j", "h", "w", "e"]
+    inside, junk, hard, beside = (scene(seed) for seed in range(4))
+    shown = [np.hstack([inside, beside]), junk, hard, beside, inside[:, :110]]
+    for name, photo in zip(names, shown, strict=True):
+        Image.fromarray(photo).save(tmp_path / f"{name}.png")
+    box = [0, 0, 160, 160]
+    rows = table(names, ["query"] + ["index"] * 4, [box] + [None] * 4).with_columns(
         path=pl.Series([f"{name}.png" for name in names]), root=pl.lit(str(tmp_path))
     )
     given = annotate(
         Points(line([0, 0.1, 0.2, 0.3, 0.4]), rows, "here"),
-        truth(gallery=tuple("jhwe"), easy="e", hard="h", junk="j"),
+        truth(gallery=tuple("jhwe"), boxes=(tuple(box),), easy="e", hard="h", junk="j"),
     )
     # Two are verified: the easy image is among them only where junk and hard are gone.
     values = judge("revisited", given, reranking=Reranking(parse_chain("geometric(n=2)"))).report.values
