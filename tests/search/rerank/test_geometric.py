@@ -181,9 +181,23 @@ def test_photos_that_are_not_known_or_gone(photos):
     ranking, context = searched(photos, None, [photos / "0.png"])
     with pytest.raises(PerisphereError, match="the query is not known"):
         GeometricVerification()(ranking, context)
-    ranking, context = searched(photos, scene(9), [photos / "gone.png"])
+    ranking, context = searched(photos, photos / "gone.png", [photos / "0.png"])
     with pytest.raises(ImageError, match=r"gone\.png: cannot be read"):
         GeometricVerification()(ranking, context)
+
+
+def test_a_photo_of_the_gallery_that_is_gone_has_no_inliers(photos, caplog):
+    files = [photos / name for name in ("gone.png", "0.png", "2.png")]
+    _, one = searched(photos, scene(9), files)
+    twice = Context(one.gallery, np.zeros((2, 1), np.float32), photos=[scene(9), scene(9)])
+    for context in (one, twice):
+        caplog.clear()
+        found = GeometricVerification()(context.search(context.queries, 3), context)
+        assert found.ids.tolist() == [[2, 0, 1]] * len(context.queries)
+        assert found.scores[:, 1].tolist() == [0.0] * len(context.queries)
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "0 inliers" in caplog.text
+        assert "gone.png: cannot be read" in caplog.text
 
 
 def test_lines_run_between_the_features_that_agree():

@@ -1,5 +1,6 @@
 """Geometric verification: photos of one place agree in where their local features lie."""
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from perisphere.catalog.images import ImageError
 from perisphere.errors import PerisphereError
 from perisphere.index.ranking import NONE, Ranking
 from perisphere.search.rerank.context import Context, Ids, with_head
-from perisphere.search.rerank.local import LocalFeatures, features_of, tentative
+from perisphere.search.rerank.local import NO_FEATURES, LocalFeatures, features_of, tentative
 from perisphere.search.rerank.reranker import Reranker
 from perisphere.search.results import Source
 from perisphere.sphere.geometry import Vectors
+
+log = logging.getLogger(__name__)
 
 Model = Literal["homography", "fundamental"]
 
@@ -57,7 +61,8 @@ class GeometricVerification(Reranker):
     SIFT features that look alike are fitted by MAGSAC (Barath et al., CVPR 2020; OpenCV's USAC) with a
     homography, which holds for facades and distant scenes, or with a fundamental matrix, which holds for any
     rigid scene but constrains less. Results with fewer than ``min_inliers`` keep their order behind the
-    others. The score of a verified result is its number of inliers.
+    others. The score of a verified result is its number of inliers. A photo of the gallery that cannot be
+    read has none, and is logged.
 
     Attributes:
         n: results that are verified; 0 changes nothing.
@@ -91,13 +96,18 @@ class GeometricVerification(Reranker):
 
         Raises:
             PerisphereError: a photo is not known.
-            ImageError: a photo cannot be read.
+            ImageError: the photo of a query cannot be read.
         """
         if not self.n:
             return ranking
         head = ranking.ids[:, : self.n]
+        lost: set[str] = set()
         with ThreadPoolExecutor() as pool:
-            counts = np.array([self._counts(query, ids, context, pool.map) for query, ids in enumerate(head)])
+            counts = np.array(
+                [self._counts(query, ids, context, pool.map, lost) for query, ids in enumerate(head)]
+            )
+        for reason in sorted(lost):
+            log.warning("counted as 0 inliers: %s", reason)
         counts = counts.reshape(head.shape).astype(np.float32)
         order = np.argsort(-counts, axis=1, kind="stable")
         return with_head(ranking, order, np.take_along_axis(counts, order, 1))
@@ -122,20 +132,42 @@ class GeometricVerification(Reranker):
         pairs = tentative(first, second, self.ratio)
         return fit(first.points[pairs[:, 0]], second.points[pairs[:, 1]], self.model, self.threshold)
 
-    def _counts(self, query: int, ids: Ids, context: Context, run: Callable) -> list[float]:
-        """Return the inliers of a query with each of its results, ``-inf`` where there is none."""
+    def _readable(self, photo: Source, lost: set[str]) -> LocalFeatures:
+        """Return the features of a photo, none where it cannot be read; ``lost`` takes the reason."""
+        try:
+            return self.local_features(photo)
+        except ImageError as error:
+            lost.add(str(error))
+            return NO_FEATURES
+
+    def _counts(self, query: int, ids: Ids, context: Context, run: Callable, lost: set[str]) -> list[float]:
+        """Return the inliers of a query with each of its results, ``-inf`` where there is none.
+
+        Args:
+            query: its place among the queries.
+            ids: its results.
+            context: the search.
+            run: ``map``.
+            lost: takes why photos of results cannot be read.
+        """
         there = ids[ids != NONE]
-        photos = [context.photos[query] if context.photos else None, *context.gallery.files(there)]
-        for photo, name in zip(photos, ["the query", *(f"image {id_}" for id_ in there)], strict=True):
-            if photo is None:
-                raise PerisphereError(
-                    f"geometric verification needs the photos, and that of {name} is not known. "
-                    "Leave `geometric` out, or add the images with their paths."
-                )
-        own, *others = run(self.local_features, photos)
+        photo = _known(context.photos[query] if context.photos else None, "the query")
+        found = zip(context.gallery.files(there), there, strict=True)
+        files = [_known(file, f"image {id_}") for file, id_ in found]
+        own = self.local_features(photo)
+        others = run(partial(self._readable, lost=lost), files)
         counts = [match.count for match in run(partial(self._match, own), others)]
         verified = [float(count) if count >= self.min_inliers else 0.0 for count in counts]
         return verified + [-np.inf] * (len(ids) - len(there))
+
+
+def _known(photo: Source | None, name: str) -> Source:
+    if photo is None:
+        raise PerisphereError(
+            f"geometric verification needs the photos, and that of {name} is not known. "
+            "Leave `geometric` out, or add the images with their paths."
+        )
+    return photo
 
 
 def fit(first: Vectors, second: Vectors, model: Model, threshold: float) -> Match:

@@ -33,6 +33,9 @@ class LocalFeatures:
         return len(self.points)
 
 
+NO_FEATURES = LocalFeatures(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
+
+
 def features_of(photo: Source, features: int = 1000, side: int = 640, root: bool = True) -> LocalFeatures:
     """Return the SIFT features of a photo; those of a file are kept until it changes.
 
@@ -73,7 +76,7 @@ def extract(photo: NDArray[np.uint8], features: int, side: int, root: bool) -> L
     create = cv2.SIFT_create  # type: ignore[attr-defined]  # not in OpenCV's stubs
     found, descriptors = create(features, enable_precise_upscale=True).detectAndCompute(grey, None)
     if not found:
-        return LocalFeatures(np.empty((0, 2), np.float32), np.empty((0, 128), np.float32))
+        return NO_FEATURES
     ratio = np.array([width / grey.shape[1], height / grey.shape[0]])
     points = (np.array([point.pt for point in found]) + 0.5) * ratio - 0.5
     if root:  # the square root of a row of sum 1 has length 1
