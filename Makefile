@@ -36,7 +36,7 @@ test: lint  ## lint and every quick test
 test-all: lint  ## lint and every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-# landmarks.py is not among them: it compares encoders of a collection that it is given.
+# landmarks.py and verification.py are not among them: they need photos that are given to them.
 BENCHMARKS := embed.py index.py evaluation.py scenes.py vlad.py revisited.py \
 	"rerank.py search" "rerank.py kreciprocal" "rerank.py kreciprocal --size msmt17"
 
