@@ -35,6 +35,17 @@ def test_lists_are_no_longer_than_the_gallery(points):
     assert reranked(on_a_line([*"abaabb"], points), "alphaqe(n=50)", depth=100).shape == (1, 5)
 
 
+def test_the_report_speaks_of_the_chain_and_not_of_ties(points):
+    given = on_a_line([*"abaabb"], points)
+    sides = {"query": ["query"], "gallery": ["index"]}
+    plain = judge_retrieval(given, **sides).report
+    again = judge_retrieval(given, **sides, reranking=Reranking(parse_chain("label"), 5)).report
+    assert plain.options["ties"] == "pessimistic"
+    assert plain.conventions["ties"].startswith("pessimistic")
+    assert "ties" not in again.options
+    assert (again.options["rerank"], again.conventions["ties"]) == ("label(vote=3)", "as re-ranked")
+
+
 @pytest.mark.parametrize(
     ("box", "cut"),
     [

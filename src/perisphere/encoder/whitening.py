@@ -73,7 +73,8 @@ def fit_pca(vectors: NDArray, dim: int | None = None, *, shrinkage: float = 0.0)
     Directions in which the vectors do not vary (fewer vectors than numbers, constant channels) are left out.
 
     Args:
-        vectors: ``[n, D]``, at least two rows that differ; read in blocks.
+        vectors: ``[n, D]``, at least two rows that differ. Of more rows than numbers blocks are read and
+            ``[D, D]`` float64 is held; of fewer, all rows are held as float64: fit very long rows on few.
         dim: directions kept, the largest variance first; ``None`` keeps all that vary.
         shrinkage: 0 to 1, the share by which the variances are drawn to their mean; more than 0 amplifies
             directions of little variance less.

@@ -90,13 +90,14 @@ def judge_retrieval(
             f"{points.source}: no query has an image of its label in the gallery; "
             "name splits that share labels (--query, --gallery), or evaluate all rows."
         )
-    options = {"metric": metric, "k": list(depths), "ties": ties, "without_relevant": without}
+    options: dict[str, Any] = {"metric": metric, "k": list(depths), "without_relevant": without}
+    options |= {"ties": ties} if reranking is None else reranking.options
     report = Report(
         protocol="retrieval",
         values={name: metrics.mean(values, without) for name, values in table.items() if name not in KEPT},
         counts=_counts(asked, ranked, table["relevant"]),
-        conventions=_conventions(ties, without),
-        options=options | (reranking.options if reranking else {}),
+        conventions=_conventions(None if reranking else ties, without),
+        options=options,
         data=_described(points, query, gallery),
         encoder=points.encoder,
         seeds=points.seeds,
@@ -282,7 +283,9 @@ def _described(points: Points, query: Splits, gallery: Splits) -> dict[str, Any]
     }
 
 
-def _conventions(ties: str, without: str) -> dict[str, str]:
+def _conventions(ties: str | None, without: str) -> dict[str, str]:
+    """Say what each figure means; ``ties`` is ``None`` for lists that a re-ranker has ordered."""
+    wrong = "before" if ties == "pessimistic" else "after"
     return {
         "relevant": "an image with the query's label",
         "mAP": "mean over queries of the mean precision at each relevant image (sum, not trapezoid)",
@@ -290,8 +293,7 @@ def _conventions(ties: str, without: str) -> dict[str, str]:
         "precision@k": "share of relevant images among the first k",
         "recall@k": "share of queries with a relevant image among the first k (metric learning; CMC rank-k)",
         "found@k": "share of a query's relevant images among the first k (text retrieval's recall)",
-        "ties": f"{ties}: a wrong image of equal score is ranked "
-        + ("before" if ties == "pessimistic" else "after"),
+        "ties": f"{ties}: a wrong image of equal score is ranked {wrong}" if ties else "as re-ranked",
         "queries_without_relevant": {"skip": "left out of the means", "zero": "count as 0"}.get(
             without, "none"
         ),
