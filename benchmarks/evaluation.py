@@ -15,12 +15,12 @@ import json
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 
 import numpy as np
-import psutil
+
+from peak import Peak
 
 SIZES = ((3368, 15913, 2048), (10_000, 100_000, 512))
 MOST = {"ratio_numpy": 1.5, "peak_gib": 0.5}
@@ -41,26 +41,6 @@ def inputs(q: int, n: int, d: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
         rows.append(vectors)
     labels = rng.integers(0, max(1, n // RELEVANT), n)
     return rows[0], rows[1], labels[rng.integers(0, n, q)], labels
-
-
-class Peak:
-    """The highest resident memory of this process while it runs, beyond that at the start, in GiB."""
-
-    def __enter__(self) -> "Peak":
-        self._process, self._done = psutil.Process(), threading.Event()
-        self._start = self._highest = self._process.memory_info().rss
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.005):
-            self._highest = max(self._highest, self._process.memory_info().rss)
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-        self.gib = (self._highest - self._start) / 2**30
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -12,13 +12,12 @@ that searching and re-ranking took beyond what was there before, in MiB.
 import argparse
 import statistics
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 
+from peak import Peak
 from perisphere.catalog import Catalog
 from perisphere.encoder import Encoder, embed
 from perisphere.evaluation import Points, Report, read_points, retrieval
@@ -26,26 +25,6 @@ from perisphere.evaluation.reranking import Reranking, context_of
 from perisphere.search.rerank import parse_chain
 
 HEAD = "| | mAP | recall@1 | encode, ms | search, ms a query | bytes an image | memory, MiB |"
-
-
-class Peak:
-    """The highest resident memory of this process while it runs, beyond that at the start, in MiB."""
-
-    def __enter__(self) -> "Peak":
-        self._process, self._done = psutil.Process(), threading.Event()
-        self._start = self._highest = self._process.memory_info().rss
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.002):
-            self._highest = max(self._highest, self._process.memory_info().rss)
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-        self.mib = (self._highest - self._start) / 2**20
 
 
 def encode_ms(encoder: Encoder, photos: list[Path]) -> float:
@@ -75,7 +54,7 @@ def search_ms(points: Points, options: argparse.Namespace, chain: str | None) ->
         begun = time.perf_counter()
         work()
         seconds = time.perf_counter() - begun
-    return 1e3 * seconds / len(asked), peak.mib
+    return 1e3 * seconds / len(asked), 1024 * peak.gib
 
 
 def row(name: str, report: Report, encode: float | None, points: Points, cost: tuple[float, float]) -> str:
