@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from perisphere.catalog.images import SUFFIXES
-from perisphere.catalog.plain_pickle import read_plain_pickle
 from perisphere.errors import PerisphereError
+from perisphere.foreign.plain_pickle import read_plain_pickle
 
 Box = tuple[float, float, float, float]
 Kind = Literal["revisited", "classic", "gldv2"]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perisphere.catalog.plain_pickle import interpret, read_plain_pickle
 from perisphere.errors import PerisphereError
+from perisphere.foreign.plain_pickle import interpret, read_plain_pickle
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 keys = st.none() | st.integers() | st.text()

@@ -1,0 +1,1 @@
+"""Foreign: files from outside, read without running anything that they name."""
