@@ -1,9 +1,9 @@
 """What a pickle of plain values holds, without unpickling it: nothing that the file names is run.
 
-Ground truth, class points and CIFAR's arrays are published as pickles of dicts, lists, tuples, texts, numbers and numeric NumPy arrays. A
-pickle is a program for a stack machine; this interpreter knows the opcodes for just those values, of every
-protocol from 0 to 5 and of Python 2. Anything else ends the reading with an error that names what the file
-asked for.
+Ground truth, class points and CIFAR's arrays are published as pickles of dicts, lists, tuples, texts, numbers
+and numeric NumPy arrays. A pickle is a program for a stack machine; this interpreter knows the opcodes for
+just those values, of every protocol from 0 to 5 and of Python 2. Anything else ends the reading with an error
+that names what the file asked for.
 """
 
 import math
@@ -45,7 +45,7 @@ def read_plain_pickle(path: Path) -> Any:
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise PerisphereError(f"{path}: over {MAX_BYTES >> 20} MiB, too large for a file of plain values.")
+            raise PerisphereError(f"{path}: over {MAX_BYTES >> 20} MiB, too large for plain values.")
         return interpret(path.read_bytes())
     except _ForbiddenError as error:
         raise PerisphereError(
