@@ -63,8 +63,8 @@ class EmbeddingNet(nn.Module):
         """Whether no number of an embedding is ever below zero."""
         spec = self.spec
         signed = spec.local_projection or spec.region_projection or spec.projection or spec.bnneck
-        # GeM has a floor above zero; every backbone but the pixels ends in a ReLU.
-        return not signed and (spec.backbone != "pixels" or spec.pooling in ("gem", "gemmp"))
+        # GeM has a floor above zero.
+        return not signed and (self.backbone.nonnegative or spec.pooling in ("gem", "gemmp"))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return float32 ``[n, dim]`` of preprocessed images, float32 ``[n, 3, h, w]``."""
@@ -82,7 +82,7 @@ class EmbeddingNet(nn.Module):
 
 
 def _options(spec: NetSpec) -> dict[str, Any]:
-    if spec.backbone.startswith("resnet"):
+    if ARCHITECTURES[spec.backbone].strided:
         return {"last_stride": spec.last_stride}
     return {} if spec.input_size is None else {"input_size": spec.input_size}
 

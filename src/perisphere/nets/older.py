@@ -86,8 +86,8 @@ def older(checkpoint: Checkpoint) -> Older | None:
 
 def _described(meta: dict[Any, Any]) -> NetSpec:
     backbone, pooling = str(meta["architecture"]), str(meta["pooling"])
-    if backbone not in ARCHITECTURES or not backbone.startswith("resnet"):
-        known = ", ".join(name for name in ARCHITECTURES if name.startswith("resnet"))
+    if backbone not in ARCHITECTURES or not ARCHITECTURES[backbone].strided:
+        known = ", ".join(name for name, architecture in ARCHITECTURES.items() if architecture.strided)
         raise PerisphereError(f"its architecture {backbone[:60]!r} is not known here; known are {known}.")
     regional, whitening = bool(meta.get("regional")), bool(meta.get("whitening"))
     try:

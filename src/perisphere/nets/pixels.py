@@ -9,6 +9,8 @@ from perisphere.nets.backbone import Backbone
 class Pixels(Backbone):
     """Flattens an image of ``input_size`` pixels a side; no parameters."""
 
+    nonnegative = False  # a mean is taken away from them
+
     def __init__(self, input_size: int = 32) -> None:
         super().__init__()
         self.input_size = input_size

@@ -8,6 +8,7 @@ from typing import Literal
 from perisphere.nets.backbone import Backbone
 from perisphere.nets.cifar_resnet import CifarResNet
 from perisphere.nets.pixels import Pixels
+from perisphere.nets.plain import PlainNet
 from perisphere.nets.resnet import ResNet
 from perisphere.nets.small import SmallNet
 from perisphere.nets.squeezenet import SqueezeNet
@@ -38,21 +39,34 @@ class Architecture:
     """A backbone by name.
 
     Attributes:
-        make: builds the backbone; ResNets take ``last_stride``, ``pixels`` takes ``input_size``.
+        make: builds the backbone; ``pixels`` takes ``input_size``.
         input: the input its published weights expect.
         classifier: the name of the classification layer in its published weights, which an encoder drops.
+        strided: whether ``make`` takes ``last_stride``.
+        flat: whether the feature map is a single position, with nothing left to pool.
     """
 
     make: Callable[..., Backbone]
     input: InputSpec
     classifier: str | None = None
+    strided: bool = False
+    flat: bool = False
 
 
 def _resnet(
     block: Literal["basic", "bottleneck"], blocks: tuple[int, ...], *, ibn: bool = False
 ) -> Architecture:
     make = partial(ResNet, block=block, blocks=blocks, ibn=ibn)
-    return Architecture(make, InputSpec((224, 224), resize="crop"), "fc")
+    return Architecture(make, InputSpec((224, 224), resize="crop"), "fc", strided=True)
+
+
+# Of CIFAR-100's training photos, as published with the networks for hierarchy-based embeddings.
+CIFAR100 = InputSpec(
+    (32, 32),
+    scale=1.0,
+    mean=(129.30386353, 124.06987, 112.43356323),
+    std=(68.17019653, 65.39176178, 70.4180603),
+)
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -73,8 +87,12 @@ ARCHITECTURES: dict[str, Architecture] = {
     "small": Architecture(partial(SmallNet, stem_stride=4, widths=(32, 48, 96, 192)), InputSpec((128, 128))),
     "small32": Architecture(partial(SmallNet, stem_stride=1, widths=(16, 32, 96, 192)), InputSpec((32, 32))),
     "pixels": Architecture(
-        Pixels, InputSpec((32, 32), interpolation="area", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+        Pixels,
+        InputSpec((32, 32), interpolation="area", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+        flat=True,
     ),
+    "plain11": Architecture(PlainNet, CIFAR100, flat=True),
+    "plain11-selu": Architecture(partial(PlainNet, nonlinearity="selu"), CIFAR100, flat=True),
 }
 
 

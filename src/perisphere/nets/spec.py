@@ -56,12 +56,13 @@ class NetSpec(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.last_stride != 2 and not self.backbone.startswith("resnet"):
+        architecture = ARCHITECTURES[self.backbone]
+        if self.last_stride != 2 and not architecture.strided:
             raise ValueError(f"last_stride is for ResNets; {self.backbone} has none. Leave it out.")
         if self.input_size is not None and self.backbone != "pixels":
             raise ValueError(f"input_size is for the backbone pixels; {self.backbone} takes any size.")
-        if self.backbone == "pixels" and (self.pooling != "spoc" or self.regional):
-            raise ValueError("pixels has no map to pool. Leave pooling and regional out.")
+        if architecture.flat and (self.pooling != "spoc" or self.regional):
+            raise ValueError(f"{self.backbone} has no map to pool. Leave pooling and regional out.")
         if self.gem_learned and self.pooling != "gem":
             raise ValueError(f"gem_learned needs pooling: gem, not {self.pooling}.")
         if self.gem_p != GEM_P and self.pooling not in ("gem", "gemmp"):
