@@ -151,9 +151,9 @@ def rank_blocks(
     queries, gallery = as_vectors(queries, "queries"), as_vectors(gallery, "gallery")
     check_same_dim(queries, gallery)
     finite_squares(queries, "queries")
-    threads = threads or _default_threads()
+    threads = threads or default_threads()
     size = min(block or max(1, BLOCK_BYTES // (8 * max(1, len(gallery)))), max(1, len(queries)))
-    finish = _finish(gallery, metric)
+    finish = finisher(gallery, metric)
     buffers = [np.empty((size, len(gallery)), np.float32) for _ in range(min(2, -(-len(queries) // size)))]
     masks = [_mask(len(gallery)) for _ in range(threads)]
 
@@ -170,7 +170,7 @@ def rank_blocks(
         counting: list[Future[list[tuple[NDArray[np.int64], int]]]] = []
         for number, start in enumerate(range(0, len(queries), size)):
             # The product of a block fills the gaps that the threads leave while they count the one before.
-            scores = _score(queries[start : start + size], gallery, metric, buffers[number % 2])
+            scores = score_rows(queries[start : start + size], gallery, metric, buffers[number % 2])
             if counting:
                 yield _gather([job.result() for job in counting])
             counting = [pool.submit(rank_rows, scores, start, worker) for worker in range(threads)]
@@ -186,7 +186,8 @@ def _check(metric: str, ties: str, block: int | None) -> None:
         raise UsageError(f"block is {block}; it must be at least 1 query.")
 
 
-def _default_threads() -> int:
+def default_threads() -> int:
+    """Return how many threads FAISS uses."""
     from perisphere.sphere.engine import faiss
 
     return faiss.omp_get_max_threads()
@@ -197,8 +198,8 @@ def _mask(columns: int) -> Mask:
     return np.zeros((_COMPARED_AT_ONCE, max(width, _LANES)), np.bool_)
 
 
-def _score(queries: Vectors, gallery: Vectors, metric: Metric, buffer: Vectors) -> Vectors:
-    """Fill ``buffer`` with scores that :func:`_finish` completes; return the rows that are filled."""
+def score_rows(queries: Vectors, gallery: Vectors, metric: Metric, buffer: Vectors) -> Vectors:
+    """Fill ``buffer`` with scores that :func:`finisher` completes; return the rows that are filled."""
     scores = buffer[: len(queries)]
     if metric == "l1":
         from perisphere.sphere.engine import faiss
@@ -207,8 +208,8 @@ def _score(queries: Vectors, gallery: Vectors, metric: Metric, buffer: Vectors) 
     return np.matmul(queries, gallery.T, out=scores)
 
 
-def _finish(gallery: Vectors, metric: Metric) -> Callable[[Vectors], None]:
-    """Return what turns a row of products into scores in the order of ``metric``, in place.
+def finisher(gallery: Vectors, metric: Metric) -> Callable[[Vectors], None]:
+    """Return what turns a row of products, or several, into scores in the order of ``metric``, in place.
 
     The query's own length changes no rank, so cosine divides by the gallery's lengths alone, and
     ``|q - g|^2 = |q|^2 - 2 (qg - |g|^2 / 2)`` makes Euclidean distance a subtraction.
