@@ -72,6 +72,10 @@ def test_an_older_classifier_brings_its_input(net, tmp_path, prefix) -> None:
     np.testing.assert_allclose(vector / vector.sum(), features / features.sum(), atol=1e-6)
     usual, _ = encoder_from(file, {"backbone": "resnet18"}, preset="usual")
     assert usual.preprocessing == Preprocessing.for_architecture(input_spec("resnet18"))
+    nab, _ = encoder_from(file, {"backbone": "resnet18"}, preset="nab-large", size=112)
+    assert nab.preprocessing == Preprocessing.published("nab").at_size(112, 112)
+    with pytest.raises(UsageError, match=r"--preset: it is none of auto, usual, legacy, and .* 'nap'"):
+        encoder_from(file, {"backbone": "resnet18"}, preset="nap")
 
 
 def test_a_retrieval_network_gives_what_it_gave(net, retrieval, tmp_path) -> None:

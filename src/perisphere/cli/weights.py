@@ -45,9 +45,10 @@ def import_(
     ] = None,
     bnneck: Annotated[bool, typer.Option("--bnneck", help="End in a batch normalisation.")] = False,
     preset: Annotated[
-        Literal["auto", "usual", "legacy"],
+        str,
         typer.Option(
-            help="The input: the backbone's usual one; legacy (600 x 600, values 0 to 1); or by the file."
+            help="The input: the backbone's usual one; legacy (600 x 600, values 0 to 1); the file's; or "
+            "a published data set's, e.g. cifar-100, nab-large, cub-ilsvrcmean."
         ),
     ] = "auto",
     size: Annotated[
@@ -146,7 +147,7 @@ def fresh(
             raise UsageError(f"{like}: SIFT + VLAD has no weights to draw. Name a network's Encoder.")
         spec, preprocessing = known.net.spec, known.preprocessing
         if size is not None:
-            preprocessing = preprocessing.model_copy(update={"size": (size, size)})
+            preprocessing = preprocessing.at_size(size, size)
             if spec.input_size is not None:
                 spec = NetSpec.model_validate(spec.model_dump() | {"input_size": size})
         name = f"{known.name.removesuffix('-untrained')}-untrained"

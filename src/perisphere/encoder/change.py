@@ -53,12 +53,20 @@ def change(
         scales = Scales(factors=factors, power=usual_power(changed_net, factors) if power is None else power)
     return Encoder(
         changed_net,
-        Preprocessing.model_validate({**encoder.preprocessing.model_dump(), **(preprocessing or {})}),
+        _input(encoder.preprocessing, preprocessing or {}),
         name=name or encoder.name,
         provenance={**encoder.provenance, "changed_from": encoder.identity},
         scales=scales,
         whitening=whitening,
     )
+
+
+def _input(old: Preprocessing, fields: dict[str, Any]) -> Preprocessing:
+    if fields.get("resize", "crop") != "crop":
+        fields = {"shorter": None, **fields}
+    elif "size" in fields and old.shorter is not None:
+        fields = {"shorter": old.at_size(*fields["size"]).shorter, **fields}
+    return Preprocessing.model_validate({**old.model_dump(), **fields})
 
 
 def usual_power(net: EmbeddingNet | VladNet, factors: tuple[float, ...]) -> float:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from perisphere.encoder.change import usual_power
 from perisphere.encoder.encoder import Encoder
@@ -15,8 +15,7 @@ from perisphere.nets.older import Older, older
 from perisphere.nets.pickled import read_training_checkpoint
 from perisphere.nets.weights import import_tensors
 
-Preset = Literal["auto", "usual", "legacy"]
-
+PRESETS = ("auto", "usual", "legacy")
 RETRIEVAL_SIZE = 1024
 RETRIEVAL_SCALES = (1.0, 1 / 2**0.5, 0.5)
 
@@ -25,7 +24,7 @@ def encoder_from(
     file: Path,
     fields: dict[str, Any],
     *,
-    preset: Preset = "auto",
+    preset: str = "auto",
     size: int | None = None,
     whitening: str | None = None,
     name: str | None = None,
@@ -40,7 +39,7 @@ def encoder_from(
             network is, and nothing else may be given where it does.
         preset: the input. ``usual`` is the backbone's, ``legacy`` :meth:`Preprocessing.legacy`, and ``auto``
             takes the latter for classifiers of the older landmark program, and what the file says where it
-            does.
+            does; else the name of a published one (:meth:`Preprocessing.published`).
         size: side of the input, if not the preset's.
         whitening: ``NAME/ss`` or ``NAME/ms`` in the file: that whitening, and one scale or the published
             three.
@@ -93,7 +92,13 @@ def _spec(file: Path, found: Older | None, fields: dict[str, Any]) -> NetSpec:
     return given
 
 
-def _preprocessing(spec: NetSpec, found: Older | None, preset: Preset, size: int | None) -> Preprocessing:
+def _preprocessing(spec: NetSpec, found: Older | None, preset: str, size: int | None) -> Preprocessing:
+    if preset not in PRESETS:
+        try:
+            made = Preprocessing.published(preset)
+        except UsageError as error:
+            raise UsageError(f"--preset: it is none of {', '.join(PRESETS)}, and {error}") from None
+        return made if size is None else made.at_size(size, size)
     values = asdict(input_spec(spec.backbone))
     if preset == "legacy":
         values = Preprocessing.legacy().model_dump()

@@ -1,7 +1,7 @@
 """What happens to a picture between its decoded pixels and the network."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import cv2
 import numpy as np
@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from perisphere.errors import PerisphereError
+from perisphere.encoder.published import published_fields
+from perisphere.errors import PerisphereError, UsageError
 
 _INTERPOLATION = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA, "bicubic": cv2.INTER_CUBIC}
 # Pillow's filters grow with the shrinking and so leave nothing to alias; OpenCV's do not.
@@ -31,6 +32,8 @@ class Preprocessing(BaseModel):
 
     Attributes:
         size: height and width of the network's input, in pixels.
+        shorter: ``crop`` scales the shorter side to this many pixels, so that the centre that is cut out
+            shows less than the whole of it; ``None``: the least that fills ``size``.
         resize: ``squash`` ignores the aspect ratio; ``crop`` scales the shorter side and cuts the centre;
             ``pad`` scales the longer side and fills the rest with the mean colour; ``long`` shrinks to a
             longer side of at most ``size``, keeps the aspect ratio and never enlarges, so that pictures
@@ -47,12 +50,24 @@ class Preprocessing(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: tuple[int, int]
+    shorter: Annotated[int, Field(ge=1, le=8192)] | None = None
     resize: Literal["squash", "crop", "pad", "long"] = "crop"
     interpolation: Literal["bilinear", "area", "bicubic"] = "bilinear"
     channels: Literal["RGB", "BGR"] = "RGB"
     scale: float = Field(default=1 / 255, gt=0, allow_inf_nan=False)
     mean: Triple = (0.485, 0.456, 0.406)
     std: Triple = (0.229, 0.224, 0.225)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        """Take ``NAME`` or ``{published: NAME, ...}`` with other fields laid over it."""
+        given = {"published": given} if isinstance(given, str) else given
+        if not isinstance(given, dict) or "published" not in given:
+            return given
+        return published_fields(str(given["published"])) | {
+            k: v for k, v in given.items() if k != "published"
+        }
 
     @field_validator("size")
     @classmethod
@@ -83,6 +98,31 @@ class Preprocessing(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _shorter_side(self) -> Self:
+        if self.shorter is not None and self.resize != "crop":
+            raise ValueError(f"shorter is for resize: crop, not {self.resize}; leave it out")
+        if self.shorter is not None and self.shorter < max(self.size):
+            raise ValueError(
+                f"shorter is {self.shorter}; it must be at least the larger side of size {self.size}"
+            )
+        return self
+
+    @classmethod
+    def published(cls, name: str) -> Self:
+        """Return the preprocessing of a published system (:mod:`perisphere.encoder.published`).
+
+        Args:
+            name: ``DATASET[-large][-ilsvrcmean|-caffe]``, e.g. ``cifar-100``, ``nab-large``, ``cub-caffe``.
+
+        Raises:
+            UsageError: there is no such name.
+        """
+        try:
+            return cls(**published_fields(name))
+        except ValueError as error:
+            raise UsageError(str(error).rstrip(".") + ".") from None
+
     @classmethod
     def legacy(cls) -> Self:
         """Return the preprocessing of older landmark checkpoints: 600 x 600, values 0 to 1, no mean or std.
@@ -106,10 +146,17 @@ class Preprocessing(BaseModel):
         fields["size"] = (wanted, wanted) if isinstance(wanted, int) else wanted
         return cls(**fields)
 
+    def at_size(self, height: int, width: int) -> Self:
+        """Return the same for another size; the part of a picture that ``crop`` shows stays."""
+        if self.shorter is None:
+            return self.model_copy(update={"size": (height, width)})
+        shorter = max(height, width, round(self.shorter * min(height, width) / min(self.size)))
+        return self.model_copy(update={"size": (height, width), "shorter": shorter})
+
     @property
     def at_least(self) -> int:
         """Shorter side, in pixels, below which decoding must not reduce a picture."""
-        return max(self.size)
+        return self.shorter or max(self.size)
 
     @property
     def one_size(self) -> bool:
@@ -176,6 +223,8 @@ class Preprocessing(BaseModel):
             h, w = image.shape[:2]
         scales = (height / h, width / w)
         scale = max(scales) if self.resize == "crop" else min(scales)
+        if self.shorter is not None:
+            scale = self.shorter / min(h, w)
         inner = self._resized(image, max(1, round(h * scale)), max(1, round(w * scale)))
         return self._cropped(inner) if self.resize == "crop" else self._padded(inner)
 
