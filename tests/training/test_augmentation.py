@@ -1,10 +1,19 @@
 import pytest
 import torch
+from pydantic import ValidationError
 
 from perisphere.training.augmentation import Augmentation
 
 EVERYTHING = Augmentation(
-    crop_area=(0.4, 1.0), flip=0.5, shift=0.1, brightness=0.3, contrast=0.3, saturation=0.3, erase=0.7
+    crop_area=(0.4, 1.0),
+    flip=0.5,
+    shift=0.1,
+    zoom=0.2,
+    brightness=0.3,
+    contrast=0.3,
+    saturation=0.3,
+    erase=0.7,
+    erase_fill="noise",
 )
 
 
@@ -69,3 +78,71 @@ def test_brightness_scales_and_saturation_keeps_grey():
     assert bright.min() < 0.43
     assert bright.max() > 0.57
     assert torch.allclose(Augmentation(saturation=0.9, contrast=0.9)(grey, (4, 4), 0), grey, atol=1e-5)
+
+
+@pytest.fixture
+def ramps():
+    """Red grows from left to right and green from top to bottom, from 0 to 1."""
+    across = torch.linspace(0, 1, 64).expand(200, 1, 64, 64)
+    return torch.cat((across, across.mT, torch.zeros_like(across)), 1)
+
+
+def test_zoom_sees_more_or_less_of_each_side_about_the_centre(ramps):
+    zoomed = Augmentation(zoom=0.25, border="edge")(ramps, (64, 64), 2)
+    spans = torch.stack(
+        (zoomed[:, 0, 32, 40] - zoomed[:, 0, 32, 24], zoomed[:, 1, 40, 32] - zoomed[:, 1, 24, 32]), 1
+    ) / (16 / 63)
+    assert 0.75 <= spans.min() < 0.78
+    assert 1.22 < spans.max() <= 1.25
+    assert (spans[:, 0] - spans[:, 1]).abs().max() > 0.3, "width and height are drawn apart"
+    assert torch.allclose(zoomed[:, :2, 31:33, 31:33].mean((2, 3)), torch.tensor(0.5), atol=0.01)
+    far = zoomed[spans[:, 0].argmax(), 0, 32]
+    assert far[0] == 0
+    assert far[-1] == 1
+
+
+def test_shifts_reach_their_share_and_no_farther(ramps):
+    for border, beyond in (("edge", 0.0), ("reflection", 0.15)):
+        shifted = Augmentation(shift=0.15, border=border)(ramps, (64, 64), 0)
+        places = shifted[:, 0, 32, 32] - 32 / 63
+        assert 0.14 < places.max() <= 0.153
+        assert -0.153 <= places.min() < -0.14
+        left = shifted[places.argmin(), 0, 32, 0]
+        assert left == pytest.approx(beyond, abs=0.02)
+
+
+def test_noise_fills_a_hole_of_the_wished_area_and_ratio():
+    black = torch.zeros(300, 3, 50, 50)
+    erased = Augmentation(erase=0.5, erase_area=(0.02, 0.3), erase_ratio=(0.3, 1 / 0.3), erase_fill="noise")(
+        black, (50, 50), 0
+    )
+    holes = erased.amax(1) > 0
+    hit = holes.any(2).any(1)
+    assert 0.4 < hit.float().mean() < 0.6
+    areas = holes[hit].float().mean((1, 2))
+    assert areas.min() < 0.04
+    assert 0.25 < areas.max() < 0.34
+    ratios = holes[hit].any(1).sum(1) / holes[hit].any(2).sum(1)
+    assert 0.25 < ratios.min() < 0.4
+    assert 2.5 < ratios.max() < 4
+    values = erased[hit][:, 0][holes[hit]]
+    assert 0.45 < values.mean() < 0.55
+    assert values.std() == pytest.approx(12**-0.5, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"shorter": (300, 200)}, "shorter is"),
+        ({"shorter": (0, 200)}, "shorter"),
+        ({"shorter": (256, 480), "crop_area": (0.5, 1.0)}, "leave crop_area and margin out"),
+        ({"shorter": (256, 480), "margin": 1.1}, "leave crop_area and margin out"),
+        ({"border": "edge"}, "border is for shift and zoom"),
+        ({"erase_ratio": (0, 1)}, "erase_ratio is"),
+        ({"zoom": 1}, "zoom"),
+        ({"erase_fill": "red"}, "erase_fill"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(fields, words):
+    with pytest.raises(ValidationError, match=words):
+        Augmentation(**fields)

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from perisphere.encoder import Preprocessing
+from perisphere.encoder.loading import batches
+from perisphere.encoder.preprocessing import View
 from perisphere.errors import PerisphereError
 from perisphere.training.loader import PADDING, Loader
 from perisphere.training.photos import Photos
@@ -79,3 +81,60 @@ def test_a_photo_that_is_gone_is_named(numbered):
     Path(numbered.paths[3]).unlink()
     with pytest.raises(PerisphereError, match=r"3\.png"):
         loader(numbered)
+
+
+@pytest.fixture
+def ramps(tmp_path) -> Photos:
+    """Eight photos of 60 x 90: green grows from left to right, red from top to bottom."""
+    image = np.zeros((60, 90, 3), np.uint8)
+    image[:, :, 1], image[:, :, 2] = np.arange(90) * 2, np.arange(60)[:, None] * 2
+    paths = [tmp_path / f"{number}.png" for number in range(8)]
+    for path in paths:
+        cv2.imwrite(str(path), image)
+    return Photos(paths, np.arange(8))
+
+
+def views(photos, epoch=0, **options):
+    made = Loader(
+        photos,
+        Preprocessing(size=(20, 20)),
+        **{"batch_size": 4, "seed": 1, "shuffle": True, "cache_mb": 1, "shorter": (30, 60)} | options,
+    )
+    made.sampler.set_epoch(epoch)
+    return torch.cat([batch.pictures for batch in made]).float()
+
+
+def test_a_random_place_is_seen_at_a_random_size_and_aspect_stays(ramps):
+    seen = torch.cat([views(ramps, epoch) for epoch in range(8)])
+    spans = torch.stack(
+        (seen[:, :, 19, 1] - seen[:, :, 0, 1], (seen[:, 19, :, 0] - seen[:, 0, :, 0])), 1
+    ).mean(2)
+    pixels = spans / 2 / 19 * 20  # of the photo, across and down
+    assert torch.allclose(pixels[:, 0], pixels[:, 1], atol=2)
+    assert pixels.min() >= 19  # scaled to 60: 20 of 60 rows
+    assert pixels.max() <= 41  # scaled to 30: 40 of 60
+    assert pixels.max() - pixels.min() > 12
+    assert seen[:, 10, 0, 1].min() < 20, "the left border is reached"
+    assert seen[:, 10, 19, 1].max() > 160, "the right one too"
+
+
+def test_views_follow_from_seed_and_epoch_and_not_from_the_devices(ramps):
+    assert torch.equal(views(ramps, 3), views(ramps, 3))
+    assert not torch.equal(views(ramps, 3), views(ramps, 4))
+    whole = views(ramps, 2).reshape(2, 4, 20, 20, 3)
+    parts = [views(ramps, 2, rank=rank, world=2).reshape(2, 2, 20, 20, 3) for rank in range(2)]
+    assert torch.equal(torch.cat(parts, 1), whole)
+
+
+def test_a_place_is_the_share_of_the_free_room():
+    image = np.random.default_rng(0).integers(0, 256, (40, 100, 3), dtype=np.uint8)
+    made = Preprocessing(size=(40, 40))
+    np.testing.assert_array_equal(made.seen(image, View(40, 0.5, 0.9)), image[:, 30:70])
+    np.testing.assert_array_equal(made.seen(image, View(40, 1.0, 0.0)), image[:, 60:])
+    strip = made.seen(np.full((1, 30_000, 3), 9, np.uint8), View(480, 0.3, 0.3))
+    np.testing.assert_array_equal(strip, np.full((40, 40, 3), 9))
+
+
+def test_views_go_one_to_one_with_pictures(ramps):
+    with pytest.raises(PerisphereError, match="8 images and 1 views"):
+        next(batches(ramps.paths, SMALL, batch_size=2, views=[View(9, 0, 0)]))

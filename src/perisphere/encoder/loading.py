@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from perisphere.catalog.images import ImageError, decode, display
-from perisphere.encoder.preprocessing import Box, Preprocessing
+from perisphere.encoder.preprocessing import Box, Preprocessing, View
 from perisphere.errors import PerisphereError, UsageError
 
 Source: TypeAlias = Path | str | bytes | Image.Image | np.ndarray
@@ -63,6 +63,7 @@ def batches(
     workers: int = 0,
     start: int = 0,
     boxes: Sequence[Box | None] | None = None,
+    views: Sequence[View] | None = None,
 ) -> Iterator[Batch]:
     """Yield ``sources[start:]`` decoded and resized, in order.
 
@@ -75,16 +76,21 @@ def batches(
         workers: decoding threads; 0 means one a core.
         start: position of the first picture.
         boxes: the part of each source to take, ``x0, y0, x1, y1`` in pixels; ``None`` takes it whole.
+        views: the part of each source to train with, in place of ``boxes``.
 
     Raises:
         UsageError: ``batch_size`` is below 1 or ``workers`` is negative.
-        PerisphereError: another number of boxes than of sources.
+        PerisphereError: another number of boxes or views than of sources.
     """
     check_batches(batch_size, workers)
-    jobs = _Jobs(sources, [None] * len(sources) if boxes is None else boxes, preprocessing)
+    jobs = _Jobs(sources, [None] * len(sources) if boxes is None else boxes, preprocessing, views)
     if len(jobs.boxes) != len(sources):
         raise PerisphereError(
             f"{len(sources)} images and {len(jobs.boxes)} boxes; give one box or None an image."
+        )
+    if views is not None and (boxes is not None or len(views) != len(sources)):
+        raise PerisphereError(
+            f"{len(sources)} images and {len(views)} views; give one an image, and no boxes."
         )
     starts = iter(range(start, len(sources), batch_size))
     pending: deque[_Pending] = deque()
@@ -107,15 +113,22 @@ class _Jobs:
     sources: Sequence[Source]
     boxes: Sequence[Box | None]
     preprocessing: Preprocessing
+    views: Sequence[View] | None = None
 
     def read(self, row: int) -> np.ndarray | PerisphereError:
         """Return the picture, or the error where it cannot be read."""
         source, box = self.sources[row], self.boxes[row]
+        view = None if self.views is None else self.views[row]
         # A box counts in pixels of the whole picture, which must then be decoded at its full size.
-        at_least = self.preprocessing.at_least if box is None else None
+        at_least = self.preprocessing.at_least if view is None else view.shorter
         try:
-            picture = decode(Path(source) if isinstance(source, str) else source, at_least=at_least)
-            return self.preprocessing(picture, box)
+            picture = decode(
+                Path(source) if isinstance(source, str) else source,
+                at_least=None if box is not None else at_least,
+            )
+            return (
+                self.preprocessing(picture, box) if view is None else self.preprocessing.seen(picture, view)
+            )
         except ImageError as error:
             return error
         except PerisphereError as error:

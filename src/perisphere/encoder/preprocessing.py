@@ -1,7 +1,7 @@
 """What happens to a picture between its decoded pixels and the network."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -22,6 +22,20 @@ _SMOOTH = {
 Triple = tuple[float, float, float]
 STRIP = 4
 Box = Sequence[float]
+
+
+class View(NamedTuple):
+    """A part of a picture to train with, of the network's input size once scaled.
+
+    Attributes:
+        shorter: pixels that the picture's shorter side is scaled to.
+        x: share (0..1) of the free width that lies left of the part.
+        y: share (0..1) of the free height that lies above it.
+    """
+
+    shorter: int
+    x: float
+    y: float
 
 
 class Preprocessing(BaseModel):
@@ -186,6 +200,24 @@ class Preprocessing(BaseModel):
             return self._limited(part, self.size[0] * max(part.shape[:2]) / max(image.shape[:2]))
         return self._filled(part)
 
+    def seen(self, image: np.ndarray, view: View) -> np.ndarray:
+        """Cut ``view`` out of a picture, aspect ratio kept.
+
+        Args:
+            image: uint8 RGB ``[h, w, 3]``.
+            view: ``shorter`` is at least the larger side of ``size``.
+
+        Returns:
+            uint8 RGB ``[size[0], size[1], 3]``.
+        """
+        image = self._halved(image, view.shorter)
+        scale = view.shorter / min(image.shape[:2])
+        (top, height), (left, width) = (
+            (round(share * max(0.0, whole - side / scale)), max(1, min(whole, round(side / scale))))
+            for share, whole, side in zip((view.y, view.x), image.shape[:2], self.size, strict=True)
+        )
+        return self._resized(image[top : top + height, left : left + width], *self.size)
+
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
         """Turn resized pictures into the network's input, on the device that they lie on.
 
@@ -214,7 +246,7 @@ class Preprocessing(BaseModel):
 
     def _filled(self, image: np.ndarray) -> np.ndarray:
         height, width = self.size
-        image = self._halved(image)
+        image = self._halved(image, self.at_least)
         h, w = image.shape[:2]
         if self.resize == "squash":
             return self._resized(image, height, width)
@@ -228,11 +260,11 @@ class Preprocessing(BaseModel):
         inner = self._resized(image, max(1, round(h * scale)), max(1, round(w * scale)))
         return self._cropped(inner) if self.resize == "crop" else self._padded(inner)
 
-    def _halved(self, image: np.ndarray) -> np.ndarray:
+    def _halved(self, image: np.ndarray, at_least: int) -> np.ndarray:
         """Average boxes of 2, 4, 8 ... pixels while the shorter side stays long enough."""
         h, w = image.shape[:2]
         factor = 1
-        while min(h, w) // (2 * factor) >= self.at_least:
+        while min(h, w) // (2 * factor) >= at_least:
             factor *= 2
         if factor == 1:
             return image

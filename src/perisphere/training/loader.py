@@ -1,6 +1,6 @@
 """Batches of photos whose order is a pure function of (seed, epoch)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -9,12 +9,16 @@ from torch import Tensor
 
 from perisphere.encoder import Preprocessing
 from perisphere.encoder.loading import batches
+from perisphere.encoder.preprocessing import View
 from perisphere.errors import PerisphereError
 from perisphere.progress import bar
 from perisphere.training.photos import Photos
 
 PADDING = -100
 """Target of a row that only fills the last batch up; cross-entropy leaves it out."""
+
+VIEWS = 2**32
+"""Tells the seed of an epoch's views from the seeds of its steps."""
 
 
 class Batch(NamedTuple):
@@ -91,6 +95,8 @@ class Loader:
         rank: which device this is.
         world: number of devices.
         order: of the photos, in place of every one of them once.
+        shorter: pixels of the shorter side, from and to: a random one for each photo, of which a random place
+            is seen. Photos are then decoded anew in every epoch.
     """
 
     def __init__(
@@ -106,17 +112,18 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         order: Order | None = None,
+        shorter: tuple[int, int] | None = None,
     ) -> None:
         self.photos, self.preprocessing, self.workers = photos, preprocessing, workers
         self.rank, self.world = rank, world
-        self.seed = seed
+        self.seed, self.shorter = seed, shorter
         self.sampler: Order = order or EpochOrder(len(photos), seed, shuffle=shuffle)
         self.batch_sampler = None  # Lightning asks for both names of a DataLoader
         whole = min(batch_size, -(-self.sampler.count // world) * world)
         self.share = whole // world
         height, width = preprocessing.size
         fits = len(photos) * height * width * 3 <= cache_mb * 2**20
-        self.cache = self._decoded() if fits else None
+        self.cache = self._decoded() if fits and shorter is None else None
 
     def __len__(self) -> int:
         whole = self.share * self.world
@@ -125,14 +132,30 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, order = self.sampler.epoch, self._own(self.sampler())
-        for step, batch in enumerate(self.pictures(order)):
+        views = None if self.shorter is None else self._views(epoch)
+        for step, batch in enumerate(self.pictures(order, views)):
             rows = order[step * self.share : (step + 1) * self.share]
             targets = np.where(rows < 0, PADDING, self.photos.targets[rows])
             yield Batch(batch, torch.from_numpy(targets), derive(self.seed, epoch, step))
 
-    def pictures(self, rows: np.ndarray) -> Iterator[Tensor]:
-        """Yield the pictures at positions ``rows``, a share at a time: uint8 ``[share, h, w, 3]``."""
-        return self._streamed(rows) if self.cache is None else self._cached(rows)
+    def pictures(self, rows: np.ndarray, views: Sequence[View] | None = None) -> Iterator[Tensor]:
+        """Yield the pictures at positions ``rows``, a share at a time: uint8 ``[share, h, w, 3]``.
+
+        Args:
+            rows: int64 ``[n]``.
+            views: the part of each to see; ``None``: what the preprocessing shows.
+        """
+        return self._streamed(rows, views) if self.cache is None else self._cached(rows)
+
+    def _views(self, epoch: int) -> list[View]:
+        """Draw the parts of an epoch for the joint batches, and return this device's share of them."""
+        assert self.shorter is not None
+        low, high = self.shorter
+        count = len(self) * self.share * self.world
+        draws = np.random.default_rng(derive(self.seed, epoch, VIEWS))
+        sides, places = draws.integers(low, high, count, endpoint=True), draws.random((count, 2))
+        own = np.arange(count).reshape(-1, self.world, self.share)[:, self.rank].ravel()
+        return [View(int(sides[row]), *places[row].tolist()) for row in own]
 
     def _own(self, order: np.ndarray) -> np.ndarray:
         """Return this device's share of every batch, one after another; -1 fills up."""
@@ -148,9 +171,10 @@ class Loader:
         for start in range(0, len(order), self.share):
             yield self.cache[torch.from_numpy(order[start : start + self.share]).clamp(min=0)]
 
-    def _streamed(self, order: np.ndarray) -> Iterator[Tensor]:
+    def _streamed(self, order: np.ndarray, views: Sequence[View] | None) -> Iterator[Tensor]:
         paths = [self.photos.paths[row] for row in order.clip(min=0)]
-        for batch in batches(paths, self.preprocessing, batch_size=self.share, workers=self.workers):
+        size, workers = self.share, self.workers
+        for batch in batches(paths, self.preprocessing, batch_size=size, workers=workers, views=views):
             if batch.failures:
                 raise PerisphereError(batch.failures[0][1])
             yield torch.from_numpy(np.asarray(batch.pictures))
