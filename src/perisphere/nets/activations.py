@@ -1,26 +1,20 @@
 """The nonlinearities by name."""
 
-from collections.abc import Callable
 from typing import Literal, get_args
 
-from torch import Tensor
-from torch.nn import functional as F
+from torch import nn
 
-Activation = Literal["relu", "selu"]
-ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+Nonlinearity = Literal["relu", "selu"]
+NONLINEARITIES: tuple[Nonlinearity, ...] = get_args(Nonlinearity)
 
 
-def activation(name: Activation) -> Callable[[Tensor], Tensor]:
-    """Return the function of this name, which may overwrite its argument.
+def activation(name: Nonlinearity, inplace: bool = True) -> nn.Module:
+    """Return the nonlinearity of this name.
 
     Source: SELU: Klambauer et al., "Self-normalizing neural networks", NIPS 2017.
+
+    Args:
+        name: one of :data:`NONLINEARITIES`.
+        inplace: whether it overwrites its argument.
     """
-    return _relu if name == "relu" else _selu
-
-
-def _relu(x: Tensor) -> Tensor:
-    return F.relu(x, inplace=True)
-
-
-def _selu(x: Tensor) -> Tensor:
-    return F.selu(x, inplace=True)
+    return nn.ReLU(inplace) if name == "relu" else nn.SELU(inplace)

@@ -34,7 +34,8 @@ def initialise(backbone: Backbone, draw: Callable[[Tensor], Tensor] = he_fan_out
     """Draw the weights; offsets start at zero, normalisations as identity."""
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            draw(module.weight)
+            if not module.weight.is_meta:  # drawing what is not there takes longest
+                draw(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.InstanceNorm2d):

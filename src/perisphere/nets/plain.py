@@ -6,7 +6,7 @@ Source: Barz and Denzler, "Deep learning is not a matter of depth but of good tr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from perisphere.nets.activations import Activation, activation
+from perisphere.nets.activations import Nonlinearity, activation
 from perisphere.nets.backbone import Backbone, initialise
 
 WIDTHS = ((64, 64), (128, 128, 128), (256, 256, 256), (512,))
@@ -17,7 +17,7 @@ EPS = 1e-3  # of the batch normalisations in the published weights
 class PlainLayer(nn.Module):
     """A 3 x 3 convolution, the nonlinearity, then batch normalisation, in this order."""
 
-    def __init__(self, inputs: int, width: int, nonlinearity: Activation) -> None:
+    def __init__(self, inputs: int, width: int, nonlinearity: Nonlinearity) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, width, 3, padding=1)
         self.bn = nn.BatchNorm2d(width, EPS)
@@ -31,7 +31,7 @@ class PlainLayer(nn.Module):
 class DenseLayer(nn.Module):
     """A dense layer, the nonlinearity, then batch normalisation."""
 
-    def __init__(self, inputs: int, width: int, nonlinearity: Activation) -> None:
+    def __init__(self, inputs: int, width: int, nonlinearity: Nonlinearity) -> None:
         super().__init__()
         self.fc = nn.Linear(inputs, width)
         self.bn = nn.BatchNorm1d(width, EPS)
@@ -51,7 +51,7 @@ class PlainNet(Backbone):
 
     nonnegative = False
 
-    def __init__(self, nonlinearity: Activation = "relu") -> None:
+    def __init__(self, nonlinearity: Nonlinearity = "relu") -> None:
         super().__init__()
         inputs = 3
         for number, widths in enumerate(WIDTHS, start=1):

@@ -1,17 +1,22 @@
 """The architectures by name: how to make each, and the input that it expects."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 from perisphere.nets.backbone import Backbone
 from perisphere.nets.cifar_resnet import CifarResNet
+from perisphere.nets.densenet import DenseNet
+from perisphere.nets.nasnet import NasNet
 from perisphere.nets.pixels import Pixels
 from perisphere.nets.plain import PlainNet
+from perisphere.nets.pooled_resnet import PooledResNet
+from perisphere.nets.pyramidnet import PyramidNet
 from perisphere.nets.resnet import ResNet
 from perisphere.nets.small import SmallNet
 from perisphere.nets.squeezenet import SqueezeNet
+from perisphere.nets.wide_resnet import WideResNet
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -44,6 +49,8 @@ class Architecture:
         classifier: the name of the classification layer in its published weights, which an encoder drops.
         strided: whether ``make`` takes ``last_stride``.
         flat: whether the feature map is a single position, with nothing left to pool.
+        like: the architecture whose weights have the same names and shapes, where this one computes
+            something else with them, or is another name for it.
     """
 
     make: Callable[..., Backbone]
@@ -51,6 +58,7 @@ class Architecture:
     classifier: str | None = None
     strided: bool = False
     flat: bool = False
+    like: str | None = None
 
 
 def _resnet(
@@ -91,14 +99,44 @@ ARCHITECTURES: dict[str, Architecture] = {
         InputSpec((32, 32), interpolation="area", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
         flat=True,
     ),
-    "plain11": Architecture(PlainNet, CIFAR100, flat=True),
-    "plain11-selu": Architecture(partial(PlainNet, nonlinearity="selu"), CIFAR100, flat=True),
 }
 
 
+def _register(name: str, make: Callable[..., Backbone], input: InputSpec, *, flat: bool = False) -> None:
+    """Register a network with ReLU under its name, and with SELU under ``NAME-selu``."""
+    ARCHITECTURES[name] = Architecture(make, input, flat=flat)
+    selu = partial(make, nonlinearity="selu")
+    ARCHITECTURES[f"{name}-selu"] = Architecture(selu, input, flat=flat, like=name)
+
+
+_register("plain11", PlainNet, CIFAR100, flat=True)
+for _name, _blocks, _widths in (
+    ("resnet-32", 5, (16, 32, 64)),
+    ("resnet-32-wfc", 5, (32, 64, 128)),
+    ("resnet-110", 18, (16, 32, 64)),
+    ("resnet-110-wfc", 18, (32, 64, 128)),
+):
+    _register(_name, partial(PooledResNet, _blocks, _widths), CIFAR100)
+_register("wrn-28-10", partial(WideResNet, 4, 10), CIFAR100)
+_register("pyramidnet-272-200", partial(PyramidNet, 30, 200, True), CIFAR100)
+_register("pyramidnet-110-270", partial(PyramidNet, 18, 270, False), CIFAR100)
+_register("densenet-100-12", partial(DenseNet, 32, 12, 16), CIFAR100)
+_register("densenet-100-24", partial(DenseNet, 32, 24, 16), CIFAR100)
+_register("densenet-bc-190-40", partial(DenseNet, 31, 40, 80, True, 0.5), CIFAR100)
+_register("nasnet-a", NasNet, InputSpec((331, 331), resize="crop", mean=(0.5,) * 3, std=(0.5,) * 3))
+# The dense layer of -fc is the projection of the embedding, or the classifier.
+for _name in ("resnet-32", "resnet-110"):
+    for _suffix in ("", "-selu"):
+        ARCHITECTURES[f"{_name}-fc{_suffix}"] = replace(ARCHITECTURES[f"{_name}{_suffix}"], like=_name)
+
+
 def architectures() -> list[str]:
-    """Return the names that :class:`~perisphere.nets.NetSpec` takes as ``backbone``."""
-    return list(ARCHITECTURES)
+    """Return the names that :class:`~perisphere.nets.NetSpec` takes as ``backbone``.
+
+    Left out are second names (``-fc``) and the networks with SELU, each the name of its ReLU network and
+    ``-selu``.
+    """
+    return [name for name in ARCHITECTURES if not name.endswith(("-fc", "-selu"))]
 
 
 def input_spec(name: str) -> InputSpec:

@@ -167,7 +167,9 @@ def _nothing_matched(backbone: str, tensors: dict[str, Tensor]) -> str:
 
 def fitting_architectures(tensors: dict[str, Tensor]) -> list[str]:
     """Return the architectures whose parameters are there with their names and shapes, none left over."""
-    reports = {name: _match(NetSpec(backbone=name), tensors)[1] for name in ARCHITECTURES}
+    # Weights do not tell architectures apart that are like another.
+    names = [name for name, architecture in ARCHITECTURES.items() if architecture.like is None]
+    reports = {name: _match(NetSpec(backbone=name), tensors)[1] for name in names}
     return [name for name, report in reports.items() if report.matched and not report.unfit]
 
 
