@@ -127,13 +127,9 @@ def slow(scores, classes, similar, depth):
             order.remove(own)
         right = np.array([classes.shown[image] == of for image in order])
         precision = np.cumsum(right) / np.arange(1, len(right) + 1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            figures.append(
-                (
-                    np.where(best[:depth] > 0, np.cumsum(gained)[:depth] / best[:depth], np.nan),
-                    precision[right].mean() if right.any() else np.nan,
-                )
-            )
+        nothing = (best[:depth] <= 0).any()
+        curve = np.full(depth, np.nan) if nothing else np.cumsum(gained)[:depth] / best[:depth]
+        figures.append((curve, precision[right].mean() if right.any() else np.nan))
     return figures
 
 

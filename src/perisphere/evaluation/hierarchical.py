@@ -47,7 +47,7 @@ def hierarchical_precision(
         depth: the largest k; at most ``t - 1`` where a query is in its ranking, else ``t``.
 
     Returns:
-        float64 ``[m, depth]``; NaN where nothing in the gallery is similar at all to the query's class.
+        float64 ``[m, depth]``; a row of NaN where nothing in the gallery is similar at all to the query.
     """
     if not place.any():
         gained, most = similarity[:, 1 : depth + 1], best[1 : depth + 1] - own
@@ -57,7 +57,8 @@ def hierarchical_precision(
         gained = np.take_along_axis(similarity, np.minimum(columns, similarity.shape[1] - 1), axis=1)
         most = best[np.minimum(columns, len(best) - 1)] - own * after
     sums = gained.cumsum(axis=1)
-    return np.divide(sums, most, out=np.full(sums.shape, np.nan), where=most > 0)
+    defined = np.broadcast_to((most > 0).all(axis=-1, keepdims=True), sums.shape)
+    return np.divide(sums, most, out=np.full(sums.shape, np.nan), where=defined)
 
 
 def average_hierarchical_precision(curves: Curves, *, normalised: bool = False) -> NDArray[np.float64]:

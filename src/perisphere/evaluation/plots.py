@@ -1,6 +1,8 @@
 """Curves of one report or several, as PNG and SVG."""
 
+import math
 from collections.abc import Callable, Mapping, Sized
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -52,6 +54,9 @@ def draw(reports: Reports, folder: Path) -> list[Path]:
         ("precision-recall", "recall", _precision_recall),
         ("cmc", "cmc", _cmc),
         ("found", "found", _found),
+        ("hierarchical-precision", "HP (LCS height)", partial(_hierarchical, similarity="LCS height")),
+        ("hierarchical-precision-wup", "HP (WUP)", partial(_hierarchical, similarity="WUP")),
+        ("mahp", "HP (LCS height)", _area_bars),
     ):
         having = {legend: report for legend, report in reports.items() if curve in report.curves}
         for suffix in (".png", ".svg") if having else ():
@@ -73,6 +78,8 @@ def _check(name: str, report: Report) -> None:
                 _lacks(name, f"curve {curve!r}")
             if len(curves[curve]) != len(curves[axis]):
                 _lacks(name, "points of a curve")
+    if any(not values for curve, values in curves.items() if curve.startswith("HP")):
+        _lacks(name, "points of a curve")
     for curve in over_recall:
         if curve.removesuffix("precision") + "mAP" not in report.values:
             _lacks(name, "mAP")
@@ -93,10 +100,11 @@ def _save(reports: Reports, fill: Callable[["Axes", Reports], None], path: Path)
         figure = Figure(figsize=(6.4, 4.6), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
-        fill(axes, reports)
         axes.set_ylim(0, 1.02)
+        fill(axes, reports)
         axes.tick_params(length=0)
-        axes.legend(frameon=False, loc="best")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, loc="best")
         metadata = {"Date": None} if path.suffix == ".svg" else None
         figure.savefig(part, format=path.suffix[1:], dpi=160, metadata=metadata)
     return path
@@ -147,6 +155,43 @@ def _over_k(axes: "Axes", reports: Reports, curve: str, summary: str, label: str
     longest = max(len(report.curves["k"]) for report in reports.values())
     axes.set(xlim=(1, longest), xlabel="k", ylabel=label)
     axes.set_xticks([1, *range(10, longest + 1, 10)])
+
+
+def _hierarchical(axes: "Axes", reports: Reports, similarity: str) -> None:
+    lowest, longest = 1.0, 2
+    for colour, (name, report) in zip(_cycle(reports), reports.items(), strict=True):
+        curve = report.curves[f"HP ({similarity})"]
+        figure, area = _area(name, report, similarity)
+        places = range(1, len(curve) + 1)
+        axes.plot(places, curve, color=colour, lw=2.2, label=f"{name}   {figure} {area:.3f}")
+        lowest, longest = min(lowest, *curve), max(longest, len(curve))
+    # As the published plots: what lies far below all curves is left out.
+    axes.set_ylim(math.floor(lowest * 20) / 20 if lowest >= 0.3 else 0, 1.005)
+    axes.set(xlim=(1, longest), xlabel="k", ylabel=f"hierarchical precision ({similarity})")
+    axes.set_title("Similarity of the first k images' classes", loc="left", fontsize=12, fontweight="bold")
+
+
+def _area_bars(axes: "Axes", reports: Reports) -> None:
+    areas = [_area(name, report, "LCS height") for name, report in reports.items()]
+    for place, (colour, (_, area)) in enumerate(zip(_cycle(areas), areas, strict=True)):
+        axes.barh(place, area, 0.72, color=colour)
+        end, side = (area - 0.012, "right") if area > 0.15 else (area + 0.012, "left")
+        ink = "white" if side == "right" else INK
+        axes.text(end, place, f"{area:.1%}", va="center", ha=side, color=ink, fontweight="bold")
+    figures = ", ".join(dict.fromkeys(figure for figure, _ in areas))
+    axes.set(xlim=(0, 1), xlabel=f"{figures} (LCS height)")
+    axes.set_yticks(range(len(areas)), list(reports))
+    axes.set_ylim(len(areas) - 0.5, -0.5)  # the first report on top
+    axes.grid(False, axis="y")
+    axes.set_title("Mean average hierarchical precision", loc="left", fontsize=12, fontweight="bold")
+
+
+def _area(name: str, report: Report, similarity: str) -> tuple[str, float]:
+    """Return the name and the value of a report's mAHP@k."""
+    for figure, value in report.values.items():
+        if figure.startswith("mAHP@") and figure.endswith(f" ({similarity})") and "normalised" not in figure:
+            return figure.split(" ")[0], value
+    _lacks(name, f"mAHP ({similarity})")
 
 
 def _cycle(lines: Sized) -> list[str]:

@@ -119,6 +119,17 @@ def _encoder_seed(description: Path) -> dict[str, int]:
     return {"encoder": seed} if isinstance(seed, int) else {}
 
 
+def encoder_folder(points: Points) -> Path | None:
+    """Return the folder of the encoder that made the vectors, where it still lies there unchanged."""
+    inside = Path(points.source) / "encoder"
+    folder = inside if inside.is_dir() else Path(points.encoder.get("path") or "nowhere")
+    try:
+        identity = json.loads((folder / "encoder.json").read_text("utf-8"))["identity"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return folder if identity == points.encoder.get("identity") else None
+
+
 def file_of(row: dict[str, Any]) -> Path | None:
     """Return where the photo of a row lies, ``None`` where its ``path`` or ``root`` does not tell."""
     if row.get("path") is None:

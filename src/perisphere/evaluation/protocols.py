@@ -73,7 +73,7 @@ def judge_retrieval(
             query.
     """
     depths = _depths(ks)
-    asked, ranked = _sides(points, query, gallery)
+    asked, ranked = sides(points, query, gallery)
     relevant, itself = matching(asked.labels, ranked.labels), matching(asked.ids, ranked.ids)
     parts = [(ranked, np.arange(len(ranked)))]
     if reranking is None:
@@ -98,7 +98,7 @@ def judge_retrieval(
         counts=_counts(asked, ranked, table["relevant"]),
         conventions=_conventions(None if reranking else ties, without),
         options=options,
-        data=_described(points, query, gallery),
+        data=described(points, query, gallery),
         encoder=points.encoder,
         seeds=points.seeds,
         curves={
@@ -146,7 +146,7 @@ def classification(
     """
     if neighbours < 1:
         raise UsageError(f"neighbours is {neighbours}; at least 1 must vote.")
-    asked, voting = _sides(points, query, gallery)
+    asked, voting = sides(points, query, gallery)
     voting = voting.where(voting.rows["label"].is_not_null())
     # Numbered by name, as the vote "legacy" needs.
     known: dict[Any, int] = {
@@ -179,7 +179,7 @@ def classification(
             "queries_of_other_classes": "count as wrong: the gallery lacks their class",
         },
         options={"metric": metric, "neighbours": neighbours, "vote": vote},
-        data=_described(points, query, gallery),
+        data=described(points, query, gallery),
         encoder=points.encoder,
         seeds=points.seeds,
     )
@@ -241,7 +241,7 @@ def _neighbours(
     return positions[kept].reshape(-1, count), scores[kept].reshape(-1, count)
 
 
-def _sides(points: Points, query: Splits, gallery: Splits) -> tuple[Points, Points]:
+def sides(points: Points, query: Splits, gallery: Splits) -> tuple[Points, Points]:
     """Return labelled queries and the gallery, checked for what makes every figure meaningless."""
     if not points.rows["label"].drop_nulls().len():
         raise PerisphereError(
@@ -274,7 +274,8 @@ def _depths(ks: Sequence[int]) -> list[int]:
     return sorted(set(ks))
 
 
-def _described(points: Points, query: Splits, gallery: Splits) -> dict[str, Any]:
+def described(points: Points, query: Splits, gallery: Splits) -> dict[str, Any]:
+    """Return what a report says about where its rows are from."""
     return {
         "source": points.source,
         "query": list(query) if query is not None else "all rows",
