@@ -3,12 +3,15 @@
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from photos import write_photo
+from scipy.io import savemat
 
 from perisphere.catalog import Catalog, Skipped
 from perisphere.catalog.catalog import SCHEMA
@@ -58,6 +61,76 @@ def _revisited(root: Path, names: list[str]) -> Path:
     return root
 
 
+def _moved(root: Path, names: list[str], format: str) -> list[str]:
+    """Move the images to where the layout has them, and return their paths."""
+    places = [placed(format, name) for name in names]
+    for name, place in zip(names, places, strict=True):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).rename(root / place)
+    _flat(root, names)
+    return places
+
+
+def _birds(root: Path, names: list[str]) -> Path:
+    _moved(root, names, "cub")
+    for file, values in {
+        "images.txt": names,
+        "image_class_labels.txt": ["1" if name.startswith("a/") else "2" for name in names],
+        "train_test_split.txt": ["1"] * len(names),
+    }.items():
+        (root / file).write_text("".join(f"{k} {value}\n" for k, value in enumerate(values, 1)))
+    return root
+
+
+def _cars(root: Path, names: list[str]) -> Path:
+    kinds = [("relative_im_path", "O"), ("class", "O"), ("test", "O")]
+    table = np.array([(name, 1, 0) for name in names], kinds).reshape(1, -1)
+    _flat(root, names)
+    savemat(root / "cars_annos.mat", {"annotations": table, "class_names": np.array([["x"]], object)})
+    return root
+
+
+def _flowers(root: Path, names: list[str]) -> Path:
+    _moved(root, names, "flowers102")
+    ids = np.array([int(placed("flowers102", name)[-9:-4]) for name in names], np.int32)
+    savemat(root / "imagelabels.mat", {"labels": np.ones((1, 90_000), np.uint8)})
+    savemat(root / "setid.mat", {"trnid": ids, "valid": ids[:0], "tstid": ids[:0]})
+    return root
+
+
+def _inat(root: Path, names: list[str]) -> Path:
+    _flat(root, names)
+    images = [{"id": k, "file_name": name} for k, name in enumerate(names)]
+    content = {
+        "images": images,
+        "annotations": [{"image_id": image["id"], "category_id": 0} for image in images],
+        "categories": [{"id": 0, "name": "x", "supercategory": "y"}],
+    }
+    (root / "train2018.json").write_text(json.dumps(content))
+    (root / "val2018.json").write_text(json.dumps({**content, "images": [], "annotations": []}))
+    return root
+
+
+def _ilsvrc(root: Path, names: list[str]) -> Path:
+    _moved(root, names, "ilsvrc2012")
+    (root / "ILSVRC2012_img_train").mkdir(exist_ok=True)
+    return root
+
+
+def _mit67(root: Path, names: list[str]) -> Path:
+    _moved(root, names, "mit67")
+    (root / "TrainImages.txt").write_text("\n".join(names))
+    (root / "TestImages.txt").write_text("")
+    return root
+
+
+def _divided(root: Path, names: list[str]) -> Path:
+    _flat(root, names)
+    (root / "train.txt").write_text("\n".join(names))
+    (root / "test.txt").write_text("")
+    return root
+
+
 # How each layout names images that lie below one folder: (write the layout's own files) -> root to read.
 LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "folders": _flat,
@@ -69,13 +142,27 @@ LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "oxford5k": _classic,
     "paris6k": _classic,
     "revisited": _revisited,
+    "ilsvrc2012": _ilsvrc,
+    "nabirds": _birds,
+    "cub": _birds,
+    "cars": _cars,
+    "flowers102": _flowers,
+    "inat": _inat,
+    "mit67": _mit67,
+    "ucmerced": _divided,
+    "resisc45": _divided,
 }
+# Layouts whose photos are no files; their tests are in test_cifar.py.
+PACKED = {"cifar10", "cifar100"}
+FOLDERS = {"mit67": "Images", "nabirds": "images", "cub": "images", "ilsvrc2012": "ILSVRC2012_img_train"}
 
 
 def placed(format: str, name: str) -> str:
-    """Where the layout wants the image: Landmarks v2 has its places by id."""
+    """Where the layout wants the image: Landmarks v2 and Flowers-102 have their places by id."""
+    if format == "flowers102":
+        return f"jpg/image_{zlib.crc32(name.encode()) % 90_000 + 1:05d}.jpg"
     if format != "gldv2":
-        return name
+        return f"{FOLDERS[format]}/{name}" if format in FOLDERS else name
     id = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:16]
     return f"index/{id[0]}/{id[1]}/{id[2]}/{id}.jpg"
 
@@ -85,13 +172,13 @@ def images(found: Catalog) -> pl.DataFrame:
     return found.table.filter(pl.col("split").ne_missing("query"))
 
 
-@pytest.fixture(params=sorted(READERS))
+@pytest.fixture(params=sorted(LAYOUTS))
 def format(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 def test_every_reader_is_under_contract() -> None:
-    assert set(LAYOUTS) == set(READERS)
+    assert set(LAYOUTS) | PACKED == set(READERS)
 
 
 def test_a_missing_root_is_an_error(format: str, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """A catalog: one table with one row an image, and where it came from."""
 
 import json
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -70,6 +72,7 @@ class Catalog:
         keypoints: ``image`` (an id), ``point`` (the same number is the same point in every image), ``x``,
             ``y`` in pixels.
         masks: ``image`` (an id), ``part``, ``path`` of a mask relative to ``root``.
+        classes: label by class id, where the data set gives its classes ids of their own.
 
     Raises:
         PerisphereError: a column is missing, unknown or of another type, an id occurs twice, a box is empty.
@@ -83,6 +86,7 @@ class Catalog:
         skipped: Sequence[Skipped] = (),
         keypoints: pl.DataFrame | None = None,
         masks: pl.DataFrame | None = None,
+        classes: Mapping[str, str] | None = None,
     ) -> None:
         self.table = _conform(table)
         self.root = Path(root).absolute()
@@ -90,6 +94,7 @@ class Catalog:
         self.skipped = list(skipped)
         self.keypoints = None if keypoints is None else _side(keypoints, "keypoints", KEYPOINTS, self.table)
         self.masks = None if masks is None else _side(masks, "masks", MASKS, self.table)
+        self.classes = dict(classes or {})
 
     def __len__(self) -> int:
         return self.table.height
@@ -139,30 +144,49 @@ class Catalog:
             None if side is None else side.filter(pl.col("image").is_in(ids))
             for side in (self.keypoints, self.masks)
         )
-        return Catalog(table, self.root, self.source, self.skipped, keypoints, masks)
+        return Catalog(table, self.root, self.source, self.skipped, keypoints, masks, self.classes)
 
     def save(self, folder: Path, *, overwrite: bool = False) -> None:
-        """Write ``catalog.json``, ``images.parquet`` and the side tables; whole or not at all.
+        """Write ``catalog.json``, ``images.parquet``, side tables and ``classes.txt``; whole or not at all.
+
+        ``classes.txt`` has a line ``ID LABEL`` for each class that has an id. Photos that lie within
+        ``folder`` stay there when it is replaced.
 
         Raises:
             PerisphereError: ``folder`` exists and ``overwrite`` is false, or the disk refuses.
         """
-        folder = Path(folder)
+        folder = Path(folder).absolute()
+        with whole_folder(folder, overwrite=overwrite) as part:
+            if self.root != folder and self.root.is_relative_to(folder) and self.root.is_dir():
+                place = part / self.root.relative_to(folder)
+                shutil.copytree(self.root, place, copy_function=_link)
+                self._write(part, place)
+            else:
+                self._write(part, self.root)
+
+    def write(self, folder: Path) -> None:
+        """Write the same files into a folder that is there; photos in it are found wherever it is moved."""
+        self._write(Path(folder).absolute(), self.root)
+
+    def _write(self, folder: Path, root: Path) -> None:
+        inside = root != folder and root.is_relative_to(folder)
         head = {
             "kind": "perisphere catalog",
             "version": VERSION,
             "images": len(self),
-            "root": str(self.root),
+            "root": root.relative_to(folder).as_posix() if inside else str(root),
             "source": self.source,
             "skipped": [asdict(item) for item in self.skipped],
         }
-        with whole_folder(folder, overwrite=overwrite) as part:
-            self.table.write_parquet(part / "images.parquet")
-            if self.keypoints is not None:
-                self.keypoints.write_parquet(part / "keypoints.parquet")
-            if self.masks is not None:
-                self.masks.write_parquet(part / "masks.parquet")
-            (part / "catalog.json").write_text(json.dumps(head, indent=1, ensure_ascii=False), "utf-8")
+        self.table.write_parquet(folder / "images.parquet")
+        if self.keypoints is not None:
+            self.keypoints.write_parquet(folder / "keypoints.parquet")
+        if self.masks is not None:
+            self.masks.write_parquet(folder / "masks.parquet")
+        if self.classes:
+            lines = "".join(f"{id} {label}\n" for id, label in self.classes.items())
+            (folder / "classes.txt").write_text(lines, "utf-8")
+        (folder / "catalog.json").write_text(json.dumps(head, indent=1, ensure_ascii=False), "utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -185,7 +209,30 @@ class Catalog:
             if (folder / f"{name}.parquet").exists()
         }
         skipped = [Skipped(**item) for item in head["skipped"]]
-        return cls(table, Path(head["root"]), head["source"], skipped, **sides)
+        classes = _read_classes(folder / "classes.txt")
+        root = folder.absolute() / head["root"]
+        return cls(table, root, head["source"], skipped, classes=classes, **sides)
+
+
+def _link(source: str, target: str) -> None:
+    """Give a file a second name, or copy it where the file system has no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _read_classes(file: Path) -> dict[str, str]:
+    """Return label by class id of a file that :meth:`Catalog.save` wrote; nothing where there is none."""
+    if not file.is_file():
+        return {}
+    try:
+        lines = [line.partition(" ") for line in file.read_text("utf-8").split("\n") if line]
+    except (OSError, UnicodeDecodeError) as error:
+        raise PerisphereError(f"{file}: cannot be read. Read the images again.") from error
+    if not all(id and label for id, _, label in lines):
+        raise PerisphereError(f"{file}: a line is not ID LABEL. Read the images again.")
+    return {id: label for id, _, label in lines}
 
 
 def _conform(table: pl.DataFrame) -> pl.DataFrame:

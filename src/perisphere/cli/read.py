@@ -11,6 +11,7 @@ from perisphere.errors import PerisphereError, UsageError
 
 SHOWN = 5  # skipped files named on the screen; the rest stand in catalog.json
 _COLUMN = "Columns of a table (csv)"
+_PART = "Part of a data set (cifar100, cub, cars, inat)"
 _TRUTH = "Files of a benchmark (oxford5k, paris6k, revisited, distractors, gldv2)"
 
 
@@ -58,11 +59,36 @@ def read(
         Path | None,
         typer.Option(help="Text file of the photos' names (distractors).", rich_help_panel=_TRUTH),
     ] = None,
+    subset: Annotated[
+        str | None, typer.Option(help="cifar100: a, b or b-consec.", rich_help_panel=_PART)
+    ] = None,
+    per_class: Annotated[
+        int | None,
+        typer.Option(help="cub: the split of train_test_split_N.txt.", rich_help_panel=_PART),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            help="cub: rows of each training photo; 30 / N with --per-class N.", rich_help_panel=_PART
+        ),
+    ] = None,
+    year: Annotated[
+        int | None, typer.Option(help="inat: 2018 or 2019, where both are there.", rich_help_panel=_PART)
+    ] = None,
+    supercategory: Annotated[
+        str | None, typer.Option(help="inat: such as Aves; all if not given.", rich_help_panel=_PART)
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="cars: the MATLAB file; cars_annos.mat.", rich_help_panel=_PART)
+    ] = None,
 ) -> None:
     """Read a folder of photos or a table into a catalog.
 
     Every image is decoded once. What cannot be used is left out, counted by reason and listed in
     `catalog.json`; with `--strict` the first bad image is an error.
+
+    Photos that a data set keeps in arrays (CIFAR) are unpacked as PNG files into the catalog's folder. Where
+    classes have ids, `classes.txt` in it says which label each has, for `--names` beside a taxonomy.
 
     **Examples**
 
@@ -74,6 +100,10 @@ def read(
 
     `perisphere read revisited roxford5k -o catalog`
 
+    `perisphere read cifar100 cifar-100-python -o cifar100`
+
+    `perisphere read inat inat2018 -o birds --supercategory Aves`
+
     `perisphere read --list`
     """
     given = {
@@ -81,7 +111,8 @@ def read(
         "split_column": split_column, "camera_column": camera_column, "domain_column": domain_column,
         "tags_column": tags_column, "caption_column": caption_column, "categories_column": categories_column,
         "url_column": url_column, "box_columns": box_columns, "separator": separator,
-        "delimiter": delimiter, "truth": truth, "names": names,
+        "delimiter": delimiter, "truth": truth, "names": names, "subset": subset, "per_class": per_class,
+        "repeats": repeats, "year": year, "supercategory": supercategory, "annotations": annotations,
     }  # fmt: skip
     if listed:
         _print_formats(as_json)
@@ -111,13 +142,17 @@ def _read(
 
     if out.exists() and not overwrite:
         raise PerisphereError(f"{out}: exists already. Name another folder, or pass --overwrite.")
-    catalog = readers.read(format, root, workers=workers, strict=strict, **options)
-    catalog.save(out, overwrite=overwrite)
+    catalog = readers.read(
+        format, root, out=out, overwrite=overwrite, workers=workers, strict=strict, **options
+    )
     facts = summary(catalog)
     if as_json:
-        typer.echo(json.dumps({"catalog": str(out), **facts}, indent=2))
+        names = {"names": str(out / "classes.txt")} if catalog.classes else {}
+        typer.echo(json.dumps({"catalog": str(out), **names, **facts}, indent=2))
     else:
         print_summary(str(out), facts)
+        if catalog.classes:
+            typer.echo(f"class ids and names: {out / 'classes.txt'} (for --names beside a taxonomy)")
         for skipped in catalog.skipped[:SHOWN]:
             typer.echo(f"skipped {skipped.path}: {skipped.reason}")
         if len(catalog.skipped) > SHOWN:

@@ -7,10 +7,11 @@ that names what the file asked for.
 """
 
 import math
+import mmap
 import pickletools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -39,6 +40,8 @@ class _ForbiddenError(Exception):
 def read_plain_pickle(path: Path) -> Any:
     """Return the dicts, lists, tuples, texts, bytes, numbers, None and NumPy arrays that a pickle holds.
 
+    Arrays may be read-only.
+
     Raises:
         PerisphereError: the file is missing, damaged or too large, or asks for anything but such values.
     """
@@ -46,7 +49,8 @@ def read_plain_pickle(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise PerisphereError(f"{path}: over {MAX_BYTES >> 20} MiB, too large for plain values.")
-        return interpret(path.read_bytes())
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return interpret(cast(IO[bytes], data))
     except _ForbiddenError as error:
         raise PerisphereError(
             f"{path}: {error}, which plain values have no need of. Nothing of it was run. "
@@ -61,7 +65,7 @@ def read_plain_pickle(path: Path) -> Any:
         ) from error
 
 
-def interpret(data: bytes) -> Any:
+def interpret(data: bytes | IO[bytes]) -> Any:
     """Return the value of a pickle; damage raises what Python raises of it."""
     machine = _Machine()
     for opcode, argument, _ in pickletools.genops(data):
@@ -219,7 +223,7 @@ def _array(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
         raise TypeError("a shape has something else than whole numbers")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise ValueError("an array is not as large as its shape says")
-    native = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
+    native = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="), copy=False)
     return native.reshape(shape, order=order)
 
 

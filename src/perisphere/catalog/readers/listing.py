@@ -23,6 +23,9 @@ class Listing:
         rows: one dict an image with some columns of the catalog's table; ``path`` is always there, and
             a box of pixels as they are stored, before the photo is turned upright, is its ``stored_box``.
         later: more such rows, taken one by one after the others, where they may be too many to hold at once.
+        packed: instead of both, rows whose photo is no file yet: ``pixels`` is its uint8 RGB ``[h, w, 3]``,
+            ``path`` is where it is to be written.
+        classes: label by class id, in the order of the data set, where classes have ids.
         bad: images that the layout names and that cannot be used; an error when reading is strict.
         ignored: files that never were candidates, such as text beside the images.
     """
@@ -30,6 +33,8 @@ class Listing:
     root: Path
     rows: list[dict[str, Any]] = field(default_factory=list)
     later: Iterable[dict[str, Any]] = ()
+    packed: Iterable[dict[str, Any]] | None = None
+    classes: dict[str, str] = field(default_factory=dict)
     bad: list[Skipped] = field(default_factory=list)
     ignored: list[Skipped] = field(default_factory=list)
 

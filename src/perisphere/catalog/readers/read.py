@@ -13,11 +13,27 @@ import polars as pl
 
 from perisphere.catalog.catalog import SCHEMA, Catalog, Skipped
 from perisphere.catalog.images import ImageError, ImageInfo, display, upright_box
-from perisphere.catalog.readers import csv_table, distractors, file_names, flat, folders, gldv2
+from perisphere.catalog.readers import (
+    cars,
+    csv_table,
+    distractors,
+    file_names,
+    flat,
+    flowers,
+    folders,
+    gldv2,
+    ilsvrc,
+    inat,
+)
+from perisphere.catalog.readers.birds import list_cub, list_nabirds
+from perisphere.catalog.readers.cifar import list_cifar10, list_cifar100
 from perisphere.catalog.readers.landmark_benchmarks import list_classic, list_revisited
+from perisphere.catalog.readers.listed_folders import list_divided, list_mit67
 from perisphere.catalog.readers.listing import Listing, is_utf8
+from perisphere.catalog.readers.unpacking import unpack
 from perisphere.catalog.verify import verify
 from perisphere.errors import PerisphereError, UsageError, nearest
+from perisphere.storage import check_replaceable, whole_folder
 
 BLOCK = 1 << 16  # rows that are checked together
 
@@ -29,6 +45,8 @@ class Reader:
     layout: str
     list_images: Callable[..., Listing]
 
+
+_BIRDS = "images.txt, image_class_labels.txt, train_test_split.txt, classes.txt and images/"
 
 READERS: dict[str, Reader] = {
     "folders": Reader("[SPLIT/][CATEGORY/...]CLASS/IMAGE, a class per directory", folders.list_images),
@@ -42,6 +60,19 @@ READERS: dict[str, Reader] = {
     "gldv2": Reader(
         "train.csv, index.csv, retrieval_solution*.csv and PART/a/b/c/abcdef.jpg", gldv2.list_images
     ),
+    "cifar10": Reader("data_batch_1 to 5 and test_batch, as Python pickles or .bin", list_cifar10),
+    "cifar100": Reader("train and test, as Python pickles or .bin", list_cifar100),
+    "ilsvrc2012": Reader(
+        "ILSVRC2012_img_train/WNID/IMAGE and ILSVRC2012_img_val/WNID/IMAGE", ilsvrc.list_images
+    ),
+    "nabirds": Reader(_BIRDS, list_nabirds),
+    "cub": Reader(_BIRDS, list_cub),
+    "cars": Reader("cars_annos.mat and the images that it names, in car_ims", cars.list_images),
+    "flowers102": Reader("imagelabels.mat, setid.mat and jpg/image_00001.jpg", flowers.list_images),
+    "inat": Reader("train2018.json and val2018.json, or 2019, and the images they name", inat.list_images),
+    "mit67": Reader("TrainImages.txt, TestImages.txt and Images/CLASS/IMAGE", list_mit67),
+    "ucmerced": Reader("train.txt, test.txt and CLASS/IMAGE", list_divided),
+    "resisc45": Reader("train.txt, test.txt and CLASS/IMAGE", list_divided),
 }
 
 
@@ -57,7 +88,16 @@ def reader_options(format: str) -> list[str]:
     return list(inspect.signature(_reader(format).list_images).parameters)[1:]
 
 
-def read(format: str, root: Path, *, workers: int = 0, strict: bool = False, **options: Any) -> Catalog:
+def read(
+    format: str,
+    root: Path,
+    *,
+    out: Path | None = None,
+    overwrite: bool = False,
+    workers: int = 0,
+    strict: bool = False,
+    **options: Any,
+) -> Catalog:
     """Read a layout and check every image by decoding it.
 
     Rows are in the order of the layout (sorted paths, or the table's lines) with ids from 0.
@@ -65,31 +105,58 @@ def read(format: str, root: Path, *, workers: int = 0, strict: bool = False, **o
     Args:
         format: a key of :data:`READERS`.
         root: the folder, or the CSV file.
+        out: a folder to save the catalog to, whole or not at all. Photos that the layout keeps in arrays are
+            unpacked to ``out/photos``, so that such a layout needs it.
+        overwrite: replace an older catalog at ``out``.
         workers: threads that decode; 0 takes one for each core.
         strict: a bad image is an error instead of a counted skip.
         **options: the reader's own.
 
     Raises:
-        UsageError: an unknown format or option.
-        PerisphereError: ``root`` is missing, no image can be used, or one cannot and ``strict`` is set.
+        UsageError: an unknown format or option, or ``out`` is missing where it is needed.
+        PerisphereError: ``root`` is missing, no image can be used, or one cannot and ``strict`` is set;
+            ``out`` exists or cannot be written.
     """
     _check_options(format, options)
     root = Path(root).absolute()
+    if out is not None:
+        check_replaceable(Path(out), overwrite)
     listing = _reader(format).list_images(root, **options)
     if strict and listing.bad:
         raise PerisphereError(f"{listing.bad[0].path}: {listing.bad[0].reason}. {STRICT_MEND}")
     _check_name(listing.root)
-    table, bad = _checked(listing, workers, strict)
-    skipped = sorted(listing.bad + bad + listing.ignored, key=lambda item: item.path)
-    if table.height == 0:
-        raise PerisphereError(f"{display(root)}: {_nothing(skipped)}")
     source = {
         "format": format,
         "root": str(root),
         "options": {name: str(value) for name, value in options.items() if value is not None},
         "read_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    return Catalog(table, listing.root, source, skipped)
+    if out is not None:
+        return _saved(listing, source, Path(out), overwrite, workers, strict)
+    if listing.packed is not None:
+        raise UsageError(
+            f"{format}: its photos lie in arrays. `perisphere read {format} {root} -o CATALOG` unpacks them "
+            "into a catalog to use in its place; in Python, read(..., out=CATALOG)."
+        )
+    return _catalog(listing, source, workers, strict)
+
+
+def _saved(
+    listing: Listing, source: dict[str, Any], out: Path, overwrite: bool, workers: int, strict: bool
+) -> Catalog:
+    with whole_folder(out.absolute(), overwrite=overwrite) as part:
+        if listing.packed is not None:
+            listing = unpack(listing, part / "photos")
+        _catalog(listing, source, workers, strict).write(part)
+    return Catalog.load(out)
+
+
+def _catalog(listing: Listing, source: dict[str, Any], workers: int, strict: bool) -> Catalog:
+    table, bad = _checked(listing, workers, strict)
+    skipped = sorted(listing.bad + bad + listing.ignored, key=lambda item: item.path)
+    if table.height == 0:
+        raise PerisphereError(f"{display(Path(source['root']))}: {_nothing(skipped)}")
+    return Catalog(table, listing.root, source, skipped, classes=listing.classes)
 
 
 def _check_name(root: Path) -> None:

@@ -1,0 +1,69 @@
+"""Text files of a data set with one ``ID VALUE`` a line, and paths that stay inside its folder."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from perisphere.errors import PerisphereError
+
+
+def read_lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Yield the number and the text of every line that is not blank.
+
+    Raises:
+        PerisphereError: the file is missing or not text.
+    """
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, 1):
+                if "\0" in line:
+                    raise PerisphereError(f"{file}: line {number} holds a null byte; this is not text.")
+                if line.strip():
+                    yield number, line.strip()
+    except FileNotFoundError:
+        raise PerisphereError(f"{file}: no such list. Is the data set complete?") from None
+    except OSError as error:
+        raise PerisphereError(f"{file}: cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise PerisphereError(f"{file}: not UTF-8 text at byte {error.start}.") from error
+
+
+def read_pairs(file: Path) -> dict[str, str]:
+    """Return value by id of a file of lines ``ID VALUE`` (also ``ID, VALUE``), in their order.
+
+    Raises:
+        PerisphereError: the file is missing or not text, or a line has no value or repeats an id.
+    """
+    pairs: dict[str, str] = {}
+    for number, line in read_lines(file):
+        words = line.split(maxsplit=1)
+        id, value = words[0].removesuffix(","), words[-1]
+        if len(words) < 2 or not id:
+            raise PerisphereError(f"{file}: line {number}: {line[:80]!r} is not ID VALUE.")
+        if id in pairs:
+            raise PerisphereError(f"{file}: line {number}: the id {id[:80]!r} is there already.")
+        pairs[id] = value
+    return pairs
+
+
+def is_inside(path: str) -> bool:
+    """Tell whether a relative path with ``/`` stays in the folder that it starts from."""
+    pure = PurePosixPath(path)
+    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts
+
+
+def class_labels(names: Mapping[str, str]) -> dict[str, str]:
+    """Return label by class id: the class's name in one line, its id where it has none.
+
+    The id stands behind a name that several classes share, or that is the id of another: a label means one
+    class.
+
+    Args:
+        names: name by id, of the classes that the data set has photos of.
+    """
+    clean = {id: " ".join(name.split()) or id for id, name in names.items()}
+    counts = Counter(clean.values())
+    return {
+        id: f"{name} ({id})" if counts[name] > 1 or (name in clean and name != id) else name
+        for id, name in clean.items()
+    }
