@@ -1,6 +1,8 @@
 import pytest
 import yaml
+from pydantic import ValidationError
 
+from perisphere.encoder import Preprocessing
 from perisphere.errors import UsageError
 from perisphere.training import Recipe, find, load, packaged
 from perisphere.training.recipe_files import save
@@ -107,6 +109,40 @@ def test_a_wrong_value_names_the_place_the_value_and_the_mend(recipe_file, overr
 )
 def test_a_wrong_override_is_named(recipe_file, override):
     assert override in message(recipe_file, override)
+
+
+def test_epochs_are_the_schedules_own_where_none_are_given(tree):
+    del tree["epochs"]
+    published = {"name": "sgdr", "base": 12, "multiplier": 2}
+    assert Recipe.model_validate(tree | {"schedule": published}).epochs == 372
+    assert Recipe.model_validate(tree | {"schedule": published, "epochs": 3}).epochs == 3
+    listed = {"name": "piecewise", "points": "1:0.1,31:0.01,50"}
+    assert Recipe.model_validate(tree | {"schedule": listed}).epochs == 50
+    with pytest.raises(ValidationError, match="epochs"):
+        Recipe.model_validate(tree | {"schedule": {"name": "cosine"}})
+
+
+def test_first_epochs_of_new_layers_are_a_number_or_a_part(recipe, tree):
+    assert recipe().finetune_init is None
+    made = recipe(weights="encoder", finetune_init=8)
+    assert (made.finetune_init.epochs, made.finetune_init.lr) == (8, None)
+    assert recipe(weights="encoder", finetune_init={"epochs": 3, "lr": 0.1}).finetune_init.lr == 0.1
+    assert recipe(finetune_init=0).finetune_init is None
+    with pytest.raises(ValidationError, match="name them with weights"):
+        recipe(finetune_init=8)
+
+
+def test_a_published_preprocessing_by_name(recipe, recipe_file):
+    assert recipe(preprocessing="cub-caffe").input == Preprocessing.published("cub-caffe")
+    smaller = recipe(preprocessing={"published": "nab", "size": [64, 64], "shorter": 72}).input
+    assert (smaller.size, smaller.shorter) == ((64, 64), 72)
+    assert "Did you mean 'nab'?" in message(recipe_file, "preprocessing=nap")
+
+
+def test_random_sides_are_no_shorter_than_the_input(recipe):
+    augmentation = {"shorter": [15, 20]}
+    with pytest.raises(ValidationError, match=r"begins at 15 pixels.*\(16, 16\)"):
+        recipe(augmentation=augmentation)
 
 
 def test_a_precision_may_be_a_number(recipe_file):
