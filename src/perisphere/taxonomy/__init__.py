@@ -3,7 +3,7 @@
 from perisphere.taxonomy.class_points import ClassPoints
 from perisphere.taxonomy.embedding import Method, deviation, embed
 from perisphere.taxonomy.relations import Id
-from perisphere.taxonomy.similarity import Kind, dissimilarities, similarities
+from perisphere.taxonomy.similarity import Kind, similarities
 from perisphere.taxonomy.taxonomy import Taxonomy
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Method",
     "Taxonomy",
     "deviation",
-    "dissimilarities",
     "embed",
     "similarities",
 ]

@@ -15,7 +15,7 @@ from scipy.linalg import LinAlgError, cholesky, eigh
 from perisphere.errors import PerisphereError, UsageError, nearest
 from perisphere.taxonomy.class_points import ClassPoints
 from perisphere.taxonomy.relations import Id
-from perisphere.taxonomy.similarity import dissimilarities
+from perisphere.taxonomy.similarity import similarities
 from perisphere.taxonomy.taxonomy import Taxonomy
 
 Method = Literal["unitsphere", "approx_sim", "spheres", "mds"]
@@ -127,8 +127,8 @@ def meeting_spheres(far: NDArray[np.float64], classes: Sequence[Id]) -> NDArray[
         failed = _minor(error)
     if failed is not None:
         raise PerisphereError(
-            f"class {classes[failed + 1]!r} has no place: the spheres around the {failed + 1} classes before it "
-            f"({_few(classes[: failed + 1])}) do not meet. Take unitsphere or approx_sim."
+            f"class {classes[failed + 1]!r} has no place: the spheres around the {failed + 1} classes "
+            f"before it ({_few(classes[: failed + 1])}) do not meet. Take unitsphere or approx_sim."
         )
     return np.vstack([np.zeros((1, len(far) - 1)), placed])
 
@@ -171,6 +171,14 @@ def deviation(points: ClassPoints) -> tuple[float, float]:
         largest = max(largest, float(off.max()))
         total += float(off.sum())
     return largest, total / len(classes) ** 2
+
+
+def dissimilarities(taxonomy: Taxonomy, classes: Sequence[Id]) -> NDArray[np.float64]:
+    """Return height(lcs) / height of the taxonomy with a zero diagonal, float64 ``[n, n]``."""
+    found = similarities(taxonomy, classes, "lcs_height")
+    np.subtract(1, found, out=found)
+    np.fill_diagonal(found, 0)
+    return found
 
 
 def _check_classes(classes: Sequence[Id]) -> None:
