@@ -2,6 +2,7 @@
 
 from perisphere.evaluation.annotated import annotate
 from perisphere.evaluation.gallery import Gallery
+from perisphere.evaluation.hierarchy import judge_hierarchy
 from perisphere.evaluation.judged import Judged
 from perisphere.evaluation.landmark import judge_landmark
 from perisphere.evaluation.matching import either, matching
@@ -28,6 +29,7 @@ __all__ = [
     "either",
     "exact_ranks",
     "judge",
+    "judge_hierarchy",
     "judge_landmark",
     "judge_retrieval",
     "matching",

@@ -153,7 +153,7 @@ def rank_blocks(
     finite_squares(queries, "queries")
     threads = threads or default_threads()
     size = min(block or max(1, BLOCK_BYTES // (8 * max(1, len(gallery)))), max(1, len(queries)))
-    finish = finisher(gallery, metric)
+    finish = _finish(gallery, metric)
     buffers = [np.empty((size, len(gallery)), np.float32) for _ in range(min(2, -(-len(queries) // size)))]
     masks = [_mask(len(gallery)) for _ in range(threads)]
 
@@ -170,7 +170,7 @@ def rank_blocks(
         counting: list[Future[list[tuple[NDArray[np.int64], int]]]] = []
         for number, start in enumerate(range(0, len(queries), size)):
             # The product of a block fills the gaps that the threads leave while they count the one before.
-            scores = score_rows(queries[start : start + size], gallery, metric, buffers[number % 2])
+            scores = _score(queries[start : start + size], gallery, metric, buffers[number % 2])
             if counting:
                 yield _gather([job.result() for job in counting])
             counting = [pool.submit(rank_rows, scores, start, worker) for worker in range(threads)]
@@ -198,8 +198,8 @@ def _mask(columns: int) -> Mask:
     return np.zeros((_COMPARED_AT_ONCE, max(width, _LANES)), np.bool_)
 
 
-def score_rows(queries: Vectors, gallery: Vectors, metric: Metric, buffer: Vectors) -> Vectors:
-    """Fill ``buffer`` with scores that :func:`finisher` completes; return the rows that are filled."""
+def _score(queries: Vectors, gallery: Vectors, metric: Metric, buffer: Vectors) -> Vectors:
+    """Fill ``buffer`` with scores that :func:`_finish` completes; return the rows that are filled."""
     scores = buffer[: len(queries)]
     if metric == "l1":
         from perisphere.sphere.engine import faiss
@@ -208,8 +208,8 @@ def score_rows(queries: Vectors, gallery: Vectors, metric: Metric, buffer: Vecto
     return np.matmul(queries, gallery.T, out=scores)
 
 
-def finisher(gallery: Vectors, metric: Metric) -> Callable[[Vectors], None]:
-    """Return what turns a row of products, or several, into scores in the order of ``metric``, in place.
+def _finish(gallery: Vectors, metric: Metric) -> Callable[[Vectors], None]:
+    """Return what turns a row of products into scores in the order of ``metric``, in place.
 
     The query's own length changes no rank, so cosine divides by the gallery's lengths alone, and
     ``|q - g|^2 = |q|^2 - 2 (qg - |g|^2 / 2)`` makes Euclidean distance a subtraction.
