@@ -26,7 +26,7 @@ class ClassPoints:
     """One point for each class.
 
     Attributes:
-        points: float64 ``[n, d]``; unit rows for `unitsphere`, and for the other methods with unit rows asked.
+        points: float64 ``[n, d]``; unit rows for `unitsphere`, and for others where asked.
         classes: their ids as text, one for each row.
         taxonomy: where the classes hang, which lets inner nodes and names be asked for; None where unknown.
         method: how the points were made, such as ``unitsphere``.

@@ -32,7 +32,8 @@ class Relations:
 def read_relations(path: Path, *, child_parent: bool = False, ids: IdKind = "auto") -> Relations:
     """Read a file of lines ``PARENT CHILD``, or ``CHILD PARENT``; gzipped ones too.
 
-    A line is divided at its first white space, so that the second id may hold blanks. Blank lines are skipped.
+    A line is divided at its first white space, so that the second id may hold blanks. Blank
+    lines are skipped.
 
     Args:
         path: the text file.

@@ -39,7 +39,8 @@ def similarities(taxonomy: Taxonomy, classes: Sequence[Id], kind: Kind = "lcs_he
         raise UsageError(f"similarity {kind!r} is unknown; use one of {known}.{nearest(kind, list(KINDS))}")
     if len(classes) > MAX_CLASSES:
         raise PerisphereError(
-            f"all pairs of {len(classes):,} classes take too much memory; give a list of at most {MAX_CLASSES:,}."
+            f"all pairs of {len(classes):,} classes take too much memory; "
+            f"give a class list of at most {MAX_CLASSES:,}."
         )
     order = _depth_first(taxonomy, classes)
     below = _classes_below(taxonomy, [classes[place] for place in order])
@@ -97,7 +98,5 @@ def _square(places: list[int]) -> tuple:
 def _check_related(values: NDArray[np.float64], classes: Sequence[Id]) -> None:
     for row, related in enumerate(values):
         if np.isnan(related).any():
-            other = classes[int(np.isnan(related).argmax())]
-            raise PerisphereError(
-                f"classes {classes[row]!r} and {other!r}: have no common ancestor. Give the taxonomy one root."
-            )
+            pair = f"{classes[row]!r} and {classes[int(np.isnan(related).argmax())]!r}"
+            raise PerisphereError(f"classes {pair}: have no common ancestor. Give the taxonomy one root.")

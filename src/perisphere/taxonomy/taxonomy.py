@@ -288,7 +288,7 @@ def _from_the_roots(
 
 
 def _cycle(parents: Mapping[Id, Sequence[Id]], stuck: set[Id]) -> list[Id]:
-    """Return the nodes of a cycle, each followed by one of its children; ``stuck`` nodes lie on or below one."""
+    """Return the nodes of a cycle, each before one of its children; ``stuck`` nodes lie on or below one."""
     seen: dict[Id, int] = {}
     node = min(stuck)  # type: ignore[type-var]
     way: list[Id] = []
