@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from perisphere.cli.evaluate_hierarchy import (
+    ScalingName,
+    SimilarityName,
+    judge_by_taxonomy,
+    svm_options,
+    write_csv,
+)
 from perisphere.cli.main import app
+from perisphere.cli.taxonomies import IsA, Names, StringIds, TaxonomyFile, load_taxonomy
 from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +31,7 @@ class Protocol(StrEnum):
     revisited = "revisited"
     oxford = "oxford"
     gldv2 = "gldv2"
+    hierarchy = "hierarchy"
     compare = "compare"
 
 
@@ -51,10 +60,11 @@ class TieName(StrEnum):
 
 LABELS = (Protocol.retrieval, Protocol.landmark)
 TRUTHS = (Protocol.revisited, Protocol.oxford, Protocol.gldv2)
-RANKED = LABELS + TRUTHS
+RANKED = (*LABELS, *TRUTHS, Protocol.hierarchy)
+HIERARCHY = (Protocol.hierarchy,)
 
 ONLY_FOR = {
-    "k": (*LABELS, Protocol.revisited, Protocol.oxford),
+    "k": (*LABELS, Protocol.revisited, Protocol.oxford, Protocol.hierarchy),
     "ties": LABELS,
     "block": RANKED,
     "neighbours": (Protocol.classification, Protocol.landmark),
@@ -64,10 +74,24 @@ ONLY_FOR = {
     "rerank": RANKED,
     "depth": RANKED,
     "worst": RANKED,
-    "plots": (*LABELS, Protocol.revisited, Protocol.oxford, Protocol.compare),
+    "plots": (*LABELS, Protocol.revisited, Protocol.oxford, Protocol.hierarchy, Protocol.compare),
     "query": (*RANKED, Protocol.classification),
     "gallery": (*RANKED, Protocol.classification),
     "metric": (*RANKED, Protocol.classification),
+    "taxonomy": HIERARCHY,
+    "is_a": HIERARCHY,
+    "string_ids": HIERARCHY,
+    "names": HIERARCHY,
+    "ahp": HIERARCHY,
+    "whole": HIERARCHY,
+    "keep_query": HIERARCHY,
+    "classes": HIERARCHY,
+    "svm": HIERARCHY,
+    "svm_from": HIERARCHY,
+    "svm_scaling": HIERARCHY,
+    "svm_c": HIERARCHY,
+    "csv": (Protocol.hierarchy, Protocol.compare),
+    "similarity": (Protocol.hierarchy, Protocol.compare),
 }
 """Options that mean something for some protocols alone."""
 
@@ -81,7 +105,7 @@ def evaluate(
         Protocol,
         typer.Argument(
             metavar="PROTOCOL",
-            help="retrieval, landmark, classification, revisited, oxford, gldv2 or compare.",
+            help="retrieval, landmark, classification, revisited, oxford, gldv2, hierarchy or compare.",
         ),
     ],
     sources: Annotated[
@@ -135,6 +159,35 @@ def evaluate(
         Path | None, typer.Option(help="Draw the 20 queries of lowest average precision, .jpg or .png.")
     ] = None,
     plots: Annotated[Path | None, typer.Option(help="Draw curves into this folder, PNG and SVG.")] = None,
+    taxonomy: TaxonomyFile = None,
+    is_a: IsA = False,
+    string_ids: StringIds = False,
+    names: Names = None,
+    ahp: Annotated[int, typer.Option(min=2, help="hierarchy: depth of AHP@k.")] = 250,
+    whole: Annotated[bool, typer.Option("--whole", help="hierarchy: AHP of the whole ranking too.")] = False,
+    keep_query: Annotated[
+        bool, typer.Option("--keep-query", help="hierarchy: a query's own image counts as found.")
+    ] = False,
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="hierarchy: class points that predict (default: the encoder's, if it has any)."),
+    ] = None,
+    svm: Annotated[str | None, typer.Option(help="hierarchy: splits that a linear SVM learns from.")] = None,
+    svm_from: Annotated[
+        list[Path] | None,
+        typer.Option(help="hierarchy: embeddings to learn from, one for each augmented copy. Repeatable."),
+    ] = None,
+    svm_scaling: Annotated[
+        ScalingName,
+        typer.Option(help="hierarchy: unit vectors, or divide each dimension by its largest value."),
+    ] = ScalingName.unit,
+    svm_c: Annotated[float, typer.Option(help="hierarchy: weight of the SVM's errors.")] = 1.0,
+    csv: Annotated[
+        Path | None, typer.Option(help="hierarchy, compare: write HP@k for each k, one column a report.")
+    ] = None,
+    similarity: Annotated[
+        SimilarityName, typer.Option(help="hierarchy, compare: of classes, for --csv.")
+    ] = SimilarityName.lcs_height,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -153,6 +206,9 @@ def evaluate(
     **gldv2** (Google Landmarks v2, mAP@100) take what is right from --truth, by the files' names. The gallery
     may be larger than memory.
 
+    **hierarchy** judges by a taxonomy of the classes: HP@k, AHP@k, mAP, and the accuracies of the classes
+    that class points or a linear SVM predict.
+
     **compare** puts reports side by side.
 
     Without --query and --gallery every labelled image asks and all others are searched (leave-one-out).
@@ -169,13 +225,15 @@ def evaluate(
 
     `perisphere evaluate revisited vectors --truth gnd_roxford5k.pkl --distractors million`
 
-    `perisphere evaluate compare before.json after.json --plots plots`
+    `perisphere evaluate hierarchy vectors --query test --taxonomy tree.txt --names names.txt --svm train`
+
+    `perisphere evaluate compare before.json after.json --plots plots --csv curves.csv`
     """
     _refuse_foreign(context, protocol)
     if rerank is not None:
         _refuse_of_whole_rankings(context)
     if protocol is Protocol.compare:
-        _compare(sources, plots, output, as_json)
+        _compare(sources, plots, csv, similarity, output, as_json)
         return
     if len(sources) != 1:
         raise UsageError(
@@ -188,9 +246,15 @@ def evaluate(
         report = _classify(sources[0], options | {"neighbours": voters, "vote": vote.value})
     else:
         _check_picture(worst)
-        options |= {"ks": _numbers(k), "block": block, "reranking": _reranking(rerank, depth)}
+        depths = None if protocol is Protocol.hierarchy and not _given(context, "k") else _numbers(k)
+        options |= {"ks": depths, "block": block, "reranking": _reranking(rerank, depth)}
         if protocol in TRUTHS:
             judged = _judge_by_truth(protocol, sources[0], truth, distractors or [], options)
+        elif protocol is Protocol.hierarchy:
+            options |= {"area": ahp, "whole": whole, "keep_query": keep_query}
+            known = load_taxonomy(taxonomy, is_a, string_ids, names) if taxonomy else None
+            learnt = svm_options(_words(svm), svm_from, svm_scaling, svm_c)
+            judged = judge_by_taxonomy(sources[0], known, classes, learnt, options)
         else:
             if protocol is Protocol.landmark:
                 options["neighbours"] = voters
@@ -199,6 +263,8 @@ def evaluate(
         _draw_worst(judged, worst)
     if output:
         report.save(output)
+    if csv:
+        write_csv({sources[0].name: report}, csv, similarity)
     if plots:
         _draw({sources[0].name: report}, plots)
     _show(report, as_json)
@@ -209,8 +275,9 @@ def _refuse_foreign(context: typer.Context, protocol: Protocol) -> None:
     for option, protocols in ONLY_FOR.items():
         if _given(context, option) and protocol not in protocols:
             names = ", ".join(name.value for name in protocols)
+            shown = option.replace("_", "-")
             raise UsageError(
-                f"--{option} means nothing for {protocol.value} (only for {names}); leave it out."
+                f"--{shown} means nothing for {protocol.value} (only for {names}); leave it out."
             )
 
 
@@ -294,7 +361,14 @@ def _own_metric(folder: Path) -> str:
         return index.metric
 
 
-def _compare(files: list[Path], plots: Path | None, output: Path | None, as_json: bool) -> None:
+def _compare(
+    files: list[Path],
+    plots: Path | None,
+    csv: Path | None,
+    similarity: SimilarityName,
+    output: Path | None,
+    as_json: bool,
+) -> None:
     import json
 
     from perisphere.evaluation import Report, compare
@@ -306,6 +380,8 @@ def _compare(files: list[Path], plots: Path | None, output: Path | None, as_json
     if output:
         with whole_file(output) as part:
             part.write_text(text + "\n", encoding="utf-8")
+    if csv:
+        write_csv(reports, csv, similarity)
     if plots:
         _draw(reports, plots)
     if as_json:
