@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import pytest
 from searchable import make
@@ -13,6 +14,7 @@ from perisphere.cli.main import app
 from perisphere.cli.search import table
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
+from perisphere.taxonomy import ClassPoints, Taxonomy
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +229,49 @@ def test_wrong_words_of_a_re_ranking(index: Path, words: list[str], message: str
     result = call(index, index.parent / "dark" / "0.png", *words)
     assert isinstance(result.exception, UsageError)
     assert message in str(result.exception)
+
+
+@pytest.fixture
+def classes(index: Path, tmp_path: Path) -> Path:
+    """Class points of the index's two kinds, where their pictures are."""
+    with Index.open(index) as opened:
+        ids, vectors = opened.vectors()
+        labels = opened.rows(ids.tolist())["label"].to_numpy()
+    points = np.array([vectors[labels == kind].mean(0) for kind in ("dark", "light")])
+    taxonomy = Taxonomy.from_pairs([("shade", "dark"), ("shade", "light")])
+    ClassPoints(points, ("dark", "light"), taxonomy, "test").save(tmp_path / "classes.npz")
+    return tmp_path / "classes.npz"
+
+
+def test_a_class_is_a_query(index: Path, classes: Path, tmp_path: Path) -> None:
+    photo, sheet = index.parent / "dark" / "0.png", tmp_path / "sheet.png"
+    words = (index, photo, "--class", "light", "--class", "shade", "--classes", classes, "-k", 4)
+    found = answer(*words)["queries"]
+    assert [query["query"] for query in found] == [str(photo), "light", "shade"]
+    assert [query["class"] for query in found] == [None, "light", "shade"]
+    assert [result["label"] for result in found[1]["results"]] == ["light"] * 4
+    assert [result["right"] for result in found[2]["results"]] == [True] * 4
+    result = call(*words, "--sheet", sheet, "--label", "dark")
+    assert result.exit_code == 0, result.output
+    assert "light (class)" in result.stdout.splitlines()
+    assert "shade (class, 2 classes below)" in result.stdout.splitlines()
+    assert sheet.is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "there is no query. Name at least one image or class."),
+        (["--class", "dark"], "knows no classes"),
+        (["--class", "drak", "--classes", "FILE"], "Did you mean 'dark'?"),
+        (["dark/0.png", "--classes", "FILE"], "Name a class with --class"),
+        (["--class", "dark", "--classes", "nowhere.npz"], "nowhere.npz"),
+        (["--class", "dark", "--classes", "FILE", "--min-precision", "0.5"], "Cut by a score"),
+        (["--class", "dark", "--classes", "FILE", "--label", "dark"], "1 labels for 0 queries"),
+    ],
+)
+def test_wrong_words_of_a_class_query(index: Path, classes: Path, words: list[str], message: str) -> None:
+    result = call(index, *[str(classes) if word == "FILE" else word for word in words])
+    assert isinstance(result.exception, PerisphereError)
+    assert message in str(result.exception)
+    assert "\n" not in str(result.exception)

@@ -1,4 +1,4 @@
-"""``perisphere search``: the nearest images of a photo."""
+"""``perisphere search``: the nearest images of a photo or of a class."""
 
 import json
 from pathlib import Path
@@ -7,15 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perisphere.cli.main import app
+from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
     from perisphere.search import Answer, Results
     from perisphere.search.rerank import Chain
+    from perisphere.taxonomy import ClassPoints
 
 INDEX = Annotated[Path, typer.Argument(help="An index folder.", show_default=False)]
 ENCODER = Annotated[
     Path | None, typer.Option("--encoder", "-e", help="The encoder, where the index holds none.")
+]
+CLASS = Annotated[
+    list[str] | None,
+    typer.Option("--class", help="Search for a class, an inner one of the taxonomy too, by name or id."),
+]
+CLASSES = Annotated[
+    Path | None,
+    typer.Option(help="Class points (.npz, .json, .pickle), where the index's encoder knows none."),
 ]
 METRIC = Annotated[str | None, typer.Option(help="cosine, l2 or l1; default: the index's own.")]
 FILTER = Annotated[
@@ -51,7 +61,11 @@ AS_JSON = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.
 @app.command("search")
 def search(
     index: INDEX,
-    query: Annotated[list[Path], typer.Argument(help="Photos to search for.", show_default=False)],
+    query: Annotated[
+        list[Path] | None, typer.Argument(help="Photos to search for.", show_default=False)
+    ] = None,
+    of_class: CLASS = None,
+    classes: CLASSES = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Results a photo, at most.")] = 5,
     metric: METRIC = None,
     where: FILTER = None,
@@ -69,12 +83,12 @@ def search(
     sheet: SHEET = None,
     as_json: AS_JSON = False,
 ) -> None:
-    """Find the images of an index that resemble a photo.
+    """Find the images of an index that resemble a photo or belong to a class.
 
     The score is the cosine (for L2 and L1 the negated distance). Where the index is calibrated, the precision
     beside it is the share of right results from this score upwards. In the sheet, results are framed green
     where they have the photo's label and red where they have another; a photo that is in the index brings its
-    label with it.
+    label with it. The results of a class are right where their label is the class or lies below it.
 
     **Examples**
 
@@ -84,10 +98,12 @@ def search(
 
     `perisphere search index photo.jpg --exclude-self --min-precision 0.9 --json`
 
+    `perisphere search index --class mammal --class "great ape" --sheet result.jpg`
+
     `perisphere search index photo.jpg --rerank "aqe(n=10,alpha=3)+geometric(n=20)" --matches lines.png`
     """
     from perisphere.index import Index
-    from perisphere.search import search_images
+    from perisphere.search import ClassQuery, search_images
     from perisphere.search.rerank import parse_chain
     from perisphere.search.sheet import sheet_format
 
@@ -95,13 +111,19 @@ def search(
         if picture is not None:
             sheet_format(picture)
     chain = None if rerank is None else parse_chain(rerank)
+    if classes is not None and not of_class:
+        raise UsageError(
+            "--classes holds what --class can search for. Name a class with --class, or leave it out."
+        )
+    photos, named = query or [], [ClassQuery(name) for name in of_class or ()]
     with Index.open(index) as opened:
         results = search_images(
             opened,
-            query,
+            [*photos, *named],
             k,
             encoder=given_encoder(encoder),
-            labels=each_label(label, len(query)),
+            classes=given_classes(classes),
+            labels=each_label(label, len(photos), len(named)),
             exclude_self=exclude_self,
             metric=metric,
             where=where,
@@ -147,11 +169,22 @@ def given_encoder(folder: Path | None) -> "Encoder | None":
     return Encoder.load(folder)
 
 
-def each_label(labels: list[str] | None, queries: int) -> list[str] | None:
-    """Give every query its label: one for all, or one each."""
+def given_classes(file: Path | None) -> "ClassPoints | None":
+    """Load the class points of ``--classes``."""
+    if file is None:
+        return None
+    from perisphere.taxonomy import ClassPoints
+
+    return ClassPoints.load(file)
+
+
+def each_label(labels: list[str] | None, photos: int, classes: int = 0) -> list[str | None] | None:
+    """Give every photo its label: one for all, or one each; classes, which follow the photos, have none."""
     if not labels:
         return None
-    return labels * queries if len(labels) == 1 else labels
+    if len(labels) != photos and (len(labels) > 1 or not photos):
+        raise UsageError(f"{len(labels)} labels for {photos} queries. Give one a query.")
+    return [*(labels * photos if len(labels) == 1 else labels), *[None] * classes]
 
 
 def table(rows: list[list[str]]) -> list[str]:
@@ -180,7 +213,8 @@ def _escaped(character: str) -> str:
 
 def _show(results: "Results", images: int) -> None:
     for answer in results.answers:
-        typer.echo(printable(answer.name if answer.label is None else f"{answer.name} ({answer.label})"))
+        known = answer.label or answer.note
+        typer.echo(printable(f"{answer.name} ({known})" if known else answer.name))
         lines = _lines(answer) if answer.results else ["no result" + _cut(results)]
         typer.echo("\n".join(f"  {line}" for line in lines) + "\n")
     typer.echo(f"{images:,} images, {results.metric}, {results.road}{_cut(results)}")

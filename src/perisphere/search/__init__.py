@@ -2,11 +2,12 @@
 
 from perisphere.search.classify import Verdict, Vote, classify_images, vote
 from perisphere.search.query import search_images
-from perisphere.search.results import Answer, Result, Results, Source
+from perisphere.search.results import Answer, ClassQuery, Result, Results, Source
 from perisphere.search.sheet import draw_sheet, write_sheet
 
 __all__ = [
     "Answer",
+    "ClassQuery",
     "Result",
     "Results",
     "Source",

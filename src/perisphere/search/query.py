@@ -1,4 +1,4 @@
-"""Search by image: encode the queries with the index's own encoder, and tell the neighbours."""
+"""Search by image or by class: find the queries' points on the sphere, and tell their neighbours."""
 
 import math
 from collections.abc import Sequence
@@ -12,15 +12,17 @@ from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
 from perisphere.index.filters import Expression, In
 from perisphere.index.ranking import NONE
+from perisphere.search.class_query import check_class_queries, class_vectors, judged, known_classes
 from perisphere.search.rerank.chain import Chain, parse_chain
 from perisphere.search.rerank.context import Context
 from perisphere.search.rerank.galleries import IndexGallery, file_of
 from perisphere.search.rerank.scores import pair_scores
-from perisphere.search.results import Answer, Result, Results, Source
+from perisphere.search.results import Answer, ClassQuery, Query, Result, Results, Source
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
     from perisphere.index.calibration import Calibration
+    from perisphere.taxonomy import ClassPoints
 
 Found = tuple[int, float, float | None]
 """A result: id, score, and the score of the re-ranking where there is one."""
@@ -28,10 +30,11 @@ Found = tuple[int, float, float | None]
 
 def search_images(
     index: Index,
-    images: Sequence[Source],
+    images: Sequence[Query],
     k: int = 5,
     *,
     encoder: "Encoder | None" = None,
+    classes: "ClassPoints | None" = None,
     labels: Sequence[str | None] | None = None,
     exclude_self: bool = False,
     metric: str | None = None,
@@ -45,9 +48,11 @@ def search_images(
 
     Args:
         index: where to search.
-        images: files, open pictures or uint8 RGB arrays ``[h, w, 3]``; at least one.
+        images: files, open pictures, uint8 RGB arrays ``[h, w, 3]`` or classes; at least one. Results of a
+            class are marked right where their label is the class or lies below it.
         k: how many results a query, at most.
         encoder: the encoder to use where the index holds none; it has to be the one that made the index.
+        classes: points of classes in the space of the index; by default those of its encoder.
         labels: the labels of the queries; else a query that is in the index has its label there.
         exclude_self: leave a query's own file out of its results.
         metric: ``"cosine"``, ``"l2"`` or ``"l1"``; the index's own by default.
@@ -60,29 +65,34 @@ def search_images(
 
     Raises:
         ImageError: a query cannot be read.
-        PerisphereError: no encoder, another encoder, no calibration where one is needed.
+        PerisphereError: no encoder, another encoder, no such class, no calibration where one is needed.
         UsageError: no query, an unknown metric, a filter that cannot be read.
     """
     if not images:
-        raise UsageError("there is no query. Name at least one image.")
+        raise UsageError("there is no query. Name at least one image or class.")
     if labels is not None and len(labels) != len(images):
         raise UsageError(f"{len(labels)} labels for {len(images)} queries. Give one a query.")
+    check_class_queries(labels, min_precision, images)
     calibration = _calibration(index, metric or index.metric)
     min_score = _cut_off(min_score, min_precision, calibration)
-    vectors = _encode(the_encoder(index, encoder), images)
+    asked = [image for image in images if isinstance(image, ClassQuery)]
+    points = known_classes(index, encoder, classes) if asked else None
+    vectors = _vectors(index, encoder, images, points)
     selves = [same_file(index, image) for image in images]
     context = Context(
         IndexGallery(index, metric=metric, where=where, exact=exact),
         vectors,
         [own for own, _ in selves] if exclude_self else (),
-        list(images),
+        [None if isinstance(image, ClassQuery) else image for image in images],
     )
     chain = parse_chain(rerank) if isinstance(rerank, str) else rerank
     lists, road = _plain(context, k, min_score) if chain is None else _reranked(context, k, min_score, chain)
     answers = []
     for query, (image, (_, known)) in enumerate(zip(images, selves, strict=True)):
         label = known if labels is None or labels[query] is None else labels[query]
-        answers.append(Answer(image, label, _results(index, lists[query], calibration)))
+        of_class = isinstance(image, ClassQuery)
+        answer = Answer(image, label, _results(index, lists[query], None if of_class else calibration))
+        answers.append(judged(answer, points) if of_class and points is not None else answer)
     words = None if chain is None else str(chain)
     return Results(tuple(answers), road, context.gallery.metric, min_score, words)
 
@@ -140,7 +150,7 @@ def the_encoder(index: Index, given: "Encoder | None" = None) -> "Encoder":
     return given
 
 
-def same_file(index: Index, image: Source) -> tuple[frozenset[int], str | None]:
+def same_file(index: Index, image: Query) -> tuple[frozenset[int], str | None]:
     """Return the ids of the index's rows of this very file, and their label where they have one."""
     if not isinstance(image, Path | str):
         return frozenset(), None
@@ -184,6 +194,20 @@ def _cut_off(
         )
     threshold = calibration.threshold(min_precision)
     return threshold if min_score is None else max(min_score, threshold)
+
+
+def _vectors(
+    index: Index, encoder: "Encoder | None", queries: Sequence[Query], classes: "ClassPoints | None"
+) -> np.ndarray:
+    """Return the points of photos and classes, float32 ``[q, d]``, in the order of the queries."""
+    vectors = np.empty((len(queries), index.dim), np.float32)
+    asked = [isinstance(query, ClassQuery) for query in queries]
+    photos = [query for query in queries if not isinstance(query, ClassQuery)]
+    if photos:
+        vectors[~np.array(asked)] = _encode(the_encoder(index, encoder), photos)
+    if classes is not None:
+        vectors[asked] = class_vectors([query for query in queries if isinstance(query, ClassQuery)], classes)
+    return vectors
 
 
 def _encode(encoder: "Encoder", images: Sequence[Source]) -> np.ndarray:

@@ -10,7 +10,23 @@ import PIL.Image
 from perisphere.catalog.images import display
 
 Source = Path | str | PIL.Image.Image | np.ndarray
-"""A query: a file, an open picture, or uint8 RGB ``[h, w, 3]``."""
+"""A photo as a query: a file, an open picture, or uint8 RGB ``[h, w, 3]``."""
+
+
+@dataclass(frozen=True)
+class ClassQuery:
+    """A class as a query, an inner one of the taxonomy too.
+
+    Attributes:
+        name: its id or name.
+        title: what it is called; by default ``name``.
+    """
+
+    name: str
+    title: str = ""
+
+
+Query = Source | ClassQuery
 
 
 Mark = Literal["right", "wrong", "ignored"]
@@ -48,13 +64,13 @@ class Answer:
     """A query and its results.
 
     Attributes:
-        image: the query.
+        image: the query, a photo or a class.
         label: its label: given, or that of the same file in the index.
         results: best first.
         note: a line to be shown with the query, e.g. a verdict.
     """
 
-    image: Source
+    image: Query
     label: str | None
     results: tuple[Result, ...]
     note: str = ""
@@ -62,6 +78,8 @@ class Answer:
     @property
     def name(self) -> str:
         """The printable name of the query."""
+        if isinstance(self.image, ClassQuery):
+            return self.image.title or self.image.name
         return display(self.image)
 
     def right(self, result: Result) -> bool | None:
@@ -91,7 +109,8 @@ class Answer:
             }
             for result in self.results
         ]
-        return {"query": self.name, "label": self.label, "results": results}
+        asked = self.image.name if isinstance(self.image, ClassQuery) else None
+        return {"query": self.name, "class": asked, "label": self.label, "results": results}
 
 
 @dataclass(frozen=True)

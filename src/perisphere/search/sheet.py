@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from perisphere.catalog.images import ImageError, decode, display
 from perisphere.errors import UsageError
-from perisphere.search.results import Answer, Mark, Result, Source
+from perisphere.search.results import Answer, ClassQuery, Mark, Query, Result
 from perisphere.storage import whole_file
 
 Colour: TypeAlias = tuple[int, int, int]
@@ -186,7 +186,7 @@ def _meanings(results: Sequence[tuple[Answer, Result]]) -> dict[Mark, str]:
     return {"right": "the query's label", "wrong": "another label"}
 
 
-def _tile(sheet: Image.Image, source: Source | None, corner: tuple[int, int], colour: Colour) -> None:
+def _tile(sheet: Image.Image, source: Query | None, corner: tuple[int, int], colour: Colour) -> None:
     """A framed thumbnail with round corners, the whole photo on a mat."""
     x, y = corner
     inner = TILE - 2 * FRAME
@@ -194,8 +194,10 @@ def _tile(sheet: Image.Image, source: Source | None, corner: tuple[int, int], co
     sheet.paste(_thumbnail(source, inner), (x + FRAME, y + FRAME), _rounded(inner, inner, ROUND - FRAME // 2))
 
 
-def _thumbnail(source: Source | None, side: int) -> Image.Image:
+def _thumbnail(source: Query | None, side: int) -> Image.Image:
     mat = Image.new("RGB", (side, side), MAT)
+    if isinstance(source, ClassQuery):
+        return _named(mat, source.title or source.name)
     try:
         if source is None:
             raise ImageError("image", "no file is known")
@@ -209,6 +211,19 @@ def _thumbnail(source: Source | None, side: int) -> Image.Image:
     # Small pictures are enlarged by whole pixels, so that they look small rather than blurred.
     way = Image.Resampling.NEAREST if scale >= 3 else Image.Resampling.LANCZOS
     mat.paste(photo.resize(size, way), ((side - size[0]) // 2, (side - size[1]) // 2))
+    return mat
+
+
+def _named(mat: Image.Image, name: str) -> Image.Image:
+    """Write a class's name, a word a line, as large as fits."""
+    words, room = name.replace("_", " ").split()[:6], mat.width - 24
+    size = next(
+        size for size in range(44, 13, -2) if size == 14 or all(_width(w, size) <= room for w in words)
+    )
+    top = (mat.height - len(words) * (size + 6)) // 2
+    for line, word in enumerate(words):
+        left = max(12, (mat.width - _width(word, size)) // 2)
+        _write(mat, (left, top + line * (size + 6)), word, size, INK, room)
     return mat
 
 
