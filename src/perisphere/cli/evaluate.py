@@ -14,7 +14,7 @@ from perisphere.cli.evaluate_hierarchy import (
     write_csv,
 )
 from perisphere.cli.main import app
-from perisphere.cli.taxonomies import IsA, Names, StringIds, TaxonomyFile, load_taxonomy
+from perisphere.cli.taxonomies import IsA, Names, StringIds, TaxonomyOption, optional_taxonomy
 from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def evaluate(
         Path | None, typer.Option(help="Draw the 20 queries of lowest average precision, .jpg or .png.")
     ] = None,
     plots: Annotated[Path | None, typer.Option(help="Draw curves into this folder, PNG and SVG.")] = None,
-    taxonomy: TaxonomyFile = None,
+    taxonomy: TaxonomyOption = None,
     is_a: IsA = False,
     string_ids: StringIds = False,
     names: Names = None,
@@ -252,7 +252,7 @@ def evaluate(
             judged = _judge_by_truth(protocol, sources[0], truth, distractors or [], options)
         elif protocol is Protocol.hierarchy:
             options |= {"area": ahp, "whole": whole, "keep_query": keep_query}
-            known = load_taxonomy(taxonomy, is_a, string_ids, names) if taxonomy else None
+            known = optional_taxonomy(taxonomy, is_a, string_ids, names)
             learnt = svm_options(_words(svm), svm_from, svm_scaling, svm_c)
             judged = judge_by_taxonomy(sources[0], known, classes, learnt, options)
         else:
