@@ -6,8 +6,6 @@ Source: Krause et al., "3D Object Representations for Fine-Grained Categorizatio
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from perisphere.catalog.catalog import Skipped
 from perisphere.catalog.readers.listing import Listing
 from perisphere.catalog.readers.lists import class_labels, is_inside
@@ -32,10 +30,14 @@ def list_images(root: Path, *, annotations: Path | None = None) -> Listing:
     file = Path(annotations) if annotations is not None else root / "cars_annos.mat"
     found = read_mat(file, ["annotations", "class_names"])
     table = found["annotations"]
-    missing = [name for name in _FIELDS if name not in (table.dtype.names or ())]
+    if not isinstance(table, list) or not all(isinstance(record, dict) for record in table):
+        raise PerisphereError(f"{file}: its annotations are no structures. Is it cars_annos.mat?")
+    missing = [name for name in _FIELDS if table and name not in table[0]]
     if missing:
         raise PerisphereError(f"{file}: its annotations have no field {missing[0]!r}. Is it cars_annos.mat?")
-    names = [str(name) for name in found["class_names"].tolist()]
+    names = found["class_names"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise PerisphereError(f"{file}: its class names are no texts. Is it cars_annos.mat?")
     listing = Listing(root, classes=class_labels({str(k): name for k, name in enumerate(names, 1)}))
     for number, record in enumerate(table, 1):
         _add(listing, file, number, [record[name] for name in _FIELDS])
@@ -43,8 +45,8 @@ def list_images(root: Path, *, annotations: Path | None = None) -> Listing:
 
 
 def _add(listing: Listing, file: Path, number: int, record: list[Any]) -> None:
-    path, label, test = (value.item() if isinstance(value, np.generic) else value for value in record)
-    if not isinstance(path, str) or not isinstance(label, int) or test not in (0, 1):
+    path, label, test = record[0], *(_whole(value) for value in record[1:])
+    if not isinstance(path, str) or label is None or test not in (0, 1):
         raise PerisphereError(f"{file}: annotation {number} is no path with a class and a test flag.")
     if str(label) not in listing.classes:
         count = len(listing.classes)
@@ -54,3 +56,8 @@ def _add(listing: Listing, file: Path, number: int, record: list[Any]) -> None:
         listing.rows.append({"path": path, "split": split, "label": listing.classes[str(label)]})
     else:
         listing.bad.append(Skipped(path, "leads out of the folder of photos"))
+
+
+def _whole(value: Any) -> int | None:
+    """Return a number of any class of MATLAB's as the whole number that it is."""
+    return int(value) if isinstance(value, int | float) and value == value // 1 else None

@@ -47,7 +47,7 @@ def list_images(root: Path) -> Listing:
 
 
 def _numbers(file: Path, names: Sequence[str]) -> dict[str, list[int]]:
-    found = read_mat(file, names)
+    found = {name: np.atleast_1d(values) for name, values in read_mat(file, names).items()}
     for name, values in found.items():
         numeric = values.ndim == 1 and (values.size == 0 or values.dtype.kind in "iuf")
         if not numeric or not np.array_equal(values, values.astype(np.int64)):
