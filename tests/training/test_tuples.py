@@ -15,10 +15,10 @@ from perisphere.nets import NetSpec, build
 from perisphere.training import Recipe, train
 from perisphere.training.freezing import frozen_norms
 from perisphere.training.loader import Loader
+from perisphere.training.modules import loss_for
 from perisphere.training.photos import Photos
 from perisphere.training.recipe import Freeze, TupleRule
 from perisphere.training.recipe_files import load
-from perisphere.training.run import loss_for
 from perisphere.training.tuple_order import TupleOrder, embedder
 
 

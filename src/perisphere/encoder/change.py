@@ -58,6 +58,7 @@ def change(
         provenance={**encoder.provenance, "changed_from": encoder.identity},
         scales=scales,
         whitening=whitening,
+        classes=encoder.classes,
     )
 
 

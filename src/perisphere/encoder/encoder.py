@@ -25,10 +25,11 @@ from perisphere.encoder.whitening import Whitening
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets import EmbeddingNet, NetSpec, build
 from perisphere.storage import whole_folder
+from perisphere.taxonomy import ClassPoints
 
 FORMAT = 2  # 2: several scales, whitening, VLAD
 NO_DIRECTION = "its embedding is zero and has no direction"
-DESCRIPTION, WEIGHTS = "encoder.json", "weights.safetensors"
+DESCRIPTION, WEIGHTS, CLASSES = "encoder.json", "weights.safetensors", "classes.npz"
 MEAN, PROJECTION = "whitening.mean", "whitening.projection"
 
 
@@ -43,6 +44,8 @@ class Encoder:
         name: for people.
         provenance: what it was trained on and how (JSON values).
         metrics: name to value, as measured after training (JSON values).
+        classes: points of classes in the space of the embeddings, if it was trained towards them; any of
+            them, and any node above them in their taxonomy, can be searched for.
         path: the folder that it was loaded from or saved to, if any.
     """
 
@@ -56,6 +59,7 @@ class Encoder:
         metrics: dict[str, Any] | None = None,
         scales: Scales | None = None,
         whitening: Whitening | None = None,
+        classes: ClassPoints | None = None,
     ) -> None:
         self.net = net
         self.preprocessing = preprocessing
@@ -65,6 +69,7 @@ class Encoder:
         self.name = name
         self.provenance = provenance or {}
         self.metrics = metrics or {}
+        self.classes = _in_space(classes, self.dim)
         self.path: Path | None = None
 
     @property
@@ -150,7 +155,9 @@ class Encoder:
         )
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> Path:
-        """Write ``encoder.json`` and ``weights.safetensors`` into a new folder, whole or not at all.
+        """Write ``encoder.json``, ``weights.safetensors`` and any ``classes.npz`` into a new folder.
+
+        The folder appears whole or not at all.
 
         Raises:
             PerisphereError: ``folder`` exists and ``overwrite`` is false, or the disk refuses.
@@ -161,7 +168,9 @@ class Encoder:
                 save_file(self._weights(), part / WEIGHTS)
             except SafetensorError as error:  # its form of OSError
                 raise PerisphereError(f"{folder}: cannot be written ({error}).") from error
-            text = json.dumps(self._description(part / WEIGHTS), indent=2, ensure_ascii=False, default=_plain)
+            if self.classes is not None:
+                self.classes.save(part / CLASSES)
+            text = json.dumps(self._description(part), indent=2, ensure_ascii=False, default=_plain)
             (part / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
         self.path = folder.absolute()
         return folder
@@ -183,6 +192,7 @@ class Encoder:
         except (KeyError, TypeError, ValidationError) as error:
             raise _damaged(folder / DESCRIPTION, " ".join(str(error).split())) from error
         whitening = _load_weights(net, folder / WEIGHTS, weights_hash)
+        classes = _load_classes(folder / CLASSES, described.get("classes_sha256"))
         try:
             encoder = cls(
                 net.eval(),
@@ -192,6 +202,7 @@ class Encoder:
                 metrics=described.get("metrics"),
                 scales=scales,
                 whitening=whitening,
+                classes=classes,
             )
         except PerisphereError as error:
             raise _damaged(folder / DESCRIPTION, str(error)) from error
@@ -208,8 +219,8 @@ class Encoder:
             weights[PROJECTION] = torch.tensor(self.whitening.projection)
         return weights
 
-    def _description(self, weights: Path) -> dict[str, Any]:
-        return {
+    def _description(self, folder: Path) -> dict[str, Any]:
+        described = {
             "format": FORMAT,
             "name": self.name,
             "dim": self.dim,
@@ -219,9 +230,12 @@ class Encoder:
             "scales": self.scales.model_dump(mode="json"),
             "provenance": self.provenance,
             "metrics": self.metrics,
-            "weights_sha256": _sha256(weights),
+            "weights_sha256": _sha256(folder / WEIGHTS),
             "software": software(),
         }
+        return (
+            described if self.classes is None else {**described, "classes_sha256": _sha256(folder / CLASSES)}
+        )
 
 
 def software() -> dict[str, str]:
@@ -276,6 +290,15 @@ def _fitting(whitening: Whitening | None, dim: int) -> Whitening | None:
     return Whitening(np.ascontiguousarray(mean), np.ascontiguousarray(projection))
 
 
+def _in_space(classes: ClassPoints | None, dim: int) -> ClassPoints | None:
+    if classes is not None and classes.dim != dim:
+        raise PerisphereError(
+            f"class points of {classes.dim} numbers do not lie in the space of an encoder that "
+            f"gives {dim}; train it towards them."
+        )
+    return classes
+
+
 def _check_scales(scales: Scales, net: EmbeddingNet | VladNet) -> None:
     if isinstance(net, VladNet) and not scales.single:
         raise UsageError("several scales are for networks: SIFT finds its own. Leave --scales out.")
@@ -304,6 +327,16 @@ def _load_weights(net: EmbeddingNet | VladNet, path: Path, expected_hash: str) -
         return Whitening(*pair) if pair else None
     except (RuntimeError, TypeError, PerisphereError) as error:
         raise _damaged(path, f"does not fit {DESCRIPTION}: {' '.join(str(error).split())}") from error
+
+
+def _load_classes(path: Path, expected_hash: str | None) -> ClassPoints | None:
+    if expected_hash is None:
+        return None
+    if not path.is_file():
+        raise PerisphereError(f"{path}: not found; copy the encoder's folder whole.")
+    if _sha256(path) != expected_hash:
+        raise _damaged(path, f"is not the file that {DESCRIPTION} was written with")
+    return ClassPoints.load(path)
 
 
 def _damaged(path: Path, reason: str) -> PerisphereError:

@@ -1,7 +1,24 @@
 """Loss functions: tensors in, a scalar out; one a file."""
 
+from perisphere.losses.center import center
 from perisphere.losses.contrastive import contrastive
+from perisphere.losses.correlation import inv_corr, unnorm_corr
+from perisphere.losses.devise import devise
+from perisphere.losses.label_embedding import label_embedding
+from perisphere.losses.squared_distance import squared_distance
 from perisphere.losses.triplet import triplet
 from perisphere.losses.tuples import NEGATIVE, POSITIVE, QUERY
 
-__all__ = ["NEGATIVE", "POSITIVE", "QUERY", "contrastive", "triplet"]
+__all__ = [
+    "NEGATIVE",
+    "POSITIVE",
+    "QUERY",
+    "center",
+    "contrastive",
+    "devise",
+    "inv_corr",
+    "label_embedding",
+    "squared_distance",
+    "triplet",
+    "unnorm_corr",
+]

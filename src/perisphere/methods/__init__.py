@@ -1,6 +1,9 @@
 """One file per training method."""
 
+from perisphere.methods.center import Center, Centers
+from perisphere.methods.hierarchy import Hierarchy
+from perisphere.methods.label_embedding import LabelEmbedding, LabelEmbeddings
 from perisphere.methods.landmark import Landmark
 from perisphere.methods.tuples import Tuples
 
-__all__ = ["Landmark", "Tuples"]
+__all__ = ["Center", "Centers", "Hierarchy", "LabelEmbedding", "LabelEmbeddings", "Landmark", "Tuples"]

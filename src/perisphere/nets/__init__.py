@@ -1,7 +1,8 @@
 """Networks: backbones, pooling and heads; published weights read safely into them."""
 
-from perisphere.nets.classifiers import CosineClassifier, LinearClassifier
+from perisphere.nets.classifiers import CosineClassifier, LinearClassifier, SemanticClassifier
 from perisphere.nets.embedding import EmbeddingNet, Summary, build, describe
+from perisphere.nets.keras_weights import import_keras
 from perisphere.nets.pickled import read_checkpoint
 from perisphere.nets.registry import InputSpec, architectures, input_spec
 from perisphere.nets.spec import NetSpec
@@ -21,6 +22,7 @@ __all__ = [
     "LinearClassifier",
     "MatchReport",
     "NetSpec",
+    "SemanticClassifier",
     "ShapeDifference",
     "Summary",
     "architectures",
@@ -28,6 +30,7 @@ __all__ = [
     "classifier_from",
     "describe",
     "fitting_architectures",
+    "import_keras",
     "import_weights",
     "input_spec",
     "load_into",

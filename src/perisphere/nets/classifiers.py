@@ -44,3 +44,24 @@ class CosineClassifier(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         """Return logits ``[n, classes]`` of embeddings ``[n, dim]`` (normalised here)."""
         return self.scale * F.linear(F.normalize(embeddings, dim=-1), F.normalize(self.weight, dim=-1))
+
+
+class SemanticClassifier(nn.Sequential):
+    """Logits of an embedding that has its place already: ReLU, batch normalisation, dense layer.
+
+    Source: Barz and Denzler, "Hierarchy-based image embeddings for semantic image retrieval", WACV 2019, with
+    the published program's epsilon of 1e-3, and its L2 penalty of 5e-4 on the dense layer alone, which is a
+    weight decay of twice that.
+
+    Args:
+        dim: length of an embedding.
+        classes: number of classes.
+
+    Attributes:
+        weight_decay: of the dense layer's weights, in place of the optimiser's.
+    """
+
+    weight_decay = 1e-3
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__(nn.ReLU(), nn.BatchNorm1d(dim, eps=1e-3), nn.Linear(dim, classes))

@@ -62,23 +62,31 @@ class EmbeddingNet(nn.Module):
     def nonnegative(self) -> bool:
         """Whether no number of an embedding is ever below zero."""
         spec = self.spec
+        if spec.softmax:
+            return True
         signed = spec.local_projection or spec.region_projection or spec.projection or spec.bnneck
         # GeM has a floor above zero.
         return not signed and (self.backbone.nonnegative or spec.pooling in ("gem", "gemmp"))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return float32 ``[n, dim]`` of preprocessed images, float32 ``[n, 3, h, w]``."""
-        features = self.backbone(images)
+        return self.projected(self.pooled(self.backbone(images)))
+
+    def pooled(self, features: Tensor) -> Tensor:
+        """Return one vector ``[n, channels]`` for each of the backbone's maps, ``[n, channels, h, w]``."""
         if self.local_projection is not None:
             features = self.local_projection(features.movedim(1, -1)).movedim(-1, 1)
         vectors = self.pooling(features)
-        if self.spec.unit_pooled:
-            vectors = unit(vectors)
+        return unit(vectors) if self.spec.unit_pooled else vectors
+
+    def projected(self, vectors: Tensor) -> Tensor:
+        """Return the embeddings float32 ``[n, dim]`` of pooled vectors ``[n, channels]``."""
         if self.projection is not None:
             vectors = self.projection(vectors)
         if self.bnneck is not None:
             vectors = self.bnneck(vectors)
-        return vectors.float()
+        vectors = vectors.float()
+        return vectors.softmax(1) if self.spec.softmax else vectors
 
 
 def _options(spec: NetSpec) -> dict[str, Any]:

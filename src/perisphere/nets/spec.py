@@ -26,6 +26,8 @@ class NetSpec(BaseModel):
         unit_pooled: bring the pooled vector to length one before the projection.
         projection: output size of a linear projection after pooling, or ``None`` for no projection.
         bnneck: whether a batch normalisation without shift ends the network (Luo et al. 2019).
+        softmax: whether an embedding is the softmax of what comes before: numbers above zero that add up to
+            one (the loss softmax_corr of Barz and Denzler 2019).
         input_size: side in pixels of the input of the backbone ``pixels``; no other backbone takes it.
     """
 
@@ -42,6 +44,7 @@ class NetSpec(BaseModel):
     unit_pooled: bool = False
     projection: Annotated[int, Field(ge=1, le=65_536)] | None = None
     bnneck: bool = False
+    softmax: bool = False
     input_size: Annotated[int, Field(ge=1, le=1024)] | None = None
 
     @field_validator("backbone")

@@ -3,21 +3,23 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from perisphere.encoder import Preprocessing
 from perisphere.nets import NetSpec, input_spec
 from perisphere.training.augmentation import Augmentation
-from perisphere.training.schedules import Constant, Schedule
+from perisphere.training.method_rules import (
+    CenterRule,
+    ClassPointsRule,
+    HierarchyRule,
+    LabelEmbeddingRule,
+    Part,
+    TupleRule,
+)
+from perisphere.training.schedules import Constant, Schedule, usual_length
 
 DEFAULTS = {"optimizer": "sgd", "schedule": "constant", "classifier": "linear"}
 """The kind of a part that gives no name."""
-
-
-class Part(BaseModel):
-    """A part of a recipe: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Data(Part):
@@ -71,19 +73,11 @@ class Freeze(Part):
         return self
 
 
-class TupleRule(Part):
-    """Learning from tuples: a query, a photo of its class, hard negatives of other classes."""
+class FinetuneInit(Part):
+    """Epochs before all others in which only the new layers learn: projection, BNNeck, classifier."""
 
-    loss: Literal["contrastive", "triplet"] = "contrastive"
-    margin: float | None = Field(default=None, gt=0, description="default: contrastive 0.7, triplet 0.1")
-    negatives: int = Field(default=5, ge=1, description="of each tuple, of different classes")
-    queries: int = Field(default=2000, ge=1, description="tuples of an epoch, drawn anew")
-    pool: int = Field(default=20000, ge=1, description="photos of an epoch to mine negatives from")
-
-    @property
-    def width(self) -> int:
-        """Photos of a tuple."""
-        return 2 + self.negatives
+    epochs: int = Field(default=8, ge=1)
+    lr: float | None = Field(default=None, gt=0, description="default: the optimizer's")
 
 
 class Linear(Part):
@@ -106,7 +100,8 @@ class Sgd(Part):
     lr: float = Field(default=0.01, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
-    weight_decay: float = Field(default=1e-4, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0, description="twice the factor of an L2 penalty")
+    decay: Literal["all", "kernels"] = Field(default="all", description="kernels: no biases, no norms")
     rates: dict[str, float] = Field(default_factory=dict, description="multiples of lr by stage")
 
     @model_validator(mode="after")
@@ -123,6 +118,7 @@ class Adam(Part):
     lr: float = Field(default=1e-3, gt=0)
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     weight_decay: float = Field(default=0.0, ge=0)
+    decay: Literal["all", "kernels"] = Field(default="all", description="kernels: no biases, no norms")
     rates: dict[str, float] = Field(default_factory=dict, description="multiples of lr by stage")
 
 
@@ -133,8 +129,13 @@ class Recipe(Part):
     about: str = Field(default="", description="one line for `perisphere recipes list`")
     source: str = Field(default="", description="publication that the recipe repeats")
     published: dict[str, float] = Field(default_factory=dict, description="published figures by metric")
-    method: Literal["landmark", "tuples"] = "landmark"
+    method: Literal["landmark", "tuples", "hierarchy", "center", "label_embedding"] = "landmark"
     tuples: TupleRule = Field(default=TupleRule(), description="of the method tuples")
+    hierarchy: HierarchyRule | None = Field(default=None, description="of the method hierarchy")
+    center: CenterRule = Field(default=CenterRule(), description="of the method center")
+    label_embedding: LabelEmbeddingRule = Field(
+        default=LabelEmbeddingRule(), description="of the method label_embedding"
+    )
     seed: int = Field(default=0, ge=0, lt=2**31)
     data: tuple[Data, ...] = Field(min_length=1, description="several: trained on one after another")
     net: NetSpec
@@ -145,7 +146,8 @@ class Recipe(Part):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     optimizer: Annotated[Sgd | Adam, Field(discriminator="name")] = Sgd()
     schedule: Schedule = Constant()
-    epochs: int = Field(ge=1)
+    finetune_init: FinetuneInit | None = Field(default=None, description="N stands for {epochs: N}")
+    epochs: int = Field(ge=1, description="default: the schedule's own, where it has one")
     batch_size: int = Field(default=32, ge=1, description="over all devices together")
     clip_gradient: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
     augmentation: Augmentation = Augmentation()
@@ -170,17 +172,32 @@ class Recipe(Part):
             for key, name in DEFAULTS.items()
             if isinstance(tree.get(key), dict)
         }
-        return {**tree, **named}
+        tree = {**tree, **named}
+        if isinstance(number := tree.get("finetune_init"), int):
+            tree["finetune_init"] = {"epochs": number} if number else None
+        if "epochs" not in tree and (usual := usual_length(tree.get("schedule"))):
+            tree["epochs"] = usual
+        return tree
 
     @model_validator(mode="after")
     def _of_one_method(self) -> "Recipe":
         """Refuse what the method would not look at."""
-        if self.method == "landmark":
-            if self.tuples != TupleRule():
-                raise ValueError("tuples is for method: tuples")
-            return self
-        if self.classifier != Linear() or self.label_smoothing:
+        for name in ("tuples", "hierarchy", "center", "label_embedding"):
+            if self.method != name and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is for method: {name}")
+        if self.method != "landmark" and (self.classifier != Linear() or self.label_smoothing):
             raise ValueError("classifier and label_smoothing are for method: landmark")
+        if self.method == "hierarchy" and self.hierarchy is None:
+            raise ValueError(
+                "method: hierarchy needs class points: set hierarchy.points to a file or to onehot, or "
+                "hierarchy.taxonomy to a parent-child file"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_tuples(self) -> "Recipe":
+        if self.method != "tuples":
+            return self
         if self.batch_size % self.tuples.width:
             raise ValueError(
                 f"batch_size {self.batch_size} is no whole number of tuples of {self.tuples.width} photos: "
@@ -188,6 +205,12 @@ class Recipe(Part):
             )
         if self.devices > 1:
             raise ValueError("method: tuples mines its negatives on one device; set devices to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _new_on_top_of_old(self) -> "Recipe":
+        if self.finetune_init is not None and self.weights is None:
+            raise ValueError("finetune_init learns new layers on top of weights; name them with weights")
         return self
 
     @model_validator(mode="after")
@@ -203,12 +226,25 @@ class Recipe(Part):
     def _pictures_of_one_size(self) -> "Recipe":
         if not self.input.one_size:
             raise ValueError("preprocessing.resize: 'long' gives pictures of many sizes; train with crop")
+        shorter = self.augmentation.shorter
+        if shorter is not None and shorter[0] < max(self.input.size):
+            raise ValueError(
+                f"augmentation.shorter begins at {shorter[0]} pixels; it must be at least the larger side of "
+                f"the input, {self.input.size}"
+            )
         return self
 
     @property
     def input(self) -> Preprocessing:
         """The preprocessing of the encoder."""
         return self.preprocessing or Preprocessing.for_architecture(input_spec(self.net.backbone))
+
+    @property
+    def class_points(self) -> ClassPointsRule | None:
+        """Where the method's class points come from, if it is given any."""
+        if self.method == "center":
+            return self.center if self.center.given else None
+        return self.hierarchy
 
     @property
     def folder(self) -> Path:

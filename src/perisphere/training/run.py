@@ -6,29 +6,32 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from perisphere.encoder import Encoder, Preprocessing
 from perisphere.encoder.encoder import software
-from perisphere.errors import PerisphereError
-from perisphere.losses import contrastive, triplet
-from perisphere.methods import Landmark, Tuples
-from perisphere.nets import CosineClassifier, EmbeddingNet, LinearClassifier
+from perisphere.errors import PerisphereError, UsageError
+from perisphere.nets import EmbeddingNet
 from perisphere.storage import whole_file
+from perisphere.taxonomy import ClassPoints
 from perisphere.training import keeping
+from perisphere.training.class_points import class_points, fingerprint, recipe_for, searchable
 from perisphere.training.devices import Place
+from perisphere.training.finetuning import NewLayersFirst
 from perisphere.training.folder import HISTORY
 from perisphere.training.freezing import freeze, frozen_norms
 from perisphere.training.loader import Loader, derive
+from perisphere.training.modules import Learning, Module, module_for
 from perisphere.training.optimisation import optimisation
 from perisphere.training.photos import LabelledData, Photos, labelled_data
 from perisphere.training.prepare import Prepare
-from perisphere.training.recipe import Cosine, Linear, Recipe, TupleRule
+from perisphere.training.rates import Rates
+from perisphere.training.recipe import Recipe
+from perisphere.training.schedules import Plateau
 from perisphere.training.start import starting_net
 from perisphere.training.tuple_order import TupleOrder, embedder
 
@@ -42,12 +45,20 @@ class Stage:
         folder: of its checkpoints.
         epochs: to train.
         data: its photos.
+        points: of its classes and others, if the method is given any.
     """
 
     number: int
     folder: Path
     epochs: int
     data: LabelledData
+    points: ClassPoints | None
+
+    @property
+    def fingerprint(self) -> str:
+        """What a run that goes on must find again: photos and class points."""
+        points = "" if self.points is None else f"-{fingerprint(self.points)}"
+        return self.data.fingerprint + points
 
     @property
     def best(self) -> Path:
@@ -72,15 +83,12 @@ def run(recipe: Recipe, place: Place, *, tell: Callable[[str], None] = lambda _:
         The folder of the written encoder.
     """
     out = recipe.folder
+    stages = [_stage(recipe, number, tell) for number in range(1, len(recipe.data) + 1)]
+    for points in (stage.points for stage in stages):
+        recipe = recipe if points is None else recipe_for(recipe, points)
     net = starting_net(recipe, tell)
     encoder = None
-    for number, data in enumerate(recipe.data, start=1):
-        stage = Stage(
-            number,
-            out / "checkpoints" / f"data-{number}",
-            data.epochs or recipe.epochs,
-            labelled_data(data, recipe.seed, tell=tell),
-        )
+    for stage in stages:
         if stage.done.is_file():
             _same_data(stage, json.loads(stage.done.read_text())["fingerprint"])
         else:
@@ -94,47 +102,48 @@ def run(recipe: Recipe, place: Place, *, tell: Callable[[str], None] = lambda _:
     return out / "encoder"
 
 
-def _same_data(stage: Stage, fingerprint: str) -> None:
-    if fingerprint != stage.data.fingerprint:
+def _stage(recipe: Recipe, number: int, tell: Callable[[str], None]) -> Stage:
+    data = recipe.data[number - 1]
+    photos = labelled_data(data, recipe.seed, tell=tell)
+    rule = recipe.class_points
+    return Stage(
+        number,
+        recipe.folder / "checkpoints" / f"data-{number}",
+        data.epochs or recipe.epochs,
+        photos,
+        None if rule is None else class_points(rule, photos.classes),
+    )
+
+
+def _same_data(stage: Stage, before: str) -> None:
+    if before != stage.fingerprint:
         raise PerisphereError(
-            f"{stage.folder}: the photos have changed since this run began, so it cannot go on. "
-            "Begin another run with -o."
+            f"{stage.folder}: the photos or class points have changed since this run began, so it cannot go "
+            "on. Begin another run with -o."
         )
-
-
-def classifier_for(choice: Linear | Cosine, dim: int, classes: int, seed: int) -> nn.Module:
-    """Build the classification layer with fresh weights that depend on ``seed`` alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if isinstance(choice, Linear):
-            return LinearClassifier(dim, classes)
-        return CosineClassifier(dim, classes, choice.scale)
-
-
-def loss_for(choice: TupleRule) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the loss over tuples, with its margin."""
-    loss = {"contrastive": contrastive, "triplet": triplet}[choice.loss]
-    return loss if choice.margin is None else partial(loss, margin=choice.margin)
 
 
 def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> None:
     from lightning.pytorch import Trainer
 
     train, val = _loaders(recipe, stage, net, place)
-    module = _method(recipe, stage, net, len(train), place)
+    module = _method(recipe, stage, net, place)
     rows = _history_before(recipe.folder, stage.number)
     best = keeping.Best(stage.best, lambda epoch, metrics: _encoder(recipe, stage, net, epoch, metrics))
     checkpoints = keeping.Checkpoints(stage.folder, recipe.checkpoint_every)
     _check_checkpoint(stage, checkpoints.last, place)
     norms = frozen_norms(net, recipe.freeze)
+    rates = _rates(recipe, stage, len(train))
     with quiet():
         trainer = Trainer(
             **place.trainer_options(),
             precision=f"{recipe.precision}-true" if recipe.precision == "32" else recipe.precision,
-            max_epochs=stage.epochs,
+            max_epochs=stage.epochs + rates.first,
             gradient_clip_val=recipe.clip_gradient,
             callbacks=[
                 keeping.EpochSeeds(recipe.seed, stage.number),
+                rates,
+                *([NewLayersFirst(net, rates.first)] if rates.first else []),
                 keeping.FrozenNorms(norms),
                 keeping.Bar(len(train) * train.share * place.world),
                 keeping.History(
@@ -153,14 +162,28 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
         trainer.strategy.barrier()
     if place.rank == 0:
         with whole_file(stage.done) as part:
-            part.write_text(
-                json.dumps({"fingerprint": stage.data.fingerprint, "best_epoch": best.epoch}) + "\n"
-            )
+            part.write_text(json.dumps({"fingerprint": stage.fingerprint, "best_epoch": best.epoch}) + "\n")
 
 
-def _fit(
-    trainer: Any, module: Landmark | Tuples, train: Loader, val: Loader | None, last: Path | None
-) -> None:
+def _rates(recipe: Recipe, stage: Stage, steps: int) -> Rates:
+    """Return what sets the learning rates of a stage."""
+    if isinstance(recipe.schedule, Plateau) and stage.data.val is None:
+        raise UsageError(
+            "'schedule': plateau watches the loss of validation photos, and there are none. "
+            "Set data.0.val or data.0.val_fraction, or take another schedule."
+        )
+    init = recipe.finetune_init
+    return Rates(
+        recipe.schedule,
+        recipe.optimizer.lr,
+        steps=steps,
+        epochs=stage.epochs,
+        first=init.epochs if init else 0,
+        first_lr=init.lr if init else None,
+    )
+
+
+def _fit(trainer: Any, module: Module, train: Loader, val: Loader | None, last: Path | None) -> None:
     try:
         trainer.fit(module, train, val, ckpt_path=last, weights_only=True)
     except SystemExit as stopped:  # Lightning's answer to Ctrl-C
@@ -177,7 +200,7 @@ def _check_checkpoint(stage: Stage, last: Path, place: Place) -> None:
     elif place.rank == 0:
         with whole_file(tie) as part:
             part.write_text(
-                json.dumps({"fingerprint": stage.data.fingerprint, "classes": stage.data.classes}) + "\n"
+                json.dumps({"fingerprint": stage.fingerprint, "classes": stage.data.classes}) + "\n"
             )
 
 
@@ -198,8 +221,9 @@ def _loaders(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> t
     }
     margin = recipe.augmentation.margin
     height, width = recipe.input.size
-    larger = recipe.input.model_copy(update={"size": (round(height * margin), round(width * margin))})
-    train = _loader(recipe, net, stage.data.train, larger, True, shared)
+    larger = recipe.input.at_size(round(height * margin), round(width * margin))
+    shorter = recipe.augmentation.shorter
+    train = _loader(recipe, net, stage.data.train, larger, True, {**shared, "shorter": shorter})
     if stage.data.val is None:
         return train, None
     return train, _loader(recipe, net, stage.data.val, recipe.input, False, shared)
@@ -213,7 +237,7 @@ def _loader(
     train: bool,
     shared: dict[str, Any],
 ) -> Loader:
-    if recipe.method == "landmark":
+    if recipe.method != "tuples":
         return Loader(photos, size, shuffle=train, **shared)
     rule, few = recipe.tuples, recipe.batch_size // recipe.tuples.width
     order = TupleOrder(
@@ -230,32 +254,23 @@ def _loader(
     return loader
 
 
-def _method(recipe: Recipe, stage: Stage, net: EmbeddingNet, steps: int, place: Place) -> Landmark | Tuples:
+def _method(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> Module:
     net.requires_grad_(True)
     if net.bnneck is not None:
         net.bnneck.bias.requires_grad_(False)
     freeze(net, recipe.freeze)
     net.train()
     _channels_last(net)
-    prepare = Prepare(recipe.input, recipe.augmentation, place.rank, place.world)
-    if recipe.method == "tuples":
-        return Tuples(
-            net,
-            loss_for(recipe.tuples),
-            recipe.tuples.negatives,
-            prepare=prepare,
-            optimise=lambda: optimisation(recipe, net, nn.Identity(), steps=steps, epochs=stage.epochs),
-        )
-    classifier = classifier_for(
-        recipe.classifier, net.dim, len(stage.data.classes), derive(recipe.seed, stage.number, 1)
-    )
-    return Landmark(
+    classes, points = stage.data.classes, stage.points
+    learning = Learning(
         net,
-        classifier,
-        prepare=prepare,
-        optimise=lambda: optimisation(recipe, net, classifier, steps=steps, epochs=stage.epochs),
-        label_smoothing=recipe.label_smoothing,
+        len(classes),
+        None if points is None else torch.from_numpy(points.points[points.rows_of(classes)]).float(),
+        derive(recipe.seed, stage.number, 1),
+        Prepare(recipe.input, recipe.augmentation, place.rank, place.world),
+        lambda head: optimisation(recipe, net, head),
     )
+    return module_for(recipe, learning)
 
 
 def _channels_last(net: EmbeddingNet) -> None:
@@ -278,7 +293,12 @@ def _encoder(
         "epochs": stage.epochs,
         "software": software(),
     }
-    return Encoder(net, recipe.input, name=recipe.name, provenance=provenance, metrics=metrics)
+    classes = stage.points
+    if classes is not None and not searchable(classes, recipe.hierarchy.loss if recipe.hierarchy else "mse"):
+        classes = None
+    return Encoder(
+        net, recipe.input, name=recipe.name, provenance=provenance, metrics=metrics, classes=classes
+    )
 
 
 @contextmanager

@@ -1,0 +1,94 @@
+"""The sections of a recipe that one method each looks at."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Part(BaseModel):
+    """A part of a recipe: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TupleRule(Part):
+    """Learning from tuples: a query, a photo of its class, hard negatives of other classes."""
+
+    loss: Literal["contrastive", "triplet"] = "contrastive"
+    margin: float | None = Field(default=None, gt=0, description="default: contrastive 0.7, triplet 0.1")
+    negatives: int = Field(default=5, ge=1, description="of each tuple, of different classes")
+    queries: int = Field(default=2000, ge=1, description="tuples of an epoch, drawn anew")
+    pool: int = Field(default=20000, ge=1, description="photos of an epoch to mine negatives from")
+
+    @property
+    def width(self) -> int:
+        """Photos of a tuple."""
+        return 2 + self.negatives
+
+
+class ClassPointsRule(Part):
+    """Class points: of a file, made from a taxonomy for the classes learned, or one axis a class."""
+
+    points: Literal["onehot"] | Path | None = Field(
+        default=None, description="file of `perisphere taxonomy embed`, or onehot"
+    )
+    taxonomy: Path | None = Field(default=None, description="parent-child file to make the points from")
+    is_a: bool = Field(default=False, description="the file has child-parent lines")
+    string_ids: bool = Field(default=False, description="ids are text even where all are numbers")
+    names: Path | None = Field(default=None, description="file of `ID NAME` lines")
+    embedding: Literal["unitsphere", "approx_sim", "spheres", "mds", "onehot"] = "unitsphere"
+    num_dim: int | None = Field(default=None, ge=1, description="of approx_sim and mds")
+    norm: bool = Field(default=False, description="bring the points to length one")
+
+    @property
+    def given(self) -> bool:
+        """Whether there are points, or a taxonomy to make them from."""
+        return self.points is not None or self.taxonomy is not None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ClassPointsRule":
+        if self.points is not None and self.taxonomy is not None:
+            raise ValueError("give points or taxonomy, not both")
+        of_taxonomy = {"is_a", "string_ids", "names", "embedding", "num_dim", "norm"} & self.model_fields_set
+        changed = [k for k in sorted(of_taxonomy) if getattr(self, k) != type(self).model_fields[k].default]
+        if changed and self.taxonomy is None:
+            raise ValueError(f"{changed[0]} is of a taxonomy: set taxonomy, or leave {changed[0]} out")
+        if self.num_dim is not None and self.embedding not in ("approx_sim", "mds"):
+            raise ValueError(f"num_dim is of approx_sim and mds; {self.embedding} has its own")
+        return self
+
+
+class HierarchyRule(ClassPointsRule):
+    """Learning to reach given class points."""
+
+    loss: Literal["inv_corr", "unnorm_corr", "mse", "softmax_corr", "devise"] = "inv_corr"
+    margin: float = Field(default=0.1, gt=0, description="of devise")
+    cls_weight: float = Field(default=0.0, ge=0, description="of the cross-entropy of a classifier on top")
+    cls_base: Literal["embedding", "pooled"] = Field(
+        default="embedding", description="what the classifier looks at; pooled: before the projection"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "HierarchyRule":
+        if not self.given:
+            raise ValueError("set points to a file or to onehot, or taxonomy to a parent-child file")
+        if self.margin != 0.1 and self.loss != "devise":
+            raise ValueError(f"margin is of loss: devise, not of {self.loss}")
+        if self.cls_base != "embedding" and not self.cls_weight:
+            raise ValueError("cls_base needs cls_weight above 0")
+        return self
+
+
+class CenterRule(ClassPointsRule):
+    """Cross-entropy with center loss; the centres are learned unless points are given."""
+
+    weight: float = Field(default=0.1, gt=0, description="of the center loss beside the cross-entropy")
+
+
+class LabelEmbeddingRule(Part):
+    """Label embedding (Sun et al. 2017)."""
+
+    tau: float = Field(default=2.0, gt=0, description="temperature that softens the side output")
+    alpha: float = Field(default=0.9, gt=0, le=1, description="confidence from which it is held back")
+    beta: float = Field(default=0.5, ge=0, le=1, description="weight of the hard labels")
