@@ -49,7 +49,7 @@ def list_images(root: Path) -> Listing:
 def _numbers(file: Path, names: Sequence[str]) -> dict[str, list[int]]:
     found = {name: np.atleast_1d(values) for name, values in read_mat(file, names).items()}
     for name, values in found.items():
-        numeric = values.ndim == 1 and (values.size == 0 or values.dtype.kind in "iuf")
+        numeric = values.size == 0 or (values.ndim == 1 and values.dtype.kind in "iuf")
         if not numeric or not np.array_equal(values, values.astype(np.int64)):
             raise PerisphereError(f"{file}: {name!r} is no list of whole numbers.")
-    return {name: values.astype(np.int64).tolist() for name, values in found.items()}
+    return {name: values.astype(np.int64).ravel().tolist() for name, values in found.items()}
