@@ -13,7 +13,9 @@ from perisphere.cli.main import app
 @app.command("scenes")
 def scenes(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; new or empty.")],
-    layout: Annotated[str, typer.Option(help="folders, oxford5k, paris6k, revisited or gldv2.")] = "folders",
+    layout: Annotated[
+        str, typer.Option(help="folders, oxford5k, paris6k, revisited, gldv2, cifar or cub.")
+    ] = "folders",
     landmarks: Annotated[int, typer.Option(help="Number of landmarks (identities).")] = 40,
     photos: Annotated[int, typer.Option(help="Photos of each landmark.")] = 50,
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 128,
@@ -31,8 +33,9 @@ def scenes(
 
     Churches, temples, mosques, castles, palaces, towers and bridges, in changing light, from changing places.
     The photos lie in `DIR/photos` (one folder per landmark, below its family and style): read that folder,
-    not `DIR`. What is true of them lies in `DIR/truth`: captions and tags, part masks, the taxonomy, and
-    keypoints, each of which is one point of the building in many photos.
+    not `DIR`. What is true of them lies in `DIR/truth`: captions and tags, part masks, and
+    keypoints, each of which is one point of the building in many photos. `DIR/taxonomy.txt` is the tree of
+    families, styles and landmarks, with the labels that the layout's reader gives them.
 
     The other layouts are those of published benchmarks, with queries, boxes and ground truth. A photo is
     right for a query if it shows a quarter of the surface that the query shows, good or easy from
@@ -43,6 +46,8 @@ def scenes(
     `perisphere scenes world` and then `perisphere read folders world/photos -o world.catalog`
 
     `perisphere scenes world --layout revisited` and then `perisphere read revisited world/revisited -o cat`
+
+    `perisphere scenes small --layout cifar --size 32` and then `perisphere read cifar100 small/cifar -o cat`
 
     `perisphere scenes hard --landmarks 100 --photos 40 --difficulty hard --seed 7`
     """

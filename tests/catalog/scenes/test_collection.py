@@ -69,7 +69,7 @@ def test_the_folders_reader_reads_it_back(world: Path) -> None:
 
 
 def test_taxonomy_names_every_folder_and_each_child_once(world: Path) -> None:
-    edges = [line.split("\t") for line in (world / "truth" / "taxonomy.txt").read_text().splitlines()]
+    edges = [line.split("\t") for line in (world / "taxonomy.txt").read_text().splitlines()]
     parent = {child: above for above, child in edges}
     assert len(parent) == len(edges)
     for folder in {file.parent for file in (world / "photos").rglob("*.jpg")}:
@@ -108,7 +108,11 @@ def test_the_csv_reader_takes_the_captions_and_parts_the_tags(world: Path) -> No
 
 def test_without_truth_only_photos(tmp_path: Path) -> None:
     write_scenes(tmp_path / "bare", landmarks=1, photos=1, size=32, workers=1, truth=False)
-    assert sorted(path.name for path in (tmp_path / "bare").iterdir()) == ["photos", "scenes.json"]
+    assert sorted(path.name for path in (tmp_path / "bare").iterdir()) == [
+        "photos",
+        "scenes.json",
+        "taxonomy.txt",
+    ]
 
 
 def test_a_full_folder_is_refused_and_kept(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from perisphere import __version__
 from perisphere.catalog.scenes.layouts import LAYOUTS
+from perisphere.catalog.scenes.layouts.taxonomy import taxonomy
 from perisphere.catalog.scenes.photo import DIFFICULTIES, take_photo
 from perisphere.catalog.scenes.world import landmark
 from perisphere.errors import PerisphereError, UsageError, nearest
@@ -89,7 +90,7 @@ def write_scenes(
         seed: of the world.
         difficulty: easy, normal or hard.
         workers: processes; 0 takes one per core, 1 works in this process.
-        truth: also write captions, keypoints, masks and taxonomy.
+        truth: also write captions, keypoints and masks.
         overwrite: replace a folder that is there.
 
     Raises:
@@ -113,8 +114,10 @@ def write_scenes(
             for done in _spread(tasks, workers or os.cpu_count() or 1):
                 records += done
                 advance(len(done))
-        shown = [landmark(seed, number, level.spread) for number in range(landmarks)] if truth else []
-        LAYOUTS[layout](part, truth=truth).finish(shown, records)
+        shown = [landmark(seed, number, level.spread) for number in range(landmarks)]
+        written = LAYOUTS[layout](part, truth=truth)
+        written.finish(shown, records)
+        (part / "taxonomy.txt").write_text(taxonomy(shown, written.label), "utf-8")
         made = {"layout": layout, "landmarks": landmarks, "photos": photos, "size": size, "seed": seed}
         made |= {"difficulty": difficulty, "truth": truth, "version": __version__}
         (part / "scenes.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")

@@ -1,6 +1,8 @@
 """How a generated collection lies on disk: the layouts of published data sets, by name."""
 
 from perisphere.catalog.scenes.layouts.benchmarks import Oxford5k, Paris6k, Revisited
+from perisphere.catalog.scenes.layouts.cifar import Cifar
+from perisphere.catalog.scenes.layouts.cub import Cub
 from perisphere.catalog.scenes.layouts.folders import Folders
 from perisphere.catalog.scenes.layouts.gldv2 import Gldv2
 from perisphere.catalog.scenes.layouts.layout import Layout
@@ -11,7 +13,9 @@ LAYOUTS: dict[str, type[Layout]] = {
     "paris6k": Paris6k,
     "revisited": Revisited,
     "gldv2": Gldv2,
+    "cifar": Cifar,
+    "cub": Cub,
 }
 """Name -> class that writes it."""
 
-__all__ = ["LAYOUTS", "Folders", "Gldv2", "Layout", "Oxford5k", "Paris6k", "Revisited"]
+__all__ = ["LAYOUTS", "Cifar", "Cub", "Folders", "Gldv2", "Layout", "Oxford5k", "Paris6k", "Revisited"]

@@ -30,6 +30,10 @@ class _Benchmark:
         """The folder for ``perisphere read``."""
         return self.out / self.name
 
+    def label(self, landmark: Landmark) -> str:
+        """Return what its photos' names begin with."""
+        return landmark.slug.replace("-", "_")
+
     def write(self, photo: Photo) -> dict[str, object]:
         """Write the JPEG and the mask; paths in the record are relative to the photos' folder."""
         path = self.place(photo)
@@ -47,7 +51,7 @@ class _Benchmark:
 
     def place(self, photo: Photo) -> Path:
         """Return the path of a photo, relative to the photos' folder."""
-        return Path("jpg", f"{_class(photo)}_{photo.number + 1:06d}.jpg")
+        return Path("jpg", f"{self.label(photo.landmark)}_{photo.number + 1:06d}.jpg")
 
     def write_ground_truth(self, shots: list[Shot]) -> None:
         """Choose queries and write what is right for them."""
@@ -82,7 +86,12 @@ class Paris6k(Oxford5k):
 
     def place(self, photo: Photo) -> Path:
         """Return the path of a photo, relative to the photos' folder."""
-        return Path(_class(photo), f"paris_{_class(photo)}_{photo.number + 1:06d}.jpg")
+        folder = super().label(photo.landmark)
+        return Path(folder, f"{self.label(photo.landmark)}_{photo.number + 1:06d}.jpg")
+
+    def label(self, landmark: Landmark) -> str:
+        """Return what its photos' names begin with."""
+        return f"paris_{super().label(landmark)}"
 
 
 class Revisited(_Benchmark):
@@ -104,7 +113,3 @@ class Revisited(_Benchmark):
             ],
         }
         (self.photos / "gnd_scenes.pkl").write_bytes(pickle.dumps(truth, protocol=2))
-
-
-def _class(photo: Photo) -> str:
-    return photo.landmark.slug.replace("-", "_")

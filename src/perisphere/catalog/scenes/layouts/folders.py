@@ -23,6 +23,10 @@ class Folders:
         """The folder for ``perisphere read folders``."""
         return self.out / "photos"
 
+    def label(self, landmark: Landmark) -> str:
+        """Return the name of its folder."""
+        return landmark.slug
+
     def write(self, photo: Photo) -> dict[str, object]:
         """Write the JPEG and the mask; paths in the record are relative to the photos' folder."""
         path = Path(*photo.landmark.categories, f"{photo.number + 1:04d}.jpg")

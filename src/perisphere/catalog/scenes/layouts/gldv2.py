@@ -29,6 +29,10 @@ class Gldv2:
         """The folder for ``perisphere read gldv2``."""
         return self.out / "gldv2"
 
+    def label(self, landmark: Landmark) -> str:
+        """Return its number, as ``landmark_id``."""
+        return str(landmark.number)
+
     def write(self, photo: Photo) -> dict[str, object]:
         """Write the JPEG and the mask; paths in the record are relative to the photos' folder."""
         part = "train" if photo.number % 2 == 0 else "test" if photo.number % 10 == 1 else "index"

@@ -22,6 +22,9 @@ class Layout(Protocol):
     def finish(self, landmarks: list[Landmark], records: list[dict[str, object]]) -> None:
         """Write the files about the whole collection."""
 
+    def label(self, landmark: Landmark) -> str:
+        """Return the label that the reader of this layout gives a landmark."""
+
     @property
     def photos(self) -> Path:
         """Where the reader of this layout is pointed."""

@@ -2,7 +2,7 @@
 
 ::
 
-    OUT/truth/captions.csv, keypoints.parquet, points.parquet, taxonomy.txt, parts.json, masks/PATH.png
+    OUT/truth/captions.csv, keypoints.parquet, points.parquet, parts.json, masks/PATH.png
 """
 
 import json
@@ -43,22 +43,12 @@ def write_mask(folder: Path, path: Path, photo: Photo) -> dict[str, object]:
 
 
 def write_truth(folder: Path, landmarks: list[Landmark], records: list[dict[str, object]]) -> None:
-    """Write captions, keypoints, surface points, taxonomy and the legend of the masks."""
+    """Write captions, keypoints, surface points and the legend of the masks."""
     columns = ("path", "label", "camera", "light", "caption", "tags")
     pl.DataFrame({name: [r[name] for r in records] for name in columns}).write_csv(folder / "captions.csv")
     _keypoints(records).write_parquet(folder / "keypoints.parquet")
     _points(landmarks).write_parquet(folder / "points.parquet")
-    (folder / "taxonomy.txt").write_text(taxonomy(landmarks), "utf-8")
     (folder / "parts.json").write_text(json.dumps(dict(enumerate(PARTS)), indent=1) + "\n", "utf-8")
-
-
-def taxonomy(landmarks: list[Landmark]) -> str:
-    """One ``parent<TAB>child`` a line, from ``root`` down; a style's node is ``family/style``."""
-    lines = []
-    for landmark in landmarks:
-        style = f"{landmark.family}/{landmark.style}"
-        lines += [("root", landmark.family), (landmark.family, style), (style, landmark.slug)]
-    return "".join(f"{parent}\t{child}\n" for parent, child in dict.fromkeys(lines))
 
 
 def _keypoints(records: list[dict[str, object]]) -> pl.DataFrame:
