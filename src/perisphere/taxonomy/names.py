@@ -1,9 +1,11 @@
 """Files that say what the ids of a taxonomy are called."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from perisphere.errors import PerisphereError
+from perisphere.storage import whole_file
 from perisphere.taxonomy.relations import Id, as_id
 from perisphere.taxonomy.text import filled_lines, read_text
 
@@ -60,3 +62,17 @@ def _json_entries(path: Path) -> list[tuple[str, str, str]]:
             raise PerisphereError(f'{path}: entry {key[:80]!r}: is neither "NAME" nor ["ID", "NAME"].')
         entries.append((f"entry {key[:80]!r}", pair[0], pair[1]))
     return entries
+
+
+def write_names(path: Path, names: Mapping[Id, str]) -> None:
+    """Write lines ``ID NAME`` that ``read_names`` reads back; line breaks in names become blanks.
+
+    Raises:
+        PerisphereError: an id holds white space, or the file cannot be written.
+    """
+    for node in names:
+        if len(str(node).split()) != 1:
+            raise PerisphereError(f"{path}: id {node!r} holds white space, which ends an id in such a file.")
+    lines = [f"{node} {' '.join(name.split())}\n" for node, name in names.items()]
+    with whole_file(path) as part:
+        part.write_text("".join(lines), encoding="utf-8")

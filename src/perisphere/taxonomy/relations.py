@@ -1,12 +1,13 @@
 """Parent-child files: one relation a line, two ids with white space between them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
 from perisphere.errors import PerisphereError
+from perisphere.storage import whole_file
 from perisphere.taxonomy.text import filled_lines
 
 Id = int | str
@@ -81,3 +82,17 @@ def _converter(
                     f"{path}: line {line}: {text[:80]!r} is no integer. Say that ids are text: --string-ids."
                 )
     return cast(Callable[[str], Id], int)
+
+
+def write_relations(path: Path, pairs: Sequence[tuple[Id, Id]], *, child_parent: bool = False) -> None:
+    """Write lines ``PARENT CHILD`` (``CHILD PARENT``) that ``read_relations`` reads back.
+
+    Raises:
+        PerisphereError: an id that stands first in a line holds white space, or the file cannot be written.
+    """
+    lines = [(child, parent) if child_parent else (parent, child) for parent, child in pairs]
+    for first, second in lines:
+        if isinstance(first, str) and len(first.split()) != 1:
+            raise PerisphereError(f"{path}: id {first!r} holds white space, which ends an id in such a file.")
+    with whole_file(path) as part:
+        part.write_text("".join(f"{first} {second}\n" for first, second in lines), encoding="utf-8")
