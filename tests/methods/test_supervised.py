@@ -52,7 +52,7 @@ def test_the_classifier_is_weighted_and_stands_where_asked(net, batch, base):
     made = Hierarchy(net, POINTS, loss="inv_corr", **options, **PREPARED)
     figures = made.judge(images, targets, False)
     alone = Hierarchy(net, POINTS, **PREPARED).judge(images, targets, False)["loss"]
-    below = functional.normalize(net(images)) if base == "embedding" else net.pooled(net.backbone(images))
+    below = functional.normalize(net(images)) if base == "embedding" else net.pooled(images)
     expected = functional.cross_entropy(classifier(below), targets)
     torch.testing.assert_close(figures["class_loss"], expected)
     torch.testing.assert_close(figures["loss"], alone + 0.1 * expected)

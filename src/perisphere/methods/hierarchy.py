@@ -63,7 +63,7 @@ class Hierarchy(Supervised):
 
     def judge(self, images: Tensor, targets: Tensor, training: bool) -> dict[str, Tensor]:
         """See :meth:`Supervised.judge`."""
-        pooled = self.net.pooled(self.net.backbone(images))
+        pooled = self.net.pooled(images)
         vectors = self.net.projected(pooled)
         if self.loss == "inv_corr":
             vectors = functional.normalize(vectors, dim=1)

@@ -22,7 +22,28 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the feature map of a preprocessed batch."""
-        raise NotImplementedError
+        return self.run(images)
+
+    def run(self, x: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        """Pass ``x`` through the stages from the ``start``-th up to, and without, the ``stop``-th.
+
+        Args:
+            x: images, or what the stage before ``start`` gave.
+            start: 0 is the first stage.
+            stop: ``None`` runs to the end.
+        """
+        for name, stage in self.stages()[start:stop]:
+            x = self.advance(name, stage, x)
+        return x
+
+    def advance(self, name: str, stage: nn.Module, x: Tensor) -> Tensor:
+        """Return what a stage makes of ``x``, with what stands between it and the next one."""
+        return stage(x)
+
+    @property
+    def splits(self) -> bool:
+        """Whether :meth:`run` can begin at any stage, since one tensor is all that passes to the next."""
+        return type(self).forward is Backbone.forward
 
 
 def he_fan_out(weight: Tensor) -> Tensor:

@@ -45,10 +45,9 @@ class CifarResNet(Backbone):
         stem = nn.ModuleList([self.conv1, self.bn1])
         return [("stem", stem), ("layer1", self.layer1), ("layer2", self.layer2), ("layer3", self.layer3)]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the feature map, ``[n, 64, h / 4, w / 4]``."""
-        x = F.relu(self.bn1(self.conv1(images)), inplace=True)
-        return self.layer3(self.layer2(self.layer1(x)))
+    def advance(self, name: str, stage: nn.Module, x: Tensor) -> Tensor:
+        """See :meth:`Backbone.advance`; the last map is ``[n, 64, h / 4, w / 4]``."""
+        return F.relu(self.bn1(self.conv1(x)), inplace=True) if name == "stem" else stage(x)
 
 
 def _stage(inputs: int, width: int, stride: int, blocks: int) -> nn.Sequential:

@@ -82,11 +82,9 @@ class DenseNet(Backbone):
         """Return ``conv1``, ``block1`` to ``block3`` with ``transition1`` and ``transition2``, and ``bn``."""
         return [(name, part) for name, part in self.named_children() if name != "activation"]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the feature map, ``[n, dim, h / 4, w / 4]``."""
-        x = images
-        for name, stage in self.stages():
-            x = stage(x)
-            if name.startswith("transition"):
-                x = F.avg_pool2d(x, 2)
-        return self.activation(x)
+    def advance(self, name: str, stage: nn.Module, x: Tensor) -> Tensor:
+        """See :meth:`Backbone.advance`; the last map is ``[n, dim, h / 4, w / 4]``."""
+        x = stage(x)
+        if name == "bn":
+            return self.activation(x)
+        return F.avg_pool2d(x, 2) if name.startswith("transition") else x

@@ -28,11 +28,14 @@ class EmbeddingNet(nn.Module):
     Attributes:
         spec: what it is made of.
         dim: length of an embedding.
+        start: parts (stages of the backbone, then the pooling) that :meth:`forward` leaves out, since it is
+            given what they made of the images; 0 takes images.
     """
 
     def __init__(self, spec: NetSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.start = 0
         self.backbone = ARCHITECTURES[spec.backbone].make(**_options(spec))
         channels = self.backbone.dim
         self.local_projection = nn.Linear(channels, channels) if spec.local_projection else None
@@ -70,10 +73,29 @@ class EmbeddingNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return float32 ``[n, dim]`` of preprocessed images, float32 ``[n, 3, h, w]``."""
-        return self.projected(self.pooled(self.backbone(images)))
+        return self.projected(self.pooled(images))
 
-    def pooled(self, features: Tensor) -> Tensor:
-        """Return one vector ``[n, channels]`` for each of the backbone's maps, ``[n, channels, h, w]``."""
+    def pooled(self, images: Tensor) -> Tensor:
+        """Return one vector ``[n, channels]`` for each image, before the projection."""
+        if not self.start:
+            return self._pool(self.backbone(images))
+        stages = len(self.backbone.stages())
+        return images if self.start > stages else self._pool(self.backbone.run(images, self.start))
+
+    def leading(self, images: Tensor, parts: int) -> Tensor:
+        """Return what the first ``parts`` make of images: stages of the backbone, then the pooling.
+
+        Raises:
+            ValueError: the backbone cannot be divided there.
+        """
+        stages = len(self.backbone.stages())
+        if parts > stages:
+            return self._pool(self.backbone(images))
+        if not self.backbone.splits:
+            raise ValueError(f"{self.spec.backbone} cannot be divided between its stages")
+        return self.backbone.run(images, 0, parts)
+
+    def _pool(self, features: Tensor) -> Tensor:
         if self.local_projection is not None:
             features = self.local_projection(features.movedim(1, -1)).movedim(-1, 1)
         vectors = self.pooling(features)

@@ -68,9 +68,9 @@ class PlainNet(Backbone):
         """Return ``layer1`` to ``layer4`` and ``fc``."""
         return list(self.named_children())
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return ``[n, 512, 1, 1]`` of images of at least 8 pixels a side."""
-        x = images
-        for name, stage in self.stages()[:-1]:
-            x = stage(x if name == "layer1" else F.avg_pool2d(x, 2))
-        return self.fc(x.mean(dim=(-2, -1)))[:, :, None, None]
+    def advance(self, name: str, stage: nn.Module, x: Tensor) -> Tensor:
+        """See :meth:`Backbone.advance`; ``fc`` gives ``[n, 512, 1, 1]`` of sides of 8 pixels or more."""
+        x = stage(x)
+        if name == "fc":
+            return x[:, :, None, None]
+        return x.mean(dim=(-2, -1)) if name == "layer4" else F.avg_pool2d(x, 2)

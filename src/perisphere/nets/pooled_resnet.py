@@ -5,7 +5,6 @@ Source: He et al., "Deep residual learning for image recognition", CVPR 2016, se
 position instead, as the paper does.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -71,9 +70,6 @@ class PooledResNet(Backbone):
         layers = [(name, self.get_submodule(name)) for name in ("layer1", "layer2", "layer3")]
         return [("stem", nn.ModuleList([self.conv1, self.bn1])), *layers]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the feature map, ``[n, dim, h / 4, w / 4]``; sides must be multiples of 4."""
-        x: torch.Tensor = self.activation(self.bn1(self.conv1(images)))
-        for _, layer in self.stages()[1:]:
-            x = layer(x)
-        return x
+    def advance(self, name: str, stage: nn.Module, x: Tensor) -> Tensor:
+        """See :meth:`Backbone.advance`; the last map is ``[n, dim, h / 4, w / 4]``."""
+        return self.activation(self.bn1(self.conv1(x))) if name == "stem" else stage(x)

@@ -86,9 +86,6 @@ class PyramidNet(Backbone):
         stem = nn.Sequential(self.conv1, self.bn1)
         return [("stem", stem), *((name, self.get_submodule(name)) for name in names)]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the feature map, ``[n, dim, h / 4, w / 4]``; sides must be multiples of 4."""
-        x = images
-        for _, stage in self.stages():
-            x = stage(x)
-        return self.activation(x)
+    def advance(self, name: str, stage: nn.Module, x: Tensor) -> Tensor:
+        """See :meth:`Backbone.advance`; for sides that 4 divides the map is ``[n, dim, h / 4, w / 4]``."""
+        return self.activation(stage(x)) if name == "bn" else stage(x)

@@ -5,7 +5,8 @@ stride in the 3 x 3 convolution of a bottleneck; Pan et al., "Two at once", ECCV
 Luo et al., "Bag of tricks", CVPRW 2019, for a last stride of 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -54,16 +55,22 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 1 x 1, a 3 x 3 (which carries the stride) and a 1 x 1 convolution, and a shortcut."""
+    """A 1 x 1, a 3 x 3 and a 1 x 1 convolution, and a shortcut.
+
+    The 3 x 3 convolution carries the stride, or with ``early_stride`` the first 1 x 1 convolution.
+    """
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, stride: int, *, ibn: bool = False) -> None:
+    def __init__(
+        self, inputs: int, width: int, stride: int, *, ibn: bool = False, early_stride: bool = False
+    ) -> None:
         super().__init__()
         outputs = width * self.expansion
-        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        first, second = (stride, 1) if early_stride else (1, stride)
+        self.conv1 = nn.Conv2d(inputs, width, 1, first, bias=False)
         self.bn1 = IBN(width) if ibn else nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, second, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
@@ -91,6 +98,9 @@ class ResNet(Backbone):
         blocks: number of blocks in each of the four stages.
         last_stride: stride of the last stage.
         ibn: IBN-a: :class:`IBN` as first normalisation of each block of the first three stages.
+        early_stride: halve the map in the first convolution of a bottleneck, as in He et al. 2016.
+        padded_pool: whether the stem's pooling looks one position beyond the edge.
+        eps: added to the variance in each normalisation.
     """
 
     def __init__(
@@ -99,9 +109,17 @@ class ResNet(Backbone):
         blocks: Sequence[int],
         last_stride: int = 2,
         ibn: bool = False,
+        early_stride: bool = False,
+        padded_pool: bool = True,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        kind = BasicBlock if block == "basic" else Bottleneck
+        self.early_stride = early_stride
+        self.padded_pool = padded_pool
+        kind: Callable[..., nn.Module] = (
+            BasicBlock if block == "basic" else partial(Bottleneck, early_stride=early_stride)
+        )
+        expansion = BasicBlock.expansion if block == "basic" else Bottleneck.expansion
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         inputs, strides = 64, (1, 2, 2, last_stride)
@@ -110,9 +128,12 @@ class ResNet(Backbone):
             stage = nn.Sequential()
             for position in range(depth):
                 stage.append(kind(inputs, width, stride if position == 0 else 1, ibn=ibn and number < 4))
-                inputs = width * kind.expansion
+                inputs = width * expansion
             self.add_module(f"layer{number}", stage)
         self.dim = inputs
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = eps
         initialise(self)
 
     def stages(self) -> list[tuple[str, nn.Module]]:
@@ -120,10 +141,9 @@ class ResNet(Backbone):
         layers = [(name, self.get_submodule(name)) for name in ("layer1", "layer2", "layer3", "layer4")]
         return [("stem", nn.ModuleList([self.conv1, self.bn1])), *layers]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the feature map, ``[n, dim, h / 32, w / 32]`` (``/ 16`` with a last stride of 1)."""
-        x = F.relu(self.bn1(self.conv1(images)), inplace=True)
-        x = F.max_pool2d(x, 3, 2, 1)
-        for _, layer in self.stages()[1:]:
-            x = layer(x)
-        return x
+    def advance(self, name: str, stage: nn.Module, x: Tensor) -> Tensor:
+        """See :meth:`Backbone.advance`; the map is ``h / 32`` high (``/ 16`` with a last stride of 1)."""
+        if name != "stem":
+            return stage(x)
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return F.max_pool2d(x, 3, 2, int(self.padded_pool))

@@ -1,6 +1,6 @@
 """A small residual network that trains on a processor: 32 to 128 pixel images, about a million parameters."""
 
-from torch import Tensor, nn
+from torch import nn
 
 from perisphere.nets.backbone import Backbone, initialise
 from perisphere.nets.resnet import BasicBlock
@@ -31,12 +31,8 @@ class SmallNet(Backbone):
         initialise(self)
 
     def stages(self) -> list[tuple[str, nn.Module]]:
-        """Return ``stem`` and ``stage1`` to ``stage3``."""
+        """Return ``stem`` and ``stage1`` to ``stage3``, each of half the sides."""
         return list(self.named_children())
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the feature map, ``[n, dim, h / 8 / stem_stride, w / 8 / stem_stride]``."""
-        return self.stage3(self.stage2(self.stage1(self.stem(images))))
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:

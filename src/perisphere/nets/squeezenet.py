@@ -42,11 +42,7 @@ class SqueezeNet(Backbone):
         """Return ``conv1`` and ``fire2`` to ``fire9``."""
         return list(self.named_children())
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the map of ``fire9``, ``[n, 512, 13, 13]`` for 227 pixels."""
-        x = images
-        for name, stage in self.stages():
-            if name in ("fire2", "fire5", "fire9"):
-                x = F.max_pool2d(x, 3, 2, ceil_mode=True)
-            x = stage(x) if name != "conv1" else F.relu(stage(x), inplace=True)
-        return x
+    def advance(self, name: str, stage: nn.Module, x: Tensor) -> Tensor:
+        """See :meth:`Backbone.advance`; of 227 pixels ``fire9`` gives ``[n, 512, 13, 13]``."""
+        x = F.relu(stage(x), inplace=True) if name == "conv1" else stage(x)
+        return F.max_pool2d(x, 3, 2, ceil_mode=True) if name in ("conv1", "fire4", "fire8") else x

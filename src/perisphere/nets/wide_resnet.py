@@ -62,9 +62,6 @@ class WideResNet(Backbone):
         """Return ``conv1``, ``layer1`` to ``layer3`` and ``bn``."""
         return [(name, self.get_submodule(name)) for name in ("conv1", "layer1", "layer2", "layer3", "bn")]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the feature map, ``[n, dim, h / 4, w / 4]``."""
-        x = images
-        for _, stage in self.stages():
-            x = stage(x)
-        return self.activation(x)
+    def advance(self, name: str, stage: nn.Module, x: Tensor) -> Tensor:
+        """See :meth:`Backbone.advance`; the last map is ``[n, dim, h / 4, w / 4]``."""
+        return self.activation(stage(x)) if name == "bn" else stage(x)
