@@ -22,6 +22,7 @@ from perisphere.nets import (
     load_into,
     read_checkpoint,
 )
+from perisphere.nets.registry import ARCHITECTURES
 from perisphere.nets.resnet import ResNet
 
 SPEC = NetSpec(backbone="small32")
@@ -134,13 +135,13 @@ def test_an_imagenet_checkpoint_loads_as_it_is(tmp_path, zipped):
 
 
 def test_each_architecture_fits_itself_alone():
-    alike = {"small32": {"small32"}, "small": {"small"}}
     for name in architectures():
         if name == "pixels":
             continue
         with torch.device("meta"):
             state = EmbeddingNet(NetSpec(backbone=name)).backbone.state_dict()
-        assert set(fitting_architectures(state)) == alike.get(name, {name})
+        # The first ResNets, and networks with SELU, compute something else with weights of the same shapes.
+        assert fitting_architectures(state) == [ARCHITECTURES[name].like or name]
 
 
 # --- real weights on real photos ---

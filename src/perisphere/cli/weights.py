@@ -26,7 +26,7 @@ app.add_typer(weights, name="weights")
 
 @weights.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A .pth, .pt, .ckpt, .safetensors or .npz file.")],
+    file: Annotated[Path, typer.Argument(help="A .pth, .pt, .ckpt, .safetensors, .npz or Keras .h5 file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The Encoder's folder to write.")],
     architecture: Annotated[
         str | None,
@@ -70,7 +70,8 @@ def import_(
 
     Nothing in the file is run: pickles are read opcode by opcode against a list of what weights need, and a
     file that asks for more is refused with the name of what it asked for. Checkpoints of older landmark
-    classifiers and of CNN image retrieval bring their own input, pooling and whitening.
+    classifiers and of CNN image retrieval bring their own input, pooling and whitening. Keras 2's .h5 files
+    (needs `perisphere[keras]`) bring their embedding layer; a classification head on top is left out.
 
     **Examples**
 
@@ -80,6 +81,9 @@ def import_(
 
 
     `perisphere weights import resnet101-gem.pth -o encoder --whitening retrieval-SfM-120k/ms`
+
+
+    `perisphere weights import nab_rn50.model.h5 --as resnet50_v1 --preset nab -o encoder`
     """
     from perisphere.encoder.from_checkpoint import encoder_from
 

@@ -10,7 +10,8 @@ from perisphere.encoder.preprocessing import Preprocessing
 from perisphere.encoder.scales import Scales
 from perisphere.encoder.whitening import Whitening
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.nets import MatchReport, NetSpec, input_spec
+from perisphere.foreign.keras import is_hdf5
+from perisphere.nets import EmbeddingNet, MatchReport, NetSpec, import_keras, input_spec
 from perisphere.nets.older import Older, older
 from perisphere.nets.pickled import read_training_checkpoint
 from perisphere.nets.weights import import_tensors
@@ -52,6 +53,11 @@ def encoder_from(
         PerisphereError: the file cannot be read or does not fit.
         pydantic.ValidationError: a field that is none, or a wrong value.
     """
+    if is_hdf5(file):
+        net, report = _from_keras(file, fields, whitening, seed=seed, partial=partial)
+        preprocessing = _preprocessing(net.spec, None, preset, size)
+        provenance = {"weights": file.name, "seed": seed}
+        return Encoder(net, preprocessing, name=name or file.stem, provenance=provenance), report
     checkpoint = read_training_checkpoint(file)
     try:
         found = older(checkpoint)
@@ -73,6 +79,16 @@ def encoder_from(
         whitening=white,
     )
     return encoder, report
+
+
+def _from_keras(
+    file: Path, fields: dict[str, Any], whitening: str | None, *, seed: int, partial: bool
+) -> tuple[EmbeddingNet, MatchReport]:
+    if whitening is not None:
+        raise UsageError(f"--whitening: {file} is a Keras file, which has none. Leave it out.")
+    if "backbone" not in fields:
+        raise UsageError(f"--as: {file} is a Keras file; name its network, one of `weights list`.")
+    return import_keras(file, fields, seed=seed, partial=partial)
 
 
 def _spec(file: Path, found: Older | None, fields: dict[str, Any]) -> NetSpec:

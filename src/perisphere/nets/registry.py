@@ -68,6 +68,12 @@ def _resnet(
     return Architecture(make, InputSpec((224, 224), resize="crop"), "fc", strided=True)
 
 
+def _first_resnet(like: str, blocks: tuple[int, ...], eps: float, *, padded: bool = True) -> Architecture:
+    """Return a ResNet as first published, and as Keras has it: the stride in a block's first convolution."""
+    make = partial(ResNet, "bottleneck", blocks, early_stride=True, padded_pool=padded, eps=eps)
+    return Architecture(make, InputSpec((224, 224), resize="crop"), "prob", strided=True, like=like)
+
+
 # Of CIFAR-100's training photos, as published with the networks for hierarchy-based embeddings.
 CIFAR100 = InputSpec(
     (32, 32),
@@ -85,6 +91,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet152": _resnet("bottleneck", (3, 8, 36, 3)),
     "resnet200": _resnet("bottleneck", (3, 24, 36, 3)),
     "resnet50_ibn_a": _resnet("bottleneck", (3, 4, 6, 3), ibn=True),
+    "resnet50_v1": _first_resnet("resnet50", (3, 4, 6, 3), 1e-3),
+    # Keras's before 2.2.3, whose first pooling stays on the map.
+    "resnet50_v1_unpadded": _first_resnet("resnet50", (3, 4, 6, 3), 1e-3, padded=False),
+    "resnet101_v1": _first_resnet("resnet101", (3, 4, 23, 3), 1.001e-5),
+    "resnet152_v1": _first_resnet("resnet152", (3, 8, 36, 3), 1.001e-5),
     "squeezenet1_0": Architecture(
         SqueezeNet,
         InputSpec((227, 227), channels="BGR", scale=1.0, mean=(104.0, 117.0, 123.0), std=(1.0, 1.0, 1.0)),
@@ -104,9 +115,9 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 def _register(name: str, make: Callable[..., Backbone], input: InputSpec, *, flat: bool = False) -> None:
     """Register a network with ReLU under its name, and with SELU under ``NAME-selu``."""
-    ARCHITECTURES[name] = Architecture(make, input, flat=flat)
+    ARCHITECTURES[name] = Architecture(make, input, "prob", flat=flat)
     selu = partial(make, nonlinearity="selu")
-    ARCHITECTURES[f"{name}-selu"] = Architecture(selu, input, flat=flat, like=name)
+    ARCHITECTURES[f"{name}-selu"] = Architecture(selu, input, "prob", flat=flat, like=name)
 
 
 _register("plain11", PlainNet, CIFAR100, flat=True)
