@@ -71,6 +71,12 @@ def test_recipes_are_listed_and_shown():
     assert "landmark-resnet152" in named
     shown = invoke("recipes", "show", "landmark-small").stdout
     assert yaml.safe_load(shown)["name"] == "landmark-small"
+    listed = {row["name"]: row for row in json.loads(invoke("recipes", "list", "--json").stdout)}
+    assert listed["cifar100-plain11"]["published"]["mAHP@250"] == 0.8189
+    assert listed["cifar100-plain11"]["obtained"] == {}
+    with_figures = invoke("recipes", "show", "cifar100-plain11").stdout
+    assert yaml.safe_load(with_figures)["epochs"] == 372
+    assert with_figures.splitlines()[-2].split() == ["#", "mAHP@250", "0.8189", "-"]
     whole = yaml.safe_load(invoke("recipes", "show", "landmark-small", "epochs=3").stdout)
     assert (whole["epochs"], whole["checkpoint_every"]) == (3, 5)
     assert json.loads(invoke("recipes", "show", "landmark-small", "--json").stdout)["method"] == "landmark"

@@ -48,7 +48,7 @@ def test_the_decay_is_the_gradient_of_an_l2_penalty_of_half_its_factor():
         - 0.1 * torch.autograd.grad(loss + penalty * (layer.weight**2).sum(), layer.weight)[0]
     )
     choice = Sgd(lr=0.1, momentum=0, weight_decay=2 * penalty, decay="kernels")
-    groups = decaying([{"params": list(layer.parameters())}], choice, layer)
+    groups = decaying([{"name": "layer", "params": list(layer.parameters())}], choice, layer)
     optimizer = torch.optim.SGD(groups, 0.1)
     layer(torch.ones(1, 3)).sum().backward()
     optimizer.step()

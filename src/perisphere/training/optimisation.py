@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from perisphere.errors import UsageError, nearest
 from perisphere.nets import EmbeddingNet
 from perisphere.training.freezing import parameter_groups
 from perisphere.training.recipe import Adam, Recipe, Sgd
@@ -30,6 +31,7 @@ def optimisation(recipe: Recipe, net: EmbeddingNet, classifier: nn.Module) -> Op
         classifier: on top of it.
     """
     choice = recipe.optimizer
+    check_decays(choice.decays, net)
     groups = parameter_groups(net, classifier, choice.rates, choice.lr)
     for group in groups:
         group["rate"] = group["lr"] / choice.lr
@@ -43,7 +45,7 @@ def decaying(groups: list[dict], choice: Sgd | Adam, whole: nn.Module) -> list[d
     a ``weight_decay`` of its own decays by that, kernels alone.
 
     Args:
-        groups: with ``params``, which are parameters of ``whole``.
+        groups: with ``params`` and ``name``; the parameters are those of ``whole``.
         choice: the optimiser.
         whole: the modules that hold them.
 
@@ -52,17 +54,38 @@ def decaying(groups: list[dict], choice: Sgd | Adam, whole: nn.Module) -> list[d
     """
     own = {id(tensor): decay for tensor, decay in _own_decays(whole)}
 
-    def decay(tensor: Tensor) -> float:
+    def decay(tensor: Tensor, usual: float) -> float:
         if tensor.ndim > 1:
-            return own.get(id(tensor), choice.weight_decay)
-        return choice.weight_decay if choice.decay == "all" and id(tensor) not in own else 0.0
+            return own.get(id(tensor), usual)
+        return usual if choice.decay == "all" and id(tensor) not in own else 0.0
 
     divided = []
     for group in groups:
-        for value in sorted({decay(tensor) for tensor in group["params"]}, reverse=True):
-            params = [tensor for tensor in group["params"] if decay(tensor) == value]
+        usual = choice.decays.get(group["name"], choice.weight_decay)
+        decays = [decay(tensor, usual) for tensor in group["params"]]
+        for value in sorted(set(decays), reverse=True):
+            params = [
+                tensor
+                for tensor, of_tensor in zip(group["params"], decays, strict=True)
+                if of_tensor == value
+            ]
             divided.append({**group, "params": params, "weight_decay": value})
     return divided
+
+
+def check_decays(decays: dict[str, float], net: EmbeddingNet) -> None:
+    """Refuse a weight decay of a stage that the network does not have, or below zero.
+
+    Raises:
+        UsageError: names it, and the nearest.
+    """
+    known = [*(name for name, _ in net.stages), "classifier"]
+    for name, value in decays.items():
+        if name not in known:
+            mend = nearest(name, known) or f" The names are {', '.join(known)}."
+            raise UsageError(f"'optimizer.decays': {net.spec.backbone} has no stage {name!r}.{mend}")
+        if value < 0:
+            raise UsageError(f"'optimizer.decays.{name}' is {value}; it must be 0 or more.")
 
 
 def _own_decays(whole: nn.Module) -> Iterator[tuple[Tensor, float]]:

@@ -62,6 +62,12 @@ class Freeze(Part):
         default=False,
         description="keep the statistics of every batch norm; scale and shift still learn",
     )
+    cached: bool = Field(
+        default=False,
+        description="what the frozen stages at the beginning make of the photos, and of their mirror images, is "
+        "computed once and kept in the run's folder while it trains",
+    )
+    cached_type: Literal["float16", "float32"] = Field(default="float16", description="of the kept values")
 
     @model_validator(mode="after")
     def _one_rule(self) -> "Freeze":
@@ -70,6 +76,10 @@ class Freeze(Part):
             raise ValueError("give one of head_only, stages, first and trainable")
         if self.all_norms and self.frozen_norms == "train":
             raise ValueError("all_norms keeps statistics that frozen_norms=train lets drift; leave one out")
+        if self.cached and self.frozen_norms == "train":
+            raise ValueError("cached stages cannot drift; leave frozen_norms out")
+        if self.cached_type != "float16" and not self.cached:
+            raise ValueError("cached_type needs cached: true")
         return self
 
 
@@ -102,6 +112,7 @@ class Sgd(Part):
     nesterov: bool = False
     weight_decay: float = Field(default=1e-4, ge=0, description="twice the factor of an L2 penalty")
     decay: Literal["all", "kernels"] = Field(default="all", description="kernels: no biases, no norms")
+    decays: dict[str, float] = Field(default_factory=dict, description="weight_decay by stage, where another")
     rates: dict[str, float] = Field(default_factory=dict, description="multiples of lr by stage")
 
     @model_validator(mode="after")
@@ -119,6 +130,7 @@ class Adam(Part):
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     weight_decay: float = Field(default=0.0, ge=0)
     decay: Literal["all", "kernels"] = Field(default="all", description="kernels: no biases, no norms")
+    decays: dict[str, float] = Field(default_factory=dict, description="weight_decay by stage, where another")
     rates: dict[str, float] = Field(default_factory=dict, description="multiples of lr by stage")
 
 
@@ -129,6 +141,7 @@ class Recipe(Part):
     about: str = Field(default="", description="one line for `perisphere recipes list`")
     source: str = Field(default="", description="publication that the recipe repeats")
     published: dict[str, float] = Field(default_factory=dict, description="published figures by metric")
+    obtained: dict[str, float] = Field(default_factory=dict, description="figures that this recipe gave here")
     method: Literal["landmark", "tuples", "hierarchy", "center", "label_embedding"] = "landmark"
     tuples: TupleRule = Field(default=TupleRule(), description="of the method tuples")
     hierarchy: HierarchyRule | None = Field(default=None, description="of the method hierarchy")
@@ -220,6 +233,19 @@ class Recipe(Part):
                 f"batch_size {self.batch_size} cannot be shared by {self.devices} devices: "
                 f"make it a multiple of {self.devices}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _cached_photos_stay_the_same(self) -> "Recipe":
+        if not self.freeze.cached:
+            return self
+        if changed := self.augmentation.model_dump(exclude_defaults=True, exclude={"flip"}):
+            raise ValueError(
+                f"freeze.cached keeps what the photos are as they are: of augmentation only flip goes with it; "
+                f"leave augmentation.{next(iter(changed))} out"
+            )
+        if self.devices > 1:
+            raise ValueError("freeze.cached is for one device; set devices to 1")
         return self
 
     @model_validator(mode="after")
