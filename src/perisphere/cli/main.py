@@ -101,6 +101,7 @@ from perisphere.cli import (  # noqa: E402, F401
     search,
     show,
     split,
+    taxonomy,
     train,
     weights,
 )

@@ -4,10 +4,12 @@ Source: the JSON files of the iNaturalist competitions of 2018 and 2019 (github.
 """
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from perisphere.errors import PerisphereError, nearest
+from perisphere.taxonomy.relations import Id
 from perisphere.taxonomy.taxonomy import Taxonomy
 from perisphere.taxonomy.text import read_text
 
@@ -16,7 +18,7 @@ RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
 
 
 def read_inaturalist(path: Path, supercategory: str | None = None) -> Taxonomy:
-    """Read the categories of a JSON file: kingdom, phylum, class, order, family, genus, then the category's id.
+    """Read a JSON file's categories: kingdom, phylum, class, order, family, genus, the category's id.
 
     All kingdoms hang under ``__NULL__``. Ids are texts; a category is called by its ``name``. A rank that has
     the name of the one above it is no node of its own.
@@ -36,14 +38,14 @@ def read_inaturalist(path: Path, supercategory: str | None = None) -> Taxonomy:
     if not categories:
         hint = nearest(str(supercategory), known) or f" There are {', '.join(known[:12])}."
         raise PerisphereError(f"{path}: no category is of super-category {supercategory!r}.{hint}")
-    pairs: dict[tuple[str, str], None] = {}
-    names = {}
+    pairs: dict[tuple[Id, Id], None] = {}
+    names: dict[Id, str] = {}
     for category in categories:
         chain = [TOP, *_chain(path, category)]
-        pairs.update(dict.fromkeys((a, b) for a, b in zip(chain, chain[1:], strict=False) if a != b))
+        pairs.update(dict.fromkeys((a, b) for a, b in pairwise(chain) if a != b))
         if isinstance(category.get("name"), str):
             names[chain[-1]] = category["name"]
-    return Taxonomy.from_pairs(pairs, names)
+    return Taxonomy(pairs, names, where=lambda number: f"{path}: relation {number + 1}")
 
 
 def _categories(path: Path) -> list[dict[str, Any]]:

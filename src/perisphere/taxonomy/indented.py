@@ -13,7 +13,9 @@ _LINE = re.compile(r"(?P<indent>[ \t]*(?:-+(?=[ \t]))?)(?P<name>.*)")
 _REMARK = re.compile(r"\s+\(.*")
 
 
-def read_indented(path: Path, known: Mapping[Id, str] | None = None, *, remarks: bool = False) -> Taxonomy:
+def read_indented(
+    path: Path, known: Mapping[Id, str] | None = None, *, remarks: bool = False, string_ids: bool = False
+) -> Taxonomy:
     """Read indented text: hyphens before the name (``---- name``, as published for CIFAR-100), or blanks.
 
     Any depth of indentation will do, as long as the children of a node stand equally far in.
@@ -21,7 +23,8 @@ def read_indented(path: Path, known: Mapping[Id, str] | None = None, *, remarks:
     Args:
         path: the text file; blank lines are skipped.
         known: names that have ids already, which are kept. The other nodes are numbered on from the largest,
-            leaves before inner nodes; where the ids are texts, a new one is the name with ``_`` for blanks.
+            leaves before inner nodes.
+        string_ids: new ids are texts instead: the name with ``_`` for blanks.
         remarks: names end before `` (`` and a ``?`` at their end, as in the published lists of birds.
 
     Raises:
@@ -48,7 +51,9 @@ def read_indented(path: Path, known: Mapping[Id, str] | None = None, *, remarks:
         above.append((indent, name))
     if not pairs:
         raise PerisphereError(f"{path}: no line is indented below another; there is no hierarchy in it.")
-    ids = _ids(path, names, {parent for parent, _ in pairs}, known or {})
+    _check_known(path, names, known or {})
+    inner = {parent for parent, _ in pairs}
+    ids = _texts(names, known or {}) if string_ids else _numbers(names, inner, known or {})
     called = {node: name for name, node in ids.items()}
     return Taxonomy.from_pairs([(ids[parent], ids[child]) for parent, child in pairs], called)
 
@@ -63,16 +68,22 @@ def _parts(line: str, remarks: bool) -> tuple[int, str]:
     return len(match["indent"].expandtabs()), name
 
 
-def _ids(path: Path, names: list[str], inner: set[str], known: Mapping[Id, str]) -> dict[str, Id]:
-    """Return the id of each name: known ones as they are, the others numbered on, leaves first."""
-    ids: dict[str, Id] = {name: node for node, name in known.items()}
-    missing = [name for name in ids if name not in set(names)]
+def _check_known(path: Path, names: list[str], known: Mapping[Id, str]) -> None:
+    missing = set(known.values()) - set(names)
     if missing:
-        raise PerisphereError(f"{path}: does not hold {missing[0]!r}, which has an id ({len(missing)} such).")
-    if any(isinstance(node, str) for node in known):
-        return {name: ids.get(name, name.replace(" ", "_")) for name in names}
+        more = f" ({len(missing)} such names)" if len(missing) > 1 else ""
+        raise PerisphereError(f"{path}: does not hold {min(missing)!r}, which has an id{more}.")
+
+
+def _numbers(names: list[str], inner: set[str], known: Mapping[Id, str]) -> dict[str, Id]:
+    """Return known ids as they are, and the other names numbered on, leaves first."""
+    ids: dict[str, Id] = {name: node for node, name in known.items()}
     following = 1 + max((node for node in known if isinstance(node, int)), default=-1)
-    unnamed = [name for name in names if name not in ids]
-    for place, name in enumerate(sorted(unnamed, key=lambda each: each in inner)):
-        ids[name] = following + place
+    unnamed = sorted((name for name in names if name not in ids), key=lambda name: name in inner)
+    ids.update({name: following + place for place, name in enumerate(unnamed)})
     return ids
+
+
+def _texts(names: list[str], known: Mapping[Id, str]) -> dict[str, Id]:
+    ids: dict[str, Id] = {name: str(node) for node, name in known.items()}
+    return {name: ids.get(name, "_".join(name.split())) for name in names}

@@ -91,7 +91,7 @@ def write_relations(path: Path, pairs: Sequence[tuple[Id, Id]], *, child_parent:
         PerisphereError: an id that stands first in a line holds white space, or the file cannot be written.
     """
     lines = [(child, parent) if child_parent else (parent, child) for parent, child in pairs]
-    for first, second in lines:
+    for first, _ in lines:
         if isinstance(first, str) and len(first.split()) != 1:
             raise PerisphereError(f"{path}: id {first!r} holds white space, which ends an id in such a file.")
     with whole_file(path) as part:

@@ -1,6 +1,6 @@
 """How similar classes are by their lowest common subsumer: all pairs at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -22,8 +22,8 @@ def similarities(taxonomy: Taxonomy, classes: Sequence[Id], kind: Kind = "lcs_he
 
     - ``lcs_height``: ``1 - height(s) / height(taxonomy)`` (Barz & Denzler, WACV 2019, eq. 1); a leaf has
       similarity 1 to itself, an inner node less.
-    - ``wup``: ``2 d / (2 d + path(a, s) + path(b, s))`` with ``d = depth(s)``, paths in edges upwards, the
-      fewest (Wu & Palmer, 1994).
+    - ``wup``: ``2 d / (2 d + path(a, s) + path(b, s))`` with ``d = depth(s)``, the fewest edges
+      (Wu & Palmer, 1994).
 
     Each node writes its value over the square of the classes below it, from the roots down, so that the
     lowest subsumer is the last to write. Classes stand in depth-first order meanwhile, which makes those
@@ -46,10 +46,15 @@ def similarities(taxonomy: Taxonomy, classes: Sequence[Id], kind: Kind = "lcs_he
     below = _classes_below(taxonomy, [classes[place] for place in order])
     values = np.full((len(classes), len(classes)), np.nan)
     for node in sorted(below, key=taxonomy.precedence, reverse=True):
-        places, far = below[node]
+        places, _ = below[node]
         if any(len(below[child][0]) == len(places) for child in taxonomy.children(node) if child in below):
             continue  # the child writes the whole square again
-        values[_square(places)] = _value(taxonomy, node, np.array(far), kind)
+        if kind == "lcs_height":
+            values[_square(places)] = 1 - taxonomy.height_of(node) / taxonomy.height
+        else:
+            far = _paths(taxonomy, node, below)
+            depth = 2.0 * taxonomy.depth_of(node)
+            values[_square(places)] = depth / (depth + far[:, None] + far)
     if order != list(range(len(order))):
         back = np.argsort(order)
         values = values[np.ix_(back, back)]
@@ -57,12 +62,21 @@ def similarities(taxonomy: Taxonomy, classes: Sequence[Id], kind: Kind = "lcs_he
     return values
 
 
-def _value(taxonomy: Taxonomy, node: Id, far: NDArray, kind: Kind) -> NDArray[np.float64] | float:
-    """Return the similarity of classes ``far`` edges below a node, as the node subsumes them."""
-    if kind == "lcs_height":
-        return 1 - taxonomy.height_of(node) / taxonomy.height
-    depth = 2.0 * taxonomy.depth_of(node)
-    return depth / (depth + far[:, None] + far)
+def _paths(
+    taxonomy: Taxonomy, node: Id, below: Mapping[Id, tuple[list[int], list[int]]]
+) -> NDArray[np.float64]:
+    """Return the shortest path from ``node`` to each class below it, float64 ``[n]``.
+
+    In a tree these are the edges up to it; in a DAG a way over one of its ancestors can be shorter.
+    """
+    places, distances = below[node]
+    paths = np.array(distances, dtype=np.float64)
+    if taxonomy.is_tree:
+        return paths
+    for ancestor, up in taxonomy.distances(node).items():
+        wider, farther = below[ancestor]
+        np.minimum(paths, up + np.array(farther)[np.searchsorted(wider, places)], out=paths)
+    return paths
 
 
 def _depth_first(taxonomy: Taxonomy, classes: Sequence[Id]) -> list[int]:

@@ -296,7 +296,9 @@ def _cycle(parents: Mapping[Id, Sequence[Id]], stuck: set[Id]) -> list[Id]:
         seen[node] = len(way)
         way.append(node)
         node = next(parent for parent in parents[node] if parent in stuck)
-    return way[seen[node] :][::-1]
+    cycle = way[seen[node] :][::-1]
+    first = cycle.index(min(cycle))  # type: ignore[type-var]
+    return cycle[first:] + cycle[:first]
 
 
 def _named(names: Mapping[Id, str], key: Callable[[str], str]) -> dict[str, list[Id]]:

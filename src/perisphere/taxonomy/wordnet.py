@@ -37,11 +37,11 @@ def read_wordnet(path: Path) -> Taxonomy:
         pairs.extend((hypernym, node) for hypernym in hypernyms)
     if not pairs:
         raise PerisphereError(f"{path}: holds no synset with a hypernym. Is it WordNet's data.noun?")
-    return Taxonomy.from_pairs(pairs, names)
+    return Taxonomy(pairs, names, where=lambda number: f"{path}: relation {number + 1}")
 
 
 def _synset(line: str) -> tuple[str, str, list[str]]:
-    """Return id, first word and hypernyms: OFFSET FILE TYPE WORDS WORD LEX ... POINTERS SYMBOL OFFSET POS ..."""
+    """Return id, first word and hypernyms: OFFSET FILE TYPE WORDS WORD LEX ... POINTERS SYMBOL ..."""
     fields = line.split(" | ", 1)[0].split()
     if fields[2] != "n" or not (len(fields[0]) == 8 and fields[0].isdigit()):
         raise ValueError(line)
