@@ -86,6 +86,7 @@ ONLY_FOR = {
     "whole": HIERARCHY,
     "keep_query": HIERARCHY,
     "classes": HIERARCHY,
+    "classifier": HIERARCHY,
     "svm": HIERARCHY,
     "svm_from": HIERARCHY,
     "svm_scaling": HIERARCHY,
@@ -172,6 +173,10 @@ def evaluate(
         Path | None,
         typer.Option(help="hierarchy: class points that predict (default: the encoder's, if it has any)."),
     ] = None,
+    classifier: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="hierarchy: folder of a training run whose classifier predicts."),
+    ] = None,
     svm: Annotated[str | None, typer.Option(help="hierarchy: splits that a linear SVM learns from.")] = None,
     svm_from: Annotated[
         list[Path] | None,
@@ -254,7 +259,7 @@ def evaluate(
             options |= {"area": ahp, "whole": whole, "keep_query": keep_query}
             known = optional_taxonomy(taxonomy, is_a, string_ids, names)
             learnt = svm_options(_words(svm), svm_from, svm_scaling, svm_c)
-            judged = judge_by_taxonomy(sources[0], known, classes, learnt, options)
+            judged = judge_by_taxonomy(sources[0], known, classes, learnt, classifier, options)
         else:
             if protocol is Protocol.landmark:
                 options["neighbours"] = voters

@@ -35,6 +35,7 @@ def judge_by_taxonomy(
     taxonomy: "Taxonomy | None",
     classes: Path | None,
     svm: dict[str, Any] | None,
+    run: Path | None,
     options: dict[str, Any],
 ) -> "Judged":
     """Judge vectors by a taxonomy: the one named, or that of the class points.
@@ -44,6 +45,7 @@ def judge_by_taxonomy(
         taxonomy: named by the user.
         classes: a file of class points named by the user.
         svm: ``splits`` and ``folders`` to learn from, ``scaling`` and ``c``; ``None`` learns no SVM.
+        run: folder of a training run whose classifier predicts too.
         options: of :func:`~perisphere.evaluation.hierarchy.judge_hierarchy`.
     """
     from perisphere.evaluation import judge_hierarchy, read_points
@@ -60,6 +62,11 @@ def judge_by_taxonomy(
         predictors.append(by_class_points(found, known))
     if svm is not None:
         predictors.append(_svm(points, known, **svm))
+    if run is not None:
+        from perisphere.evaluation.class_prediction import by_classifier
+        from perisphere.training.trained_classifier import TrainedClassifier
+
+        predictors.append(by_classifier(TrainedClassifier.of_run(run), known))
     return judge_hierarchy(points, known, predictors=predictors, **options)
 
 

@@ -6,16 +6,19 @@ classes), and hierarchical (mean similarity by LCS height of the predicted class
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError
-from perisphere.evaluation.points import Points
+from perisphere.evaluation.points import Points, file_of
 from perisphere.evaluation.voting import accuracy, balanced_accuracy
 from perisphere.sphere.neighbours import top_k
 from perisphere.taxonomy import ClassPoints, Id, Taxonomy, similarities
+
+if TYPE_CHECKING:
+    from perisphere.training.trained_classifier import TrainedClassifier
 
 TOP = 5
 
@@ -84,5 +87,22 @@ def by_class_points(classes: ClassPoints, taxonomy: Taxonomy) -> Predictor:
         ranked, _ = top_k(asked.vectors, points, min(TOP, len(rows)), metric="l2")
         described = {"points": len(rows), "method": classes.method}
         return Prediction("class point", [nodes[row] for row in rows], ranked, described)
+
+    return predict
+
+
+def by_classifier(classifier: "TrainedClassifier", taxonomy: Taxonomy) -> Predictor:
+    """Predict by the classifier that a run trained, from the photos themselves."""
+    nodes = taxonomy.classes_of(classifier.classes)
+
+    def predict(asked: Points) -> Prediction:
+        rows = list(asked.rows.iter_rows(named=True))
+        files = [file_of(row) for row in rows]
+        for row, file in zip(rows, files, strict=True):
+            if file is None:
+                raise PerisphereError(f"{asked.source}: row {row['id']} has no photo for the classifier.")
+        boxes = [row.get("box") for row in rows]
+        ranked = classifier.predict([file for file in files if file], boxes=boxes, top=TOP)
+        return Prediction("classifier", nodes, ranked, {"classes": len(nodes), "epoch": classifier.epoch})
 
     return predict

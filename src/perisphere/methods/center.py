@@ -54,6 +54,10 @@ class Center(Supervised):
         super().__init__(net, **prepared)
         self.head, self.weight = head, weight
 
+    def logits(self, images: Tensor) -> Tensor:
+        """See :meth:`Supervised.logits`."""
+        return self.head.classifier(self.net(images))
+
     def judge(self, images: Tensor, targets: Tensor, training: bool) -> dict[str, Tensor]:
         """See :meth:`Supervised.judge`."""
         vectors = self.net(images)

@@ -61,20 +61,32 @@ class Hierarchy(Supervised):
         if classifier is not None:
             self.figures = (*self.figures, "class_loss", "class_accuracy")
 
+    def logits(self, images: Tensor) -> Tensor | None:
+        """See :meth:`Supervised.logits`."""
+        return self._classified(*self._vectors(images))
+
     def judge(self, images: Tensor, targets: Tensor, training: bool) -> dict[str, Tensor]:
         """See :meth:`Supervised.judge`."""
-        pooled = self.net.pooled(images)
-        vectors = self.net.projected(pooled)
-        if self.loss == "inv_corr":
-            vectors = functional.normalize(vectors, dim=1)
+        pooled, vectors = self._vectors(images)
         loss = self._distance(vectors, targets)
         figures = {"loss": loss, "accuracy": accuracy(self._scores(vectors.detach()), targets, TIE)}
-        if self.classifier is None:
+        logits = self._classified(pooled, vectors)
+        if logits is None:
             return figures
-        logits = self.classifier(vectors if self.class_base == "embedding" else pooled)
         class_loss = functional.cross_entropy(logits, targets)
         figures["loss"] = loss + self.class_weight * class_loss
         return figures | {"class_loss": class_loss, "class_accuracy": accuracy(logits, targets)}
+
+    def _vectors(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vectors before the projection, and those that the loss looks at."""
+        pooled = self.net.pooled(images)
+        vectors = self.net.projected(pooled)
+        return pooled, functional.normalize(vectors, dim=1) if self.loss == "inv_corr" else vectors
+
+    def _classified(self, pooled: Tensor, vectors: Tensor) -> Tensor | None:
+        if self.classifier is None:
+            return None
+        return self.classifier(vectors if self.class_base == "embedding" else pooled)
 
     def _distance(self, vectors: Tensor, targets: Tensor) -> Tensor:
         if self.loss == "devise":

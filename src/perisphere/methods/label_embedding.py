@@ -62,6 +62,10 @@ class LabelEmbedding(Supervised):
         super().__init__(net, **prepared)
         self.head, self.tau, self.alpha, self.beta = head, tau, alpha, beta
 
+    def logits(self, images: Tensor) -> Tensor:
+        """See :meth:`Supervised.logits`; of the first output."""
+        return self.head(self.net(images))[0]
+
     def judge(self, images: Tensor, targets: Tensor, training: bool) -> dict[str, Tensor]:
         """See :meth:`Supervised.judge`."""
         logits, side_logits = self.head(self.net(images))

@@ -34,6 +34,10 @@ class Landmark(Supervised):
         """Return logits ``[n, classes]``."""
         return self.classifier(self.net(images))
 
+    def logits(self, images: Tensor) -> Tensor:
+        """See :meth:`Supervised.logits`."""
+        return self(images)
+
     def judge(self, images: Tensor, targets: Tensor, training: bool) -> dict[str, Tensor]:
         """See :meth:`Supervised.judge`."""
         logits = self(images)

@@ -50,6 +50,10 @@ class Supervised(LightningModule, ABC):
             training: whether this is a step of training or of validation.
         """
 
+    def logits(self, images: Tensor) -> Tensor | None:
+        """Return what the classifier on top says of images, float ``[n, classes]``; None if there is none."""
+        return None
+
     def configure_optimizers(self) -> Any:
         """Hand Lightning the optimiser and its schedule."""
         return self.optimise()
