@@ -74,7 +74,12 @@ def draw(
         )
     import matplotlib as mpl
 
-    style = {"font.family": "DejaVu Sans", "svg.hashsalt": "perisphere", "path.simplify": False}
+    style = {
+        "font.family": "DejaVu Sans",
+        "svg.hashsalt": "perisphere",
+        "svg.fonttype": "none",
+        "path.simplify": False,
+    }
     with mpl.rc_context(style), whole_file(path) as part:
         round_one = shape == "circle" or (shape is None and layout.rows >= CIRCLE_FROM)
         figure = _circle(taxonomy, layout) if round_one else _tree(taxonomy, layout)
@@ -156,8 +161,6 @@ def _circle(taxonomy: Taxonomy, layout: Layout) -> "Figure":
 
 
 def _circle_label(axes: "Axes", text: str, place: tuple[float, float], colour: str, leaf: bool) -> None:
-    from matplotlib.patheffects import withStroke
-
     turn, out = place
     degrees = np.degrees(turn) % 360
     flipped = 90 < degrees < 270
@@ -174,7 +177,7 @@ def _circle_label(axes: "Axes", text: str, place: tuple[float, float], colour: s
         va="center_baseline",
         color=INK if leaf else colour,
         zorder=4,
-        path_effects=None if leaf else [withStroke(linewidth=2.2, foreground="white")],
+        bbox=None if leaf else {"fc": "white", "ec": "none", "pad": 0.4},
         parse_math=False,
     )
 
