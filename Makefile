@@ -37,7 +37,7 @@ test-all: lint  ## lint and every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # landmarks.py and verification.py are not among them: they need photos that are given to them.
-BENCHMARKS := embed.py index.py evaluation.py scenes.py vlad.py revisited.py \
+BENCHMARKS := embed.py index.py evaluation.py scenes.py vlad.py revisited.py hierarchy.py \
 	"rerank.py search" "rerank.py kreciprocal" "rerank.py kreciprocal --size msmt17"
 
 bench: $(READY)  ## the programs behind every performance claim

@@ -148,6 +148,24 @@ def test_a_linear_svm(words, folder, scaling):
     }
 
 
+def test_the_classifier_of_a_run(words, folder, monkeypatch):
+    from perisphere.training.trained_classifier import TrainedClassifier
+
+    def predict(self, files, boxes, top):
+        assert [file.name for file in files] == [f"{number}.jpg" for number in range(20, 40)]
+        return np.tile([[0, 1, 2, 3]], (len(files), 1))
+
+    def of_run(run):
+        assert run == folder / "run"
+        return TrainedClassifier(None, None, tuple(LABELS), 7)
+
+    monkeypatch.setattr(TrainedClassifier, "of_run", of_run)
+    monkeypatch.setattr(TrainedClassifier, "predict", predict)
+    found = values(*words, "--query", "test", "--classifier", folder / "run")
+    assert found["classifier accuracy"] == found["classifier balanced"] == 0.25
+    assert found["classifier hierarchical"] == pytest.approx((1 + 0.5) / 4)
+
+
 def test_reports_are_compared_with_plots_and_csv(words, folder):
     files = [folder / "a.json", folder / "b.json"]
     run(*words, "-o", files[0])
@@ -175,6 +193,7 @@ def test_the_worst_queries_are_drawn(words, folder):
         (["--ties", "optimistic"], UsageError, "--ties means nothing for hierarchy"),
         (["--names", "{}/tree.txt"], PerisphereError, "tree.txt: line 2"),
         (["--classes", "{}/none.npz"], PerisphereError, "none.npz"),
+        (["--classifier", "{}"], PerisphereError, "is no finished run"),
         (["--svm", "learn"], PerisphereError, "no row of split 'learn'"),
         (["--svm", "train", "--svm-c", "0"], UsageError, "c is 0"),
         (["--svm-from", "{}"], PerisphereError, "neither an embeddings folder"),
