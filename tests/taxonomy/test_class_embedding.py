@@ -51,7 +51,8 @@ def test_mds_has_the_published_distances(case):
     np.testing.assert_allclose(found, known["mds_distances"], atol=1e-7)
 
 
-def test_norm_gives_unit_rows_and_the_deviation_is_of_what_is_kept():
+def test_norm_gives_unit_rows_and_the_deviation_is_of_what_is_kept(monkeypatch):
+    monkeypatch.setattr("perisphere.taxonomy.embedding.BLOCK", 10)  # blocks of two rows
     taxonomy = Taxonomy.from_pairs(TREE)
     plain = embed(taxonomy, method="approx_sim", num_dim=3)
     unit = embed(taxonomy, method="approx_sim", num_dim=3, unit=True)

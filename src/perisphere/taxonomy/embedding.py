@@ -162,14 +162,16 @@ def deviation(points: ClassPoints) -> tuple[float, float]:
     step = max(1, BLOCK // len(classes))
     for begin in range(0, len(classes), step):
         rows = slice(begin, begin + step)
-        dots = points.points[rows] @ points.points.T
+        upto = min(begin + step, len(classes))  # the other half is the same by symmetry
+        used = int(np.flatnonzero(points.points[rows].any(axis=0)).max(initial=0)) + 1
+        dots = points.points[rows, :used] @ points.points[:upto, :used].T
         if points.method in ("spheres", "mds"):
-            apart = np.sqrt((squares[rows, None] + squares[None, :] - 2 * dots).clip(min=0))
-            off = np.abs(apart - far[rows])
+            apart = np.sqrt((squares[rows, None] + squares[None, :upto] - 2 * dots).clip(min=0))
+            off = np.abs(apart - far[rows, :upto])
         else:
-            off = np.abs(dots - (1 - far[rows]))
+            off = np.abs(dots - (1 - far[rows, :upto]))
         largest = max(largest, float(off.max()))
-        total += float(off.sum())
+        total += 2 * float(off[:, :begin].sum()) + float(off[:, begin:].sum())
     return largest, total / len(classes) ** 2
 
 
