@@ -1,6 +1,7 @@
 """Keras files of the published structure, made here, against a forward pass in Keras's own layout."""
 
 import json
+import re
 from collections import Counter
 
 import h5py
@@ -8,7 +9,11 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from typer.testing import CliRunner
 
+import perisphere.cli.weights  # noqa: F401
+from perisphere.cli.main import app
+from perisphere.encoder import Encoder, Preprocessing
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.foreign.keras import KerasLayer, KerasModel, is_hdf5, read_keras
 from perisphere.nets import import_keras
@@ -18,6 +23,10 @@ from perisphere.nets.nasnet import NasNet
 from perisphere.nets.pyramidnet import PyramidNet
 from perisphere.nets.resnet import ResNet
 from perisphere.nets.wide_resnet import WideResNet
+from perisphere.training.recipe import Recipe
+from perisphere.training.start import starting_net
+
+RECIPE = {"name": "r", "data": [{"catalog": "c"}], "epochs": 1}
 
 
 def pad(x, kernel, stride, value=0.0):
@@ -633,3 +642,47 @@ def test_without_h5py_the_extra_is_named(plain_file, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(PerisphereError, match=r"needs h5py\. Install it: pip install 'perisphere\[keras\]'"):
         read_keras(plain_file)
+
+
+def test_the_command_makes_an_encoder_with_the_input_of_its_data_set(tmp_path, images):
+    keras = Keras()
+    expected = keras.with_head(plain11(keras, images, 6))
+    file = keras.save(tmp_path / "m.h5")
+    words = ["weights", "import", str(file), "--as", "plain11", "-o", str(tmp_path / "e")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.exception
+    assert "2 of the classification layer (left out): batch_normalization_1, prob" in result.stdout
+    encoder = Encoder.load(tmp_path / "e")
+    assert encoder.preprocessing == Preprocessing.published("cifar-100")
+    agrees(encoder.net, images, expected)
+
+
+@pytest.mark.parametrize(("words", "error", "message"), [
+    ((), UsageError, "--as: .* is a Keras file; name its network"),
+    (("--as", "plain11", "--whitening", "a/ss"), UsageError, "--whitening: .* Leave it out"),
+    (("--as", "plain12"), UsageError, "--as: there is no backbone 'plain12'. Did you mean 'plain11'"),
+    (("--as", "resnet-110"), PerisphereError, "Its layers fit plain11"),
+])  # fmt: skip
+def test_the_command_names_the_option_and_the_mend_and_writes_nothing(
+    plain_file, tmp_path, words, error, message
+):
+    result = CliRunner().invoke(
+        app, ["weights", "import", str(plain_file), "-o", str(tmp_path / "e"), *words]
+    )
+    assert isinstance(result.exception, error)
+    assert re.search(message, str(result.exception))
+    assert not (tmp_path / "e").exists()
+
+
+def test_training_starts_from_a_keras_file_whatever_its_embedding(plain_file):
+    notes = []
+    net = {"backbone": "plain11", "projection": 8}
+    recipe = Recipe.model_validate(RECIPE | {"net": net, "weights": str(plain_file)})
+    started = starting_net(recipe, notes.append)
+    with h5py.File(plain_file) as file:
+        kernel = file["model_weights/conv4/conv4/kernel:0"][()]
+    assert np.array_equal(
+        started.backbone.layer2[0].conv.weight.detach().numpy(), kernel.transpose(3, 2, 0, 1)
+    )
+    assert started.dim == 8
+    assert "2 of another shape" in notes[0]

@@ -222,6 +222,9 @@ def list_(
 ) -> None:
     """List the architectures: parameters, numbers an image, expected input.
 
+    The networks for 32-pixel images published with hierarchy-based embeddings, and nasnet-a, also exist as
+    NAME-selu; resnet-32-fc and resnet-110-fc are resnet-32 and resnet-110 with a projection.
+
     **Examples**
 
     `perisphere weights list`
@@ -232,10 +235,11 @@ def list_(
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows]))
         return
-    typer.echo(f"{'name':<16}{'parameters':>12}{'dim':>7}  input")
+    width = max(len(row.name) for row in rows)
+    typer.echo(f"{'name':<{width}}{'parameters':>13}{'dim':>7}  input")
     for row in rows:
         height, width = row.input.size
         typer.echo(
-            f"{row.name:<16}{row.parameters:>12,}{row.dim:>7}  "
+            f"{row.name:<{width}}{row.parameters:>13,}{row.dim:>7}  "
             f"{height} x {width} {row.input.channels}, {row.input.resize}"
         )

@@ -67,11 +67,7 @@ def import_keras(
         pydantic.ValidationError: a field that is none, or a wrong value.
     """
     backbone = NetSpec.model_validate(fields).backbone
-    model = read_keras(file)
-    try:
-        fit = keras_tensors(model, backbone, partial=partial)
-    except PerisphereError as error:
-        raise PerisphereError(f"{file}: {error}") from None
+    fit = read_keras_tensors(file, backbone, partial=partial)
     if "projection.weight" in fit.tensors:
         length = len(fit.tensors["projection.weight"])
         if fields.get("projection", length) != length:
@@ -80,6 +76,15 @@ def import_keras(
     spec = NetSpec.model_validate(fields)
     net, report = import_tensors(file, fit.tensors, spec, seed=seed, partial=partial)
     return net, replace(report, classifier=fit.head, unexpected=fit.surplus)
+
+
+def read_keras_tensors(file: Path, backbone: str, *, partial: bool = False) -> Fit:
+    """Read a Keras ``.h5`` file as weights of ``backbone``; see :func:`keras_tensors`."""
+    model = read_keras(file)
+    try:
+        return keras_tensors(model, backbone, partial=partial)
+    except PerisphereError as error:
+        raise PerisphereError(f"{file}: {error}") from None
 
 
 def keras_tensors(model: KerasModel, backbone: str, *, partial: bool = False) -> Fit:

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from perisphere.encoder import Encoder
 from perisphere.errors import PerisphereError
+from perisphere.foreign.keras import is_hdf5
 from perisphere.nets import EmbeddingNet, build
+from perisphere.nets.keras_weights import read_keras_tensors
 from perisphere.nets.pickled import read_checkpoint
 from perisphere.nets.weights import load_into
 from perisphere.training.loader import derive
@@ -31,6 +33,8 @@ def starting_net(recipe: Recipe, tell: Callable[[str], None]) -> EmbeddingNet:
         )
     if recipe.weights.is_dir():
         tensors = dict(Encoder.load(recipe.weights).net.state_dict())
+    elif is_hdf5(recipe.weights):
+        tensors = read_keras_tensors(recipe.weights, recipe.net.backbone).tensors
     else:
         tensors = read_checkpoint(recipe.weights)
     report = load_into(net, tensors)
