@@ -1,7 +1,8 @@
 """Batches of photos whose order is a pure function of (seed, epoch)."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ class Batch(NamedTuple):
     """Photos of one step on one device.
 
     Attributes:
-        pictures: uint8 RGB ``[n, h, w, 3]``.
+        pictures: uint8 RGB ``[n, h, w, 3]``, or what the frozen part of the network made of them.
         targets: int64 ``[n]``, class numbers or :data:`PADDING`.
         seed: for everything random that is done to these pictures.
     """
@@ -78,52 +79,46 @@ class EpochOrder:
         return np.random.default_rng(derive(self.seed, self.epoch)).permutation(self.count)
 
 
-class Loader:
+class Batches(ABC):
     """Batches for one of ``world`` devices that share each batch.
 
-    Photos are decoded once and kept as uint8 where they fit under ``cache_mb``, since then a small network on
-    few cores is bounded by its own arithmetic; otherwise threads decode ahead of the network.
-
     Args:
-        photos: what to load.
-        preprocessing: its geometry is applied.
+        targets: int64 ``[n]``, the class of each photo.
         batch_size: of all devices together.
         seed: of the order and of the batches' seeds.
         shuffle: whether each epoch has its own order; an incomplete last batch is then left out.
-        cache_mb: limit of the pictures kept in memory.
-        workers: decoding threads; 0 means one a core.
         rank: which device this is.
         world: number of devices.
         order: of the photos, in place of every one of them once.
-        shorter: pixels of the shorter side, from and to: a random one for each photo, of which a random place
-            is seen. Photos are then decoded anew in every epoch.
     """
 
     def __init__(
         self,
-        photos: Photos,
-        preprocessing: Preprocessing,
+        targets: np.ndarray,
         *,
         batch_size: int,
         seed: int,
         shuffle: bool,
-        cache_mb: int,
-        workers: int = 0,
         rank: int = 0,
         world: int = 1,
         order: Order | None = None,
-        shorter: tuple[int, int] | None = None,
     ) -> None:
-        self.photos, self.preprocessing, self.workers = photos, preprocessing, workers
-        self.rank, self.world = rank, world
-        self.seed, self.shorter = seed, shorter
-        self.sampler: Order = order or EpochOrder(len(photos), seed, shuffle=shuffle)
+        self.targets, self.seed, self.rank, self.world = targets, seed, rank, world
+        self.sampler: Order = order or EpochOrder(len(targets), seed, shuffle=shuffle)
         self.batch_sampler = None  # Lightning asks for both names of a DataLoader
         whole = min(batch_size, -(-self.sampler.count // world) * world)
         self.share = whole // world
-        height, width = preprocessing.size
-        fits = len(photos) * height * width * 3 <= cache_mb * 2**20
-        self.cache = self._decoded() if fits and shorter is None else None
+
+    @abstractmethod
+    def pictures(self, rows: np.ndarray) -> Iterator[Tensor]:
+        """Yield what there is of the photos at positions ``rows``, a share at a time.
+
+        Rows below zero only fill a batch up.
+        """
+
+    @abstractmethod
+    def varied(self, rows: np.ndarray, epoch: int) -> Iterator[Tensor]:
+        """Yield the same, changed as this loader changes it from epoch to epoch."""
 
     def __len__(self) -> int:
         whole = self.share * self.world
@@ -132,11 +127,53 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, order = self.sampler.epoch, self._own(self.sampler())
-        views = None if self.shorter is None else self._views(epoch)
-        for step, batch in enumerate(self.pictures(order, views)):
+        for step, batch in enumerate(self.varied(order, epoch)):
             rows = order[step * self.share : (step + 1) * self.share]
-            targets = np.where(rows < 0, PADDING, self.photos.targets[rows])
+            targets = np.where(rows < 0, PADDING, self.targets[rows])
             yield Batch(batch, torch.from_numpy(targets), derive(self.seed, epoch, step))
+
+    def _own(self, order: np.ndarray) -> np.ndarray:
+        """Return this device's share of every batch, one after another; -1 fills up."""
+        whole = self.share * self.world
+        filled = np.full(len(self) * whole, -1)
+        filled[: min(len(order), len(filled))] = order[: len(filled)]
+        if self.sampler.shuffle:
+            filled[len(order) :] = order[: max(len(filled) - len(order), 0)]
+        return filled.reshape(-1, self.world, self.share)[:, self.rank].ravel()
+
+
+class Loader(Batches):
+    """Batches of pictures.
+
+    Photos are decoded once and kept as uint8 where they fit under ``cache_mb``, since then a small network on
+    few cores is bounded by its own arithmetic; otherwise threads decode ahead of the network.
+
+    Args:
+        photos: what to load.
+        preprocessing: its geometry is applied.
+        cache_mb: limit of the pictures kept in memory.
+        workers: decoding threads; 0 means one a core.
+        shorter: pixels of the shorter side, from and to: a random one for each photo, of which a random place
+            is seen. Photos are then decoded anew in every epoch.
+        order: how :class:`Batches` orders them.
+    """
+
+    def __init__(
+        self,
+        photos: Photos,
+        preprocessing: Preprocessing,
+        *,
+        cache_mb: int,
+        workers: int = 0,
+        shorter: tuple[int, int] | None = None,
+        **order: Any,
+    ) -> None:
+        super().__init__(photos.targets, **order)
+        self.photos, self.preprocessing, self.workers = photos, preprocessing, workers
+        self.shorter = shorter
+        height, width = preprocessing.size
+        fits = len(photos) * height * width * 3 <= cache_mb * 2**20
+        self.cache = self._decoded() if fits and shorter is None else None
 
     def pictures(self, rows: np.ndarray, views: Sequence[View] | None = None) -> Iterator[Tensor]:
         """Yield the pictures at positions ``rows``, a share at a time: uint8 ``[share, h, w, 3]``.
@@ -147,6 +184,10 @@ class Loader:
         """
         return self._streamed(rows, views) if self.cache is None else self._cached(rows)
 
+    def varied(self, rows: np.ndarray, epoch: int) -> Iterator[Tensor]:
+        """Yield pictures of random parts of the photos where ``shorter`` asks for them."""
+        return self.pictures(rows, None if self.shorter is None else self._views(epoch))
+
     def _views(self, epoch: int) -> list[View]:
         """Draw the parts of an epoch for the joint batches, and return this device's share of them."""
         assert self.shorter is not None
@@ -156,15 +197,6 @@ class Loader:
         sides, places = draws.integers(low, high, count, endpoint=True), draws.random((count, 2))
         own = np.arange(count).reshape(-1, self.world, self.share)[:, self.rank].ravel()
         return [View(int(sides[row]), *places[row].tolist()) for row in own]
-
-    def _own(self, order: np.ndarray) -> np.ndarray:
-        """Return this device's share of every batch, one after another; -1 fills up."""
-        whole = self.share * self.world
-        filled = np.full(len(self) * whole, -1)
-        filled[: min(len(order), len(filled))] = order[: len(filled)]
-        if self.sampler.shuffle:
-            filled[len(order) :] = order[: max(len(filled) - len(order), 0)]
-        return filled.reshape(-1, self.world, self.share)[:, self.rank].ravel()
 
     def _cached(self, order: np.ndarray) -> Iterator[Tensor]:
         assert self.cache is not None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from perisphere.encoder import Preprocessing
@@ -26,8 +27,13 @@ class Prepare:
     world: int = 1
 
     def __call__(self, batch: Batch, training: bool) -> tuple[Tensor, Tensor]:
-        """Return images float32 ``[n, 3, h, w]`` and targets int64 ``[n]``."""
+        """Return images float32 ``[n, 3, h, w]`` and targets int64 ``[n]``.
+
+        What frozen layers made of the photos passes as it is.
+        """
         pictures = batch.pictures
+        if pictures.dtype != torch.uint8:
+            return pictures, batch.targets
         if training and self.augmentation.active:
             images = pictures.permute(0, 3, 1, 2).float() / 255
             images = self.augmentation(images, self.preprocessing.size, batch.seed, self.rank, self.world)

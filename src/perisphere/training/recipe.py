@@ -64,8 +64,8 @@ class Freeze(Part):
     )
     cached: bool = Field(
         default=False,
-        description="what the frozen stages at the beginning make of the photos, and of their mirror images, is "
-        "computed once and kept in the run's folder while it trains",
+        description="run the frozen stages at the beginning once; what they make of the photos, and of their "
+        "mirror images, is kept in the run's folder while it trains",
     )
     cached_type: Literal["float16", "float32"] = Field(default="float16", description="of the kept values")
 
@@ -241,8 +241,8 @@ class Recipe(Part):
             return self
         if changed := self.augmentation.model_dump(exclude_defaults=True, exclude={"flip"}):
             raise ValueError(
-                f"freeze.cached keeps what the photos are as they are: of augmentation only flip goes with it; "
-                f"leave augmentation.{next(iter(changed))} out"
+                "freeze.cached looks at each photo once: of augmentation only flip goes with "
+                f"it; leave augmentation.{next(iter(changed))} out"
             )
         if self.devices > 1:
             raise ValueError("freeze.cached is for one device; set devices to 1")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from perisphere.encoder import Encoder, Preprocessing
+from perisphere.encoder import Encoder
 from perisphere.encoder.encoder import software
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets import EmbeddingNet
@@ -24,16 +25,16 @@ from perisphere.training.devices import Place
 from perisphere.training.finetuning import NewLayersFirst
 from perisphere.training.folder import HISTORY
 from perisphere.training.freezing import freeze, frozen_norms
-from perisphere.training.loader import Loader, derive
+from perisphere.training.loader import Batches, derive
+from perisphere.training.loaders import loaders
 from perisphere.training.modules import Learning, Module, module_for
 from perisphere.training.optimisation import optimisation
-from perisphere.training.photos import LabelledData, Photos, labelled_data
+from perisphere.training.photos import LabelledData, labelled_data
 from perisphere.training.prepare import Prepare
 from perisphere.training.rates import Rates
 from perisphere.training.recipe import Recipe
 from perisphere.training.schedules import Plateau
 from perisphere.training.start import starting_net
-from perisphere.training.tuple_order import TupleOrder, embedder
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,9 @@ def _same_data(stage: Stage, before: str) -> None:
 def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> None:
     from lightning.pytorch import Trainer
 
-    train, val = _loaders(recipe, stage, net, place)
+    _ready(recipe, net)
+    kept = stage.folder / "features"
+    train, val = loaders(recipe, stage.number, stage.data, net, place, kept)
     module = _method(recipe, stage, net, place)
     rows = _history_before(recipe.folder, stage.number)
     best = keeping.Best(stage.best, lambda epoch, metrics: _encoder(recipe, stage, net, epoch, metrics))
@@ -163,6 +166,7 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
     if place.rank == 0:
         with whole_file(stage.done) as part:
             part.write_text(json.dumps({"fingerprint": stage.fingerprint, "best_epoch": best.epoch}) + "\n")
+    shutil.rmtree(kept, ignore_errors=True)  # they serve this stage alone
 
 
 def _rates(recipe: Recipe, stage: Stage, steps: int) -> Rates:
@@ -183,7 +187,7 @@ def _rates(recipe: Recipe, stage: Stage, steps: int) -> Rates:
     )
 
 
-def _fit(trainer: Any, module: Module, train: Loader, val: Loader | None, last: Path | None) -> None:
+def _fit(trainer: Any, module: Module, train: Batches, val: Batches | None, last: Path | None) -> None:
     try:
         trainer.fit(module, train, val, ckpt_path=last, weights_only=True)
     except SystemExit as stopped:  # Lightning's answer to Ctrl-C
@@ -210,57 +214,17 @@ def _history_before(out: Path, number: int) -> list[dict[str, Any]]:
     return [row for row in rows if row["data"] < number]
 
 
-def _loaders(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> tuple[Loader, Loader | None]:
-    shared: dict[str, Any] = {
-        "batch_size": recipe.batch_size,
-        "seed": derive(recipe.seed, stage.number),
-        "cache_mb": recipe.cache_mb,
-        "workers": recipe.workers,
-        "rank": place.rank,
-        "world": place.world,
-    }
-    margin = recipe.augmentation.margin
-    height, width = recipe.input.size
-    larger = recipe.input.at_size(round(height * margin), round(width * margin))
-    shorter = recipe.augmentation.shorter
-    train = _loader(recipe, net, stage.data.train, larger, True, {**shared, "shorter": shorter})
-    if stage.data.val is None:
-        return train, None
-    return train, _loader(recipe, net, stage.data.val, recipe.input, False, shared)
-
-
-def _loader(
-    recipe: Recipe,
-    net: EmbeddingNet,
-    photos: Photos,
-    size: Preprocessing,
-    train: bool,
-    shared: dict[str, Any],
-) -> Loader:
-    if recipe.method != "tuples":
-        return Loader(photos, size, shuffle=train, **shared)
-    rule, few = recipe.tuples, recipe.batch_size // recipe.tuples.width
-    order = TupleOrder(
-        photos.targets,
-        queries=rule.queries if train else len(photos),  # validation asks for every photo, among all of them
-        pool=rule.pool if train else len(photos),
-        negatives=rule.negatives,
-        batch=few if train else 1,
-        seed=shared["seed"],
-        fixed=not train,
-    )
-    loader = Loader(photos, size, shuffle=train, order=order, **shared)
-    order.embed = embedder(net, loader, recipe.input)
-    return loader
-
-
-def _method(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> Module:
+def _ready(recipe: Recipe, net: EmbeddingNet) -> None:
+    """Bring a network to where its training begins."""
     net.requires_grad_(True)
     if net.bnneck is not None:
         net.bnneck.bias.requires_grad_(False)
     freeze(net, recipe.freeze)
     net.train()
     _channels_last(net)
+
+
+def _method(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> Module:
     classes, points = stage.data.classes, stage.points
     learning = Learning(
         net,

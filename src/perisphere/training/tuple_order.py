@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from perisphere.encoder import Preprocessing
 from perisphere.errors import PerisphereError
 from perisphere.methods.mining import hard_negatives
 from perisphere.nets import EmbeddingNet
-from perisphere.training.loader import Loader, derive
+from perisphere.training.loader import Batches, derive
 
 Embed = Callable[[np.ndarray], np.ndarray]
 """Positions int64 ``[n]`` to unit rows float32 ``[n, d]``, by the network as it is now."""
@@ -99,7 +100,7 @@ class TupleOrder:
         return int(draw.choice(others[others != row]))
 
 
-def embedder(net: EmbeddingNet, loader: Loader, preprocessing: Preprocessing) -> Embed:
+def embedder(net: EmbeddingNet, loader: Batches, preprocessing: Preprocessing) -> Embed:
     """Return what embeds the loader's photos with ``net`` as it is when called, in evaluation mode.
 
     Args:
@@ -107,7 +108,6 @@ def embedder(net: EmbeddingNet, loader: Loader, preprocessing: Preprocessing) ->
         loader: its pictures may be larger than the network's input, for random crops; their middle is taken.
         preprocessing: of the network's input.
     """
-    height, width = preprocessing.size
 
     def embed(rows: np.ndarray) -> np.ndarray:
         modes = {module: module.training for module in net.modules()}
@@ -116,12 +116,18 @@ def embedder(net: EmbeddingNet, loader: Loader, preprocessing: Preprocessing) ->
         parts = []
         with torch.no_grad():
             for pictures in loader.pictures(rows):
-                top, left = (pictures.shape[1] - height) // 2, (pictures.shape[2] - width) // 2
-                middle = pictures[:, top : top + height, left : left + width]
-                vectors = net(preprocessing.normalise(middle.to(device)))
+                vectors = net(_input(pictures.to(device), preprocessing))
                 parts.append(functional.normalize(vectors).float().cpu())
         for module, mode in modes.items():
             module.training = mode
         return torch.cat(parts).numpy()
 
     return embed
+
+
+def _input(pictures: Tensor, preprocessing: Preprocessing) -> Tensor:
+    if pictures.dtype != torch.uint8:  # what frozen layers made of the photos
+        return pictures
+    height, width = preprocessing.size
+    top, left = (pictures.shape[1] - height) // 2, (pictures.shape[2] - width) // 2
+    return preprocessing.normalise(pictures[:, top : top + height, left : left + width])
