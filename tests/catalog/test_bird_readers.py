@@ -11,7 +11,7 @@ from perisphere.catalog import Catalog, Skipped
 from perisphere.catalog.readers import read
 from perisphere.cli.main import app
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.taxonomy.taxonomy import Taxonomy
+from perisphere.taxonomy import Taxonomy
 
 IDS = ["0000139e-21dc-4d0c-bfe1-4cae3c85c829", "0000d9fc-4e02-4c06-a0af-a55cfb16b12b", "00019306-9d83"]
 

@@ -13,6 +13,7 @@ from perisphere.catalog import Catalog, decode
 from perisphere.catalog.readers import read
 from perisphere.cli.main import app
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.taxonomy import Taxonomy
 
 FINE = [f"fine_{number}" for number in range(100)]
 COARSE = [f"coarse_{number}" for number in range(20)]
@@ -289,3 +290,13 @@ def test_names_cannot_lead_out_of_the_catalog(tmp_path: Path) -> None:
     found = read("cifar100", root, out=tmp_path / "out")
     assert found.labels()[1] == "../../x"
     assert all(path.resolve().is_relative_to(tmp_path / "out/photos") for path in found.paths())
+
+
+def test_the_real_taxonomy_of_cifar100_knows_the_names_in_the_catalog(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "data/hierarchies/cifar100"
+    names = [line.split()[1] for line in (folder / "class_names.txt").read_text().splitlines()]
+    root = python100(tmp_path / "root")
+    dump(root / "meta", {"fine_label_names": names, "coarse_label_names": COARSE})
+    found = read("cifar100", root, out=tmp_path / "out")
+    tree = Taxonomy.load(folder / "cifar.parent-child.txt", names=tmp_path / "out/classes.txt")
+    assert tree.classes_of([str(label) for label in found.labels()]) == TRAIN + TEST

@@ -59,7 +59,7 @@ def test_every_truncation_is_one_line_or_the_whole(file: Path) -> None:
     assert errors > 50
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_random_damage_is_a_value_or_an_error(tmp_path: Path, data: st.DataObject) -> None:
     file = tmp_path / "damaged.mat"
