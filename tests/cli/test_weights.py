@@ -109,6 +109,8 @@ def test_list_shows_every_architecture():
     table = run("weights", "list").stdout
     assert all(name in table for name in architectures())
     assert "23,508,032" in table
+    ends = {line.index(" x ") - len(line.split(" x ")[0].split()[-1]) for line in table.splitlines()[1:]}
+    assert len(ends) == 1  # the columns stand below each other
 
 
 def test_squeezenet_becomes_an_encoder_of_real_photos(shared, tmp_path):

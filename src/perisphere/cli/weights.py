@@ -235,11 +235,11 @@ def list_(
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows]))
         return
-    width = max(len(row.name) for row in rows)
-    typer.echo(f"{'name':<{width}}{'parameters':>13}{'dim':>7}  input")
+    column = max(len(row.name) for row in rows)
+    typer.echo(f"{'name':<{column}}{'parameters':>13}{'dim':>7}  input")
     for row in rows:
         height, width = row.input.size
         typer.echo(
-            f"{row.name:<{width}}{row.parameters:>13,}{row.dim:>7}  "
+            f"{row.name:<{column}}{row.parameters:>13,}{row.dim:>7}  "
             f"{height} x {width} {row.input.channels}, {row.input.resize}"
         )
