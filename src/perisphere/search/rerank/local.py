@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.catalog.images import ImageError, decode
+from perisphere.codes.sift import rooted
 from perisphere.search.results import Source
 from perisphere.sphere.geometry import Vectors
 
@@ -79,8 +80,8 @@ def extract(photo: NDArray[np.uint8], features: int, side: int, root: bool) -> L
         return NO_FEATURES
     ratio = np.array([width / grey.shape[1], height / grey.shape[0]])
     points = (np.array([point.pt for point in found]) + 0.5) * ratio - 0.5
-    if root:  # the square root of a row of sum 1 has length 1
-        descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-9))
+    if root:
+        descriptors = rooted(descriptors)
     else:
         descriptors = descriptors / np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), 1e-9)
     # OpenCV may keep one more than asked for where several have one strength.
