@@ -23,6 +23,7 @@ from perisphere.nets.nasnet import NasNet
 from perisphere.nets.pyramidnet import PyramidNet
 from perisphere.nets.resnet import ResNet
 from perisphere.nets.wide_resnet import WideResNet
+from perisphere.taxonomy import ClassPoints
 from perisphere.training.recipe import Recipe
 from perisphere.training.start import starting_net
 
@@ -398,6 +399,18 @@ def test_resnet50_of_early_keras_is_told_by_its_pooling(tmp_path):
     assert not net.backbone.padded_pool
 
 
+@pytest.mark.parametrize("backbone", ["resnet50_v1", "resnet50_v1_unpadded", "resnet18", "plain11"])
+def test_the_package_keras_resnet_is_not_taken_for_early_keras(tmp_path, backbone):
+    keras = Keras(eps=1e-5)
+    resnet50(keras, torch.randn(1, 3, 64, 64, dtype=torch.float64), (1, 1, 1, 1), padded=False)
+    for weights in keras.weights.values():
+        if "kernel" in weights and weights["kernel"].ndim == 4:
+            weights.pop("bias")  # its convolutions have none
+    file = keras.save(tmp_path / "m.h5", described=False)
+    with pytest.raises(PerisphereError, match=r"m\.h5: it is of the package keras-resnet .* train one of"):
+        import_keras(file, {"backbone": backbone}, partial=True)
+
+
 # --- the same names on small networks ---
 
 SMALL = {
@@ -655,6 +668,21 @@ def test_the_command_makes_an_encoder_with_the_input_of_its_data_set(tmp_path, i
     encoder = Encoder.load(tmp_path / "e")
     assert encoder.preprocessing == Preprocessing.published("cifar-100")
     agrees(encoder.net, images, expected)
+
+
+def test_the_command_gives_the_encoder_its_class_points(plain_file, tmp_path):
+    rows = np.eye(5)
+    points = ClassPoints(rows, tuple(f"c{row}" for row in range(len(rows))), None, "onehot")
+    points.save(tmp_path / "c.npz")
+    words = ["weights", "import", str(plain_file), "--as", "plain11", "-o", str(tmp_path / "e")]
+    result = CliRunner().invoke(app, [*words, "--classes", str(tmp_path / "c.npz")])
+    assert result.exit_code == 0, result.exception
+    assert Encoder.load(tmp_path / "e").classes.classes == points.classes
+    ClassPoints(rows[:, 1:] + 1, points.classes, None, "").save(tmp_path / "d.npz")
+    result = CliRunner().invoke(app, [*words, "--overwrite", "--classes", str(tmp_path / "d.npz")])
+    assert isinstance(result.exception, UsageError)
+    assert re.search(r"--classes: the points have \d+ numbers, and embeddings", str(result.exception))
+    assert Encoder.load(tmp_path / "e").classes.classes == points.classes
 
 
 @pytest.mark.parametrize(("words", "error", "message"), [

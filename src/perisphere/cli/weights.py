@@ -58,6 +58,12 @@ def import_(
         str | None,
         typer.Option(help="Take this whitening from the file: NAME/ss, or NAME/ms of three scales."),
     ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Class points (.npz, .json, .pickle) that it was trained towards, for search by class."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The Encoder's name; by default the file's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the parts that the file lacks.")] = 0,
     partial: Annotated[
@@ -71,7 +77,8 @@ def import_(
     Nothing in the file is run: pickles are read opcode by opcode against a list of what weights need, and a
     file that asks for more is refused with the name of what it asked for. Checkpoints of older landmark
     classifiers and of CNN image retrieval bring their own input, pooling and whitening. Keras 2's .h5 files
-    (needs `perisphere[keras]`) bring their embedding layer; a classification head on top is left out.
+    (needs `perisphere[keras]`) bring their embedding layer. A classification head on top is left out: the
+    Encoder classifies by the nearest of its `--classes` alone.
 
     **Examples**
 
@@ -83,8 +90,9 @@ def import_(
     `perisphere weights import resnet101-gem.pth -o encoder --whitening retrieval-SfM-120k/ms`
 
 
-    `perisphere weights import nab_rn50.model.h5 --as resnet50_v1 --preset nab -o encoder`
+    `perisphere weights import nab_rn50.model.h5 --as resnet50_v1 --preset nab --classes nab.npz -o encoder`
     """
+    from perisphere.cli.search import given_classes
     from perisphere.encoder.from_checkpoint import encoder_from
 
     pooled = pooling or ("spoc" if architecture else "gem")  # a checkpoint without --as says its own
@@ -108,6 +116,7 @@ def import_(
             name=name,
             seed=seed,
             partial=partial,
+            classes=given_classes(classes),
         )
     encoder.save(out, overwrite=overwrite)
     if as_json:

@@ -15,6 +15,7 @@ from perisphere.nets import EmbeddingNet, MatchReport, NetSpec, import_keras, in
 from perisphere.nets.older import Older, older
 from perisphere.nets.pickled import read_training_checkpoint
 from perisphere.nets.weights import import_tensors
+from perisphere.taxonomy import ClassPoints
 
 PRESETS = ("auto", "usual", "legacy")
 RETRIEVAL_SIZE = 1024
@@ -31,6 +32,7 @@ def encoder_from(
     name: str | None = None,
     seed: int = 0,
     partial: bool = False,
+    classes: ClassPoints | None = None,
 ) -> tuple[Encoder, MatchReport]:
     """Read a checkpoint into an Encoder.
 
@@ -47,9 +49,10 @@ def encoder_from(
         name: of the Encoder; by default the file's.
         seed: of the parts that the file lacks.
         partial: accept a file that is not exactly of this backbone.
+        classes: the class points that it was trained towards, which the Encoder then carries.
 
     Raises:
-        UsageError: no backbone, or options that contradict the file.
+        UsageError: no backbone, class points of another space, or options that contradict the file.
         PerisphereError: the file cannot be read or does not fit.
         pydantic.ValidationError: a field that is none, or a wrong value.
     """
@@ -57,7 +60,9 @@ def encoder_from(
         net, report = _from_keras(file, fields, whitening, seed=seed, partial=partial)
         preprocessing = _preprocessing(net.spec, None, preset, size)
         provenance = {"weights": file.name, "seed": seed}
-        return Encoder(net, preprocessing, name=name or file.stem, provenance=provenance), report
+        _check_classes(classes, file, net, None)
+        encoder = Encoder(net, preprocessing, name=name or file.stem, provenance=provenance, classes=classes)
+        return encoder, report
     checkpoint = read_training_checkpoint(file)
     try:
         found = older(checkpoint)
@@ -67,6 +72,7 @@ def encoder_from(
     spec = _spec(file, found, fields)
     tensors = checkpoint.tensors if found is None else found.tensors
     net, report = import_tensors(file, tensors, spec, seed=seed, partial=partial)
+    _check_classes(classes, file, net, white)
     classifier = found is not None and found.spec is None and "best_prec1" in checkpoint.about
     several = whitening is not None and whitening.endswith("/ms")
     factors = RETRIEVAL_SCALES if several else (1.0,)
@@ -77,6 +83,7 @@ def encoder_from(
         provenance={"weights": file.name, "seed": seed} | ({"whitening": whitening} if whitening else {}),
         scales=Scales(factors=factors, power=usual_power(net, factors)),
         whitening=white,
+        classes=classes,
     )
     return encoder, report
 
@@ -89,6 +96,20 @@ def _from_keras(
     if "backbone" not in fields:
         raise UsageError(f"--as: {file} is a Keras file; name its network, one of `weights list`.")
     return import_keras(file, fields, seed=seed, partial=partial)
+
+
+def _check_classes(
+    classes: ClassPoints | None, file: Path, net: EmbeddingNet, whitening: Whitening | None
+) -> None:
+    if classes is None:
+        return
+    if whitening is not None:
+        raise UsageError("--classes: a whitening turns embeddings away from class points; leave one out.")
+    if classes.dim != net.dim:
+        raise UsageError(
+            f"--classes: the points have {classes.dim} numbers, and embeddings of {file} have {net.dim}. "
+            "Give the points that it was trained towards."
+        )
 
 
 def _spec(file: Path, found: Older | None, fields: dict[str, Any]) -> NetSpec:

@@ -98,6 +98,7 @@ def keras_tensors(model: KerasModel, backbone: str, *, partial: bool = False) ->
     Raises:
         PerisphereError: the architecture was not published with Keras, or the layers are not exactly its own.
     """
+    _check_origin(model)
     net = _bare(backbone)
     fit = fit_keras(model, net)
     if fit is None:
@@ -116,6 +117,16 @@ def keras_tensors(model: KerasModel, backbone: str, *, partial: bool = False) ->
 def _bare(backbone: str) -> Backbone:
     with torch.device("meta"):
         return ARCHITECTURES[backbone].make()
+
+
+def _check_origin(model: KerasModel) -> None:
+    """Refuse the package keras-resnet: its layers are called like Keras's own and compute other things."""
+    stem = model.layers.get("conv1")
+    if stem is not None and "bn_conv1" in model.layers and "bias" not in stem.weights:
+        raise PerisphereError(
+            "it is of the package keras-resnet (rn18 to rn200), whose first pooling pads at one side alone, "
+            "as no network here does. Take a ResNet of Keras itself, or train one of `weights list`."
+        )
 
 
 def _check_stem(model: KerasModel, backbone: str) -> None:
