@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from perisphere.methods import Centers, LabelEmbeddings
 from perisphere.nets import LinearClassifier, NetSpec, build
 from perisphere.nets.classifiers import SemanticClassifier
 from perisphere.training.optimisation import decaying, optimisation
@@ -30,6 +31,14 @@ def test_kernels_alone_decay_where_the_recipe_says_so(recipe):
     rates = {group["name"]: (group["rate"], group["lr"]) for group in optimizer.param_groups}
     assert rates["stem"] == pytest.approx((0.5, 0.05))
     assert rates["classifier"] == pytest.approx((1.0, 0.1))
+
+
+@pytest.mark.parametrize("head", [Centers(4, 3), LabelEmbeddings(4, 3)])
+def test_the_heads_of_center_loss_and_label_embedding_do_not_decay(recipe, head):
+    net = build(NetSpec(backbone="small32", projection=4))
+    found = decays(optimisation(recipe(optimizer={"lr": 0.1, "weight_decay": 0.25}), net, head))
+    assert {found[id(tensor)] for tensor in head.parameters()} == {0}
+    assert {found[id(tensor)] for tensor in net.parameters()} == {0.25}
 
 
 def test_everything_decays_by_default_in_the_same_groups_as_before(recipe):

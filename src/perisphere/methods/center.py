@@ -32,6 +32,7 @@ class Centers(nn.Module):
     def __init__(self, dim: int, classes: int, points: Tensor | None = None) -> None:
         super().__init__()
         self.classifier = SemanticClassifier(dim, classes)
+        self.classifier.weight_decay = 0.0  # as published
         if points is None:
             self.centers = nn.Parameter(torch.empty(classes, dim).uniform_(-0.05, 0.05))
         else:
