@@ -105,6 +105,16 @@ def test_embed_writes_points_and_says_how_far_they_are_off(tree, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(ClassPoints.load(out).points, axis=1), 1)
 
 
+@pytest.mark.parametrize("method", ["unitsphere", "spheres", "mds"])
+def test_embed_compares_the_classes_once(tree, tmp_path, monkeypatch, method):
+    from perisphere.taxonomy import embedding
+
+    compared, similarities = [], embedding.similarities
+    monkeypatch.setattr(embedding, "similarities", lambda *words: compared.append(1) or similarities(*words))
+    found = json.loads(run("embed", tree, "-o", tmp_path / "p.json", "--method", method, "--json"))
+    assert (len(compared), found["deviation"]["max"] < 1e-7) == (1, True)
+
+
 def test_convert_and_reduce(tmp_path):
     source = tmp_path / "in.txt"
     source.write_text("thing\n-- animal\n---- cat\n-- tool\n---- saw\n")

@@ -102,6 +102,7 @@ from perisphere.cli import (  # noqa: E402, F401
     show,
     split,
     taxonomy,
+    taxonomy_forms,
     train,
     weights,
 )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perisphere.errors import UsageError
+from perisphere.errors import PerisphereError, UsageError
 
 if TYPE_CHECKING:
     from perisphere.taxonomy import Id, Taxonomy
@@ -25,6 +25,8 @@ Names = Annotated[
 ClassList = Annotated[
     Path | None, typer.Option("--class-list", help="Ids of the classes: the first word of each line.")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
 def load_taxonomy(
@@ -62,3 +64,10 @@ def load_classes(taxonomy: "Taxonomy", class_list: Path | None) -> "list[Id]":
     from perisphere.taxonomy.class_list import read_class_list
 
     return list(taxonomy.leaves) if class_list is None else read_class_list(class_list, taxonomy)
+
+
+def refuse_existing(targets: list[Path | None], overwrite: bool) -> None:
+    """Refuse before anything is read, so that no half of the targets is written."""
+    for target in targets:
+        if target is not None and target.exists() and not overwrite:
+            raise PerisphereError(f"{target}: exists already. Name another, or pass --overwrite.")

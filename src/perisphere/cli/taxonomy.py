@@ -1,4 +1,4 @@
-"""``perisphere taxonomy``: class taxonomies checked, drawn, compared, converted, and placed on the sphere."""
+"""``perisphere taxonomy``: class taxonomies checked, drawn, compared, and placed on the sphere."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,18 @@ import typer
 
 from perisphere.cli.main import app
 from perisphere.cli.taxonomies import (
+    AsJson,
     ClassList,
     IsA,
     Names,
+    Overwrite,
     StringIds,
     TaxonomyFile,
     load_classes,
     load_taxonomy,
+    refuse_existing,
 )
+from perisphere.cli.taxonomy_text import in_words, summary
 from perisphere.errors import PerisphereError, UsageError
 
 if TYPE_CHECKING:
@@ -23,9 +27,6 @@ if TYPE_CHECKING:
 
 taxonomy = typer.Typer(help="Class taxonomies, and class points on the sphere.", no_args_is_help=True)
 app.add_typer(taxonomy, name="taxonomy")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
 @taxonomy.command("check")
@@ -49,11 +50,11 @@ def check(
     """
     tree = load_taxonomy(file, is_a, string_ids, names)
     classes = load_classes(tree, class_list)
-    found = {**_summary(tree), "classes": len(classes)}
+    found = {**summary(tree), "classes": len(classes)}
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
-    typer.echo(_in_words(found))
+    typer.echo(in_words(found))
 
 
 @taxonomy.command("show")
@@ -90,7 +91,7 @@ def show(
     """
     if shape is not None and out is None:
         raise UsageError(f"--shape {shape}: is of the drawing; give -o FILE.svg or FILE.png too.")
-    _refuse_existing([out], overwrite)
+    refuse_existing([out], overwrite)
     tree = load_taxonomy(file, is_a, string_ids, names)
     start = None if node is None else tree.find(node)
     if out is not None:
@@ -100,11 +101,9 @@ def show(
     shown = 3 if levels is None else levels
     if as_json:
         roots = [_branch(tree, each, shown) for each in (tree.roots if start is None else (start,))]
-        typer.echo(
-            json.dumps({**_summary(tree), "nodes_shown": roots, "drawing": out and str(out)}, indent=2)
-        )
+        typer.echo(json.dumps({**summary(tree), "nodes_shown": roots, "drawing": out and str(out)}, indent=2))
     elif out is not None:
-        typer.echo(f"{_in_words(_summary(tree))}\nwritten: {out}")
+        typer.echo(f"{in_words(summary(tree))}\nwritten: {out}")
     else:
         for each in tree.roots if start is None else (start,):
             _print_branch(tree, each, shown, 0)
@@ -139,7 +138,7 @@ def similarity(
 
     `perisphere taxonomy similarity taxonomy.txt --kind wup -o similarities.csv`
     """
-    _refuse_existing([out], overwrite)
+    refuse_existing([out], overwrite)
     tree = load_taxonomy(file, is_a, string_ids, names)
     if classes and class_list:
         raise UsageError("similarity: name classes, or give --class-list, not both.")
@@ -198,15 +197,17 @@ def embed(
 
     `perisphere taxonomy embed inat.txt --method approx_sim --num-dim 1024 --norm -o inat.npz`
     """
-    _refuse_existing([out], overwrite)
+    refuse_existing([out], overwrite)
     if out.suffix not in (".npz", ".json"):
         raise UsageError(f"{out}: class points are written as .npz or .json. Name such a file.")
     from perisphere.taxonomy import embed as place
-    from perisphere.taxonomy.embedding import deviation
+    from perisphere.taxonomy.embedding import deviation, dissimilarities
 
     tree = load_taxonomy(file, is_a, string_ids, names)
-    points = place(tree, load_classes(tree, class_list), method, num_dim=num_dim, unit=norm)
-    largest, mean = deviation(points)
+    classes = load_classes(tree, class_list)
+    far = dissimilarities(tree, classes)
+    points = place(tree, classes, method, num_dim=num_dim, unit=norm, far=far)
+    largest, mean = deviation(points, far)
     points.save(out)
     if as_json:
         found = {"classes": len(points), "dimensions": points.dim, "method": method, "norm": norm}
@@ -216,111 +217,6 @@ def embed(
     typer.echo(f"{len(points):,} classes in {points.dim:,} dimensions by {method}")
     typer.echo(f"deviation from the target {of}: at most {largest:.3g}, {mean:.3g} on average")
     typer.echo(f"written: {out}")
-
-
-@taxonomy.command("convert")
-def convert(
-    file: Annotated[Path, typer.Argument(help="What is read; see --from.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file of lines PARENT CHILD.")],
-    kind: Annotated[
-        Literal["relations", "indented", "wordnet", "inaturalist"], typer.Option("--from", help="See below.")
-    ],
-    is_a: IsA = False,
-    string_ids: StringIds = False,
-    names: Names = None,
-    names_out: Annotated[Path | None, typer.Option(help="Also write lines ID NAME.")] = None,
-    class_list: ClassList = None,
-    supercategory: Annotated[
-        str | None, typer.Option(help="Of iNaturalist's categories: only these, such as Aves.")
-    ] = None,
-    remarks: Annotated[
-        bool, typer.Option("--remarks", help="Indented names end before ' (', and before a '?' at the end.")
-    ] = False,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
-) -> None:
-    """Write a taxonomy of another form as lines PARENT CHILD.
-
-    `relations`: such lines, or with --is-a CHILD PARENT. `indented`: names below one another, indented by
-    blanks or hyphens; --names says which ids names have already, the others are numbered on. `wordnet`:
-    WordNet's `data.noun`, ids such as n02084071. `inaturalist`: the categories of a JSON file, kingdom to
-    genus. With --class-list only these classes and what is above them are kept, and what is below is cut off.
-
-    **Examples**
-
-    `perisphere taxonomy convert hierarchy.txt --from indented --names classes.txt -o taxonomy.txt`
-
-    `perisphere taxonomy convert data.noun --from wordnet --class-list wnids.txt -o dag.txt --names-out n.txt`
-
-    `perisphere taxonomy convert train2018.json --from inaturalist --supercategory Aves -o aves.txt`
-    """
-    _refuse_existing([out, names_out], overwrite)
-    _check_options(kind, is_a, string_ids, names, supercategory, remarks)
-    tree = _read(kind, file, is_a, string_ids, names, supercategory, remarks)
-    if class_list is not None:
-        from perisphere.taxonomy.reduction import restrict
-
-        tree = restrict(tree, load_classes(tree, class_list))
-    _write_taxonomy(tree, out, names_out)
-    _report(tree, [out, names_out], as_json)
-
-
-@taxonomy.command("reduce")
-def reduce(
-    file: TaxonomyFile,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The tree: lines PARENT CHILD.")],
-    is_a: IsA = False,
-    string_ids: StringIds = False,
-    names: Names = None,
-    names_out: Annotated[Path | None, typer.Option(help="Also write lines ID NAME.")] = None,
-    class_list: ClassList = None,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
-) -> None:
-    """Make a tree of a DAG, with the fewest changes: each node keeps one of its parents.
-
-    Classes with a single path to a root come first; each other class joins by the fewest new nodes.
-
-    **Examples**
-
-    `perisphere taxonomy reduce wordnet.parent-child.txt.gz --class-list ilsvrc.txt -o mintree.txt`
-    """
-    from perisphere.taxonomy.reduction import reduce_to_tree, restrict
-
-    _refuse_existing([out, names_out], overwrite)
-    whole = load_taxonomy(file, is_a, string_ids, names)
-    classes = load_classes(whole, class_list)
-    tree = reduce_to_tree(restrict(whole, classes), classes)
-    _write_taxonomy(tree, out, names_out)
-    _report(tree, [out, names_out], as_json)
-
-
-def _summary(tree: "Taxonomy") -> dict[str, Any]:
-    return {
-        "nodes": len(tree),
-        "relations": len(tree.pairs),
-        "repeated": tree.repeated,
-        "leaves": len(tree.leaves),
-        "roots": len(tree.roots),
-        "root_names": [tree.name_of(root) for root in tree.roots[:5]],
-        "height": tree.height,
-        "depth": max(tree.depth_of(leaf) for leaf in tree.leaves),
-        "is_tree": tree.is_tree,
-        "several_parents": sum(len(tree.parents(node)) > 1 for node in tree.ids),
-    }
-
-
-def _in_words(found: dict[str, Any]) -> str:
-    roots = ", ".join(found["root_names"]) + (", ..." if found["roots"] > len(found["root_names"]) else "")
-    number = f"{found['roots']:,} root{'s' * (found['roots'] != 1)}"
-    kind = "a tree" if found["is_tree"] else f"a DAG ({found['several_parents']:,} nodes of several parents)"
-    lines = [
-        f"{kind}: {found['nodes']:,} nodes, {found['relations']:,} relations, {found['leaves']:,} leaves",
-        f"height {found['height']}, depth {found['depth']}, {number}: {roots}",
-    ]
-    if found.get("classes", found["leaves"]) != found["leaves"]:
-        lines.append(f"{found['classes']:,} classes listed")
-    return "\n".join(lines)
 
 
 def _print_branch(tree: "Taxonomy", node: "Id", levels: int, indent: int) -> None:
@@ -380,71 +276,3 @@ def _write_similarities(
             writer = csv.writer(text)
             writer.writerow(["", *ids])
             writer.writerows([name, *row] for name, row in zip(ids, values.tolist(), strict=True))
-
-
-def _check_options(
-    kind: str, is_a: bool, string_ids: bool, names: Path | None, supercategory: str | None, remarks: bool
-) -> None:
-    """Refuse options that the form read has no use for."""
-    uses = {
-        "--is-a": (is_a, ("relations",)),
-        "--string-ids": (string_ids, ("relations", "indented")),
-        "--names": (names is not None, ("relations", "indented")),
-        "--supercategory": (supercategory is not None, ("inaturalist",)),
-        "--remarks": (remarks, ("indented",)),
-    }
-    for option, (given, kinds) in uses.items():
-        if given and kind not in kinds:
-            raise UsageError(
-                f"{option}: has no meaning for --from {kind}; it goes with {' and '.join(kinds)}."
-            )
-
-
-def _read(
-    kind: str,
-    file: Path,
-    is_a: bool,
-    string_ids: bool,
-    names: Path | None,
-    supercategory: str | None,
-    remarks: bool,
-) -> "Taxonomy":
-    if kind == "relations":
-        return load_taxonomy(file, is_a, string_ids, names)
-    if kind == "inaturalist":
-        from perisphere.taxonomy.inaturalist import read_inaturalist
-
-        return read_inaturalist(file, supercategory)
-    if kind == "wordnet":
-        from perisphere.taxonomy.wordnet import read_wordnet
-
-        return read_wordnet(file)
-    from perisphere.taxonomy.indented import read_indented
-    from perisphere.taxonomy.names import read_names
-
-    known = None if names is None else read_names(names, "" if string_ids else 0)
-    return read_indented(file, known, remarks=remarks, string_ids=string_ids)
-
-
-def _refuse_existing(targets: list[Path | None], overwrite: bool) -> None:
-    """Refuse before anything is read, so that no half of the targets is written."""
-    for target in targets:
-        if target is not None and target.exists() and not overwrite:
-            raise PerisphereError(f"{target}: exists already. Name another, or pass --overwrite.")
-
-
-def _write_taxonomy(tree: "Taxonomy", out: Path, names_out: Path | None) -> None:
-    from perisphere.taxonomy.names import write_names
-    from perisphere.taxonomy.relations import write_relations
-
-    write_relations(out, tree.pairs)
-    if names_out is not None:
-        write_names(names_out, tree.names)
-
-
-def _report(tree: "Taxonomy", written: list[Path | None], as_json: bool) -> None:
-    files = [str(file) for file in written if file is not None]
-    if as_json:
-        typer.echo(json.dumps({"written": files, **_summary(tree)}, indent=2))
-        return
-    typer.echo(f"{_in_words(_summary(tree))}\nwritten: {', '.join(files)}")

@@ -33,6 +33,7 @@ def embed(
     *,
     num_dim: int | None = None,
     unit: bool = False,
+    far: NDArray[np.float64] | None = None,
 ) -> ClassPoints:
     """Place the classes.
 
@@ -49,6 +50,7 @@ def embed(
         method: one of the above.
         num_dim: for ``approx_sim`` (default n) and ``mds``.
         unit: bring the points to length one afterwards.
+        far: the classes' :func:`dissimilarities` where they are known already; they stay as they are.
 
     Raises:
         UsageError: an unknown method, or ``num_dim`` out of range or of a method without it.
@@ -57,11 +59,12 @@ def embed(
     chosen = list(taxonomy.leaves if classes is None else classes)
     _check_classes(chosen)
     dim = _dimensions(method, num_dim, len(chosen))
-    far = dissimilarities(taxonomy, chosen)
+    if far is None:
+        far = dissimilarities(taxonomy, chosen)
     if method == "unitsphere":
-        points = unit_sphere(np.subtract(1, far, out=far), chosen)
+        points = unit_sphere(1 - far, chosen)
     elif method == "approx_sim":
-        points = leading_similarities(np.subtract(1, far, out=far), dim)
+        points = leading_similarities(1 - far, dim)
     elif method == "spheres":
         points = meeting_spheres(far, chosen)
     else:
@@ -144,25 +147,29 @@ def scaled(far: NDArray[np.float64], dim: int) -> NDArray[np.float64]:
     return np.ascontiguousarray((vectors * np.sqrt(values.clip(min=0)))[:, ::-1])
 
 
-def deviation(points: ClassPoints) -> tuple[float, float]:
+def deviation(points: ClassPoints, far: NDArray[np.float64] | None = None) -> tuple[float, float]:
     """Return the largest and the mean absolute deviation of the points from what their method aims at.
 
     For ``unitsphere`` and ``approx_sim`` of dot products from 1 - D over all pairs, for ``spheres`` and
     ``mds`` of Euclidean distances from D.
+
+    Args:
+        points: with the taxonomy that they were made of.
+        far: their classes' :func:`dissimilarities` where they are known already.
 
     Raises:
         PerisphereError: the points come without a taxonomy.
     """
     if points.taxonomy is None:
         raise PerisphereError("class points without their taxonomy have no target to deviate from.")
-    classes = points.taxonomy.classes_of(points.classes)
-    far = dissimilarities(points.taxonomy, classes)
+    if far is None:
+        far = dissimilarities(points.taxonomy, points.taxonomy.classes_of(points.classes))
     squares = (points.points**2).sum(1)
     largest = total = 0.0
-    step = max(1, BLOCK // len(classes))
-    for begin in range(0, len(classes), step):
+    step = max(1, BLOCK // len(points))
+    for begin in range(0, len(points), step):
         rows = slice(begin, begin + step)
-        upto = min(begin + step, len(classes))  # the other half is the same by symmetry
+        upto = min(begin + step, len(points))  # the other half is the same by symmetry
         used = int(np.flatnonzero(points.points[rows].any(axis=0)).max(initial=0)) + 1
         dots = points.points[rows, :used] @ points.points[:upto, :used].T
         if points.method in ("spheres", "mds"):
@@ -172,7 +179,7 @@ def deviation(points: ClassPoints) -> tuple[float, float]:
             off = np.abs(dots - (1 - far[rows, :upto]))
         largest = max(largest, float(off.max()))
         total += 2 * float(off[:, :begin].sum()) + float(off[:, begin:].sum())
-    return largest, total / len(classes) ** 2
+    return largest, total / len(points) ** 2
 
 
 def dissimilarities(taxonomy: Taxonomy, classes: Sequence[Id]) -> NDArray[np.float64]:
