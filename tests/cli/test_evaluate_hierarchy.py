@@ -197,6 +197,9 @@ def test_the_worst_queries_are_drawn(words, folder):
         (["--svm", "learn"], PerisphereError, "no row of split 'learn'"),
         (["--svm", "train", "--svm-c", "0"], UsageError, "c is 0"),
         (["--svm-from", "{}"], PerisphereError, "neither an embeddings folder"),
+        (["--svm-c", "2"], UsageError, "--svm-c means nothing without --svm or --svm-from"),
+        (["--svm-scaling", "unit"], UsageError, "--svm-scaling means nothing without --svm or --svm-from"),
+        (["--similarity", "wup"], UsageError, "--similarity means nothing without --csv"),
     ],
 )
 def test_errors_name_the_place_and_the_mend(words, folder, added, kind, said):

@@ -96,6 +96,9 @@ ONLY_FOR = {
 }
 """Options that mean something for some protocols alone."""
 
+GOES_WITH = {"similarity": ("csv",), "svm_scaling": ("svm", "svm_from"), "svm_c": ("svm", "svm_from")}
+"""Options that mean nothing without one of some others."""
+
 VOTERS = {Protocol.classification: 10, Protocol.landmark: 3}
 
 
@@ -235,44 +238,47 @@ def evaluate(
     `perisphere evaluate compare before.json after.json --plots plots --csv curves.csv`
     """
     _refuse_foreign(context, protocol)
+    _refuse_alone(context)
     if rerank is not None:
         _refuse_of_whole_rankings(context)
     if protocol is Protocol.compare:
         _compare(sources, plots, csv, similarity, output, as_json)
         return
-    if len(sources) != 1:
-        raise UsageError(
-            f"{protocol.value} judges one folder, but {len(sources)} were named; judge them in turn."
-        )
-    ordered_by = metric.value if metric else _own_metric(sources[0])
-    options: dict[str, Any] = {"query": _words(query), "gallery": _words(gallery), "metric": ordered_by}
-    voters = neighbours or VOTERS.get(protocol)
+    source = _single(sources, protocol)
+    _check_picture(worst)
+    options: dict[str, Any] = {"query": _words(query), "gallery": _words(gallery)}
+    options["metric"] = metric.value if metric else _own_metric(source)
+    depths = None if protocol is Protocol.hierarchy and not _given(context, "k") else _numbers(k)
+    ranking = options | {"ks": depths, "block": block, "reranking": _reranking(rerank, depth)}
+    voters = {"neighbours": neighbours or VOTERS.get(protocol)}
     if protocol is Protocol.classification:
-        report = _classify(sources[0], options | {"neighbours": voters, "vote": vote.value})
+        judged = None
+        report = _classify(source, options | voters | {"vote": vote.value})
+    elif protocol is Protocol.hierarchy:
+        known = optional_taxonomy(taxonomy, is_a, string_ids, names)
+        learnt = svm_options(_words(svm), svm_from, svm_scaling, svm_c)
+        ranking |= {"area": ahp, "whole": whole, "keep_query": keep_query}
+        judged = judge_by_taxonomy(source, known, classes, learnt, classifier, ranking)
+    elif protocol in TRUTHS:
+        judged = _judge_by_truth(protocol, source, truth, distractors or [], ranking)
     else:
-        _check_picture(worst)
-        depths = None if protocol is Protocol.hierarchy and not _given(context, "k") else _numbers(k)
-        options |= {"ks": depths, "block": block, "reranking": _reranking(rerank, depth)}
-        if protocol in TRUTHS:
-            judged = _judge_by_truth(protocol, sources[0], truth, distractors or [], options)
-        elif protocol is Protocol.hierarchy:
-            options |= {"area": ahp, "whole": whole, "keep_query": keep_query}
-            known = optional_taxonomy(taxonomy, is_a, string_ids, names)
-            learnt = svm_options(_words(svm), svm_from, svm_scaling, svm_c)
-            judged = judge_by_taxonomy(sources[0], known, classes, learnt, classifier, options)
-        else:
-            if protocol is Protocol.landmark:
-                options["neighbours"] = voters
-            judged = _judge_by_labels(protocol, sources[0], options | {"ties": ties.value})
+        voting = voters if protocol is Protocol.landmark else {}
+        judged = _judge_by_labels(protocol, source, ranking | voting | {"ties": ties.value})
+    if judged is not None:
         report = judged.report
         _draw_worst(judged, worst)
     if output:
         report.save(output)
-    if csv:
-        write_csv({sources[0].name: report}, csv, similarity)
-    if plots:
-        _draw({sources[0].name: report}, plots)
+    _draw_curves({source.name: report}, plots, csv, similarity)
     _show(report, as_json)
+
+
+def _single(sources: list[Path], protocol: Protocol) -> Path:
+    if len(sources) != 1:
+        raise UsageError(
+            f"{protocol.value} judges one folder, but {len(sources)} were named; judge them in turn."
+        )
+    return sources[0]
 
 
 def _refuse_foreign(context: typer.Context, protocol: Protocol) -> None:
@@ -284,6 +290,16 @@ def _refuse_foreign(context: typer.Context, protocol: Protocol) -> None:
             raise UsageError(
                 f"--{shown} means nothing for {protocol.value} (only for {names}); leave it out."
             )
+
+
+def _refuse_alone(context: typer.Context) -> None:
+    """Refuse an option that means nothing without another."""
+    for option, others in GOES_WITH.items():
+        if _given(context, option) and not any(_given(context, other) for other in others):
+            shown, needed = (
+                " or ".join(f"--{name.replace('_', '-')}" for name in names) for names in ((option,), others)
+            )
+            raise UsageError(f"{shown} means nothing without {needed}; give that too, or leave it out.")
 
 
 def _refuse_of_whole_rankings(context: typer.Context) -> None:
@@ -385,10 +401,7 @@ def _compare(
     if output:
         with whole_file(output) as part:
             part.write_text(text + "\n", encoding="utf-8")
-    if csv:
-        write_csv(reports, csv, similarity)
-    if plots:
-        _draw(reports, plots)
+    _draw_curves(reports, plots, csv, similarity)
     if as_json:
         typer.echo(text)
     else:
@@ -400,11 +413,17 @@ def _name(file: Path, files: list[Path]) -> str:
     return file.stem if sum(other.stem == file.stem for other in files) == 1 else str(file)
 
 
-def _draw(reports: "dict[str, Report]", folder: Path) -> None:
-    from perisphere.evaluation.plots import draw
+def _draw_curves(
+    reports: "dict[str, Report]", plots: Path | None, csv: Path | None, similarity: SimilarityName
+) -> None:
+    """Write the curves of reports as CSV and as plots, where asked for."""
+    if csv:
+        write_csv(reports, csv, similarity)
+    if plots:
+        from perisphere.evaluation.plots import draw
 
-    for file in draw(reports, folder):
-        typer.echo(f"wrote {file}", err=True)
+        for file in draw(reports, plots):
+            typer.echo(f"wrote {file}", err=True)
 
 
 def _show(report: "Report", as_json: bool) -> None:
