@@ -44,6 +44,14 @@ def test_the_class_is_the_nearest_point(net, batch, loss):
     assert set(figures) == {"loss", "accuracy"}
 
 
+def test_vectors_far_away_are_no_ties_of_all_classes(net, batch):
+    images, _ = batch
+    net.projection.weight.data *= 1e6
+    method = Hierarchy(net, POINTS, loss="mse", **PREPARED)
+    own = [method.judge(images, torch.full((8,), label), False)["accuracy"].item() for label in range(3)]
+    assert sum(own) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("base", ["embedding", "pooled"])
 def test_the_classifier_is_weighted_and_stands_where_asked(net, batch, base):
     images, targets = batch

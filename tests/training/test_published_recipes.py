@@ -36,6 +36,7 @@ def test_every_row_is_there_with_its_figures_and_settings(name):
     assert (recipe.schedule.name, recipe.clip_gradient, recipe.method) == ("sgdr", 10, "hierarchy")
     assert (recipe.hierarchy.loss, recipe.hierarchy.cls_weight) == ("inv_corr", 0.1)
     assert recipe.schedule.factor(recipe.epochs - 1, recipe.epochs, lr) < 1e-4, "ends at the foot of a cycle"
+    assert recipe.norm_momentum == 0.01
     assert (recipe.finetune_init is not None) == name.endswith("tuned") == (recipe.weights is not None)
 
 

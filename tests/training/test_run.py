@@ -53,6 +53,24 @@ def test_a_run_learns_and_leaves_what_it_promises(recipe, photos):
         assert [point.value for point in points] == pytest.approx([row[name] for row in rows])
 
 
+def test_norm_momentum_is_the_share_of_a_batch_in_the_statistics(recipe, tmp_path):
+    """With one batch of all photos and a rate near 0 every step sees the same pictures."""
+    still = {"augmentation": {}, "optimizer": {"lr": 1e-30}, "batch_size": 1000, "epochs": 1}
+    usual = recipe(out=tmp_path / "usual", **still)
+    slow = recipe(out=tmp_path / "slow", norm_momentum=0.01, **still)
+    usual_means, slow_means = (
+        weights(train(made))["backbone.stem.1.running_mean"].numpy() for made in (usual, slow)
+    )
+    assert abs(usual_means).max() > 1e-3
+    assert slow_means == pytest.approx(usual_means / 10, rel=1e-4)
+
+
+def test_norm_momentum_without_a_batch_norm_is_refused(recipe):
+    net = {"backbone": "squeezenet1_0", "projection": 4}
+    with pytest.raises(UsageError, match=r"'norm_momentum': there is no batch norm.* Leave it out"):
+        train(recipe(net=net, preprocessing={"size": [32, 32], "resize": "squash"}, norm_momentum=0.5))
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(recipe, tmp_path):
     folders = [train(recipe(out=tmp_path / name, seed=seed)) for name, seed in (("a", 3), ("b", 3), ("c", 4))]
     first, again, other = map(weights, folders)

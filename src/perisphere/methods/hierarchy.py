@@ -7,7 +7,6 @@ with DeViSE's loss Frome et al., "DeViSE: a deep visual-semantic embedding model
 
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -96,6 +95,8 @@ class Hierarchy(Supervised):
 
     def _scores(self, vectors: Tensor) -> Tensor:
         """Return float ``[n, classes]``, the largest for the nearest class point."""
-        if self.loss == "mse":
-            return -(torch.cdist(vectors, self.points) ** 2)
-        return vectors @ self.points.T
+        products = vectors @ self.points.T
+        if self.loss != "mse":
+            return products
+        # The negative squared distance without |v|², in which long vectors would drown all differences.
+        return 2 * products - (self.points**2).sum(1)

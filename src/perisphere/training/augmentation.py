@@ -58,6 +58,9 @@ class Augmentation(BaseModel):
             raise ValueError("shorter cuts at random already; leave crop_area and margin out")
         if self.border != "reflection" and not (self.shift or self.zoom):
             raise ValueError("border is for shift and zoom; set one, or leave border out")
+        for name in ("erase_area", "erase_ratio", "erase_fill"):
+            if not self.erase and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} needs erase above 0; set it, or leave {name} out")
         if self.crop_area[0] == 1 and self.crop_ratio != (3 / 4, 4 / 3):
             raise ValueError(
                 "crop_ratio needs a crop: set crop_area, e.g. [0.5, 1.0], or leave crop_ratio out"

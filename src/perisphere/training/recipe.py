@@ -16,7 +16,7 @@ from perisphere.training.method_rules import (
     Part,
     TupleRule,
 )
-from perisphere.training.schedules import Constant, Schedule, usual_length
+from perisphere.training.schedules import Clr, Constant, Schedule, Sgdr, usual_length
 
 DEFAULTS = {"optimizer": "sgd", "schedule": "constant", "classifier": "linear"}
 """The kind of a part that gives no name."""
@@ -163,6 +163,9 @@ class Recipe(Part):
     epochs: int = Field(ge=1, description="default: the schedule's own, where it has one")
     batch_size: int = Field(default=32, ge=1, description="over all devices together")
     clip_gradient: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
+    norm_momentum: float | None = Field(
+        default=None, gt=0, le=1, description="a batch's share in the statistics of batch norms; default 0.1"
+    )
     augmentation: Augmentation = Augmentation()
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
@@ -224,6 +227,15 @@ class Recipe(Part):
     def _new_on_top_of_old(self) -> "Recipe":
         if self.finetune_init is not None and self.weights is None:
             raise ValueError("finetune_init learns new layers on top of weights; name them with weights")
+        return self
+
+    @model_validator(mode="after")
+    def _least_rate_below_the_full_one(self) -> "Recipe":
+        least = self.schedule.min_lr if isinstance(self.schedule, Sgdr | Clr) else 0
+        if least > self.optimizer.lr:
+            raise ValueError(
+                f"schedule.min_lr {least:g} is above optimizer.lr {self.optimizer.lr:g}: set it lower"
+            )
         return self
 
     @model_validator(mode="after")

@@ -152,7 +152,7 @@ def _explain(error: ValidationError, path: Path, overrides: Sequence[str]) -> st
         return f"{place}: {key!r} is missing. Add it to the recipe or as {key}=VALUE."
     if found["type"] == "value_error":
         text = str(found["ctx"]["error"])
-        return f"{place}: {key + ': ' if key else ''}{text}."
+        return f"{place}: {key + ': ' if key else ''}{text}{'' if text.endswith('?') else '.'}"
     if found["type"] == "union_tag_invalid":
         ctx = found["ctx"]
         return f"{place}: {key + '.name'!r} is {ctx['tag']!r}; it must be one of {ctx['expected_tags']}."

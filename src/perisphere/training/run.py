@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from perisphere.encoder import Encoder
 from perisphere.encoder.encoder import software
@@ -131,33 +132,27 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
     kept = stage.folder / "features"
     train, val = loaders(recipe, stage.number, stage.data, net, place, kept)
     module = _method(recipe, stage, net, place)
-    rows = _history_before(recipe.folder, stage.number)
     best = keeping.Best(stage.best, lambda epoch, metrics: _encoder(recipe, stage, net, epoch, metrics))
     checkpoints = keeping.Checkpoints(stage.folder, recipe.checkpoint_every)
     _check_checkpoint(stage, checkpoints.last, place)
-    norms = frozen_norms(net, recipe.freeze)
     rates = _rates(recipe, stage, len(train))
+    callbacks = [
+        keeping.EpochSeeds(recipe.seed, stage.number),
+        rates,
+        *([NewLayersFirst(net, rates.first)] if rates.first else []),
+        keeping.FrozenNorms(frozen_norms(net, recipe.freeze)),
+        keeping.Bar(len(train) * train.share * place.world),
+        _history(recipe, stage),
+        best,
+        checkpoints,
+    ]
     with quiet():
         trainer = Trainer(
             **place.trainer_options(),
             precision=f"{recipe.precision}-true" if recipe.precision == "32" else recipe.precision,
             max_epochs=stage.epochs + rates.first,
             gradient_clip_val=recipe.clip_gradient,
-            callbacks=[
-                keeping.EpochSeeds(recipe.seed, stage.number),
-                rates,
-                *([NewLayersFirst(net, rates.first)] if rates.first else []),
-                keeping.FrozenNorms(norms),
-                keeping.Bar(len(train) * train.share * place.world),
-                keeping.History(
-                    recipe.folder / HISTORY,
-                    recipe.folder / "tensorboard" / f"data-{stage.number}",
-                    rows,
-                    stage.number,
-                ),
-                best,
-                checkpoints,
-            ],
+            callbacks=callbacks,
             default_root_dir=recipe.folder,
         )
         last = checkpoints.last if checkpoints.last.is_file() else None
@@ -208,10 +203,11 @@ def _check_checkpoint(stage: Stage, last: Path, place: Place) -> None:
             )
 
 
-def _history_before(out: Path, number: int) -> list[dict[str, Any]]:
-    path = out / HISTORY
+def _history(recipe: Recipe, stage: Stage) -> keeping.History:
+    path = recipe.folder / HISTORY
     rows = json.loads(path.read_text()) if path.is_file() else []
-    return [row for row in rows if row["data"] < number]
+    before = [row for row in rows if row["data"] < stage.number]
+    return keeping.History(path, recipe.folder / "tensorboard" / f"data-{stage.number}", before, stage.number)
 
 
 def _ready(recipe: Recipe, net: EmbeddingNet) -> None:
@@ -234,7 +230,18 @@ def _method(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> Mo
         Prepare(recipe.input, recipe.augmentation, place.rank, place.world),
         lambda head: optimisation(recipe, net, head),
     )
-    return module_for(recipe, learning)
+    module = module_for(recipe, learning)
+    if recipe.norm_momentum is not None:
+        _set_norm_momentum(module, recipe.norm_momentum)
+    return module
+
+
+def _set_norm_momentum(module: Module, share: float) -> None:
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
+    if not norms:
+        raise UsageError("'norm_momentum': there is no batch norm in this network. Leave it out.")
+    for norm in norms:
+        norm.momentum = share
 
 
 def _channels_last(net: EmbeddingNet) -> None:
