@@ -16,12 +16,13 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from peak import Peak
-from perisphere.taxonomy import Taxonomy, embed, similarities
-from perisphere.taxonomy.embedding import deviation
+from perisphere.taxonomy import Taxonomy, embed
+from perisphere.taxonomy.embedding import deviation, dissimilarities
 
 TARGETS = {"speedup": 30.0, "seconds": 60.0, "gib": 3.0, "deviation": 1e-6}
 
@@ -85,24 +86,37 @@ def race(taxonomy: Taxonomy, rounds: int) -> dict[str, float]:
 
 
 def alone(taxonomy: Taxonomy) -> dict[str, float]:
+    """Pairs, placement and deviation as `perisphere taxonomy embed` has them, one after another."""
     classes = taxonomy.leaves
+    times = [time.perf_counter()]
     with Peak() as peak:
-        start = time.perf_counter()
-        made = embed(taxonomy)
-        placed = time.perf_counter() - start
-    with Peak() as check:
-        largest, mean = deviation(made)
-    pairs = seconds(lambda: similarities(taxonomy, classes))
+        far = dissimilarities(taxonomy, classes)
+        times.append(time.perf_counter())
+        made = embed(taxonomy, classes, far=far)
+        times.append(time.perf_counter())
+        largest, mean = deviation(made, far)
+        times.append(time.perf_counter())
     return {
         "classes": len(classes),
-        "seconds": placed,
-        "pairs_seconds": pairs,
+        "seconds": times[-1] - times[0],
+        **dict(zip(("pairs_seconds", "placing_seconds", "deviation_seconds"), np.diff(times), strict=True)),
         "gib": peak.gib,
-        "deviation_gib": check.gib,
         "deviation": largest,
         "mean_deviation": mean,
         **floors(len(classes)),
     }
+
+
+def missed(race: dict[str, float], large: dict[str, float]) -> list[str]:
+    """Name the targets that were not reached."""
+    found = {
+        "speedup": -race.get("speedup", TARGETS["speedup"]),
+        "seconds": large["seconds"],
+        "gib": large["gib"],
+        "deviation": max(large["deviation"], race.get("deviation", 0)),
+    }
+    least = TARGETS | {"speedup": -TARGETS["speedup"]}
+    return [name for name, value in found.items() if value > least[name]]
 
 
 def floors(n: int) -> dict[str, float]:
@@ -125,11 +139,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--skip-plain", action="store_true")
     options = parser.parse_args()
-    report: dict[str, object] = {"targets": TARGETS}
+    report: dict[str, Any] = {"targets": TARGETS}
     if not options.skip_plain:
         given = Taxonomy.load(options.taxonomy) if options.taxonomy else balanced(1000)
         report["race"] = race(given, options.rounds)
     report["large"] = alone(balanced(options.classes))
+    report["missed"] = missed(report.get("race", {}), report["large"])
     print(json.dumps(report, indent=2))
 
 

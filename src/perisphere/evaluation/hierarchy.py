@@ -93,6 +93,14 @@ class Figures:
     values: Mapping[str, Floats]
     curves: Mapping[str, Floats]
 
+    def drawn(self, longest: int) -> dict[str, list[float]]:
+        """Return the curves that are defined, cut for plots."""
+        return {
+            f"HP ({name})": curve[:longest].tolist()
+            for name, curve in self.curves.items()
+            if np.isfinite(curve[0])
+        }
+
 
 Part = tuple[NDArray[np.int64], dict[str, Floats], dict[str, Floats]]
 """Queries, their values, and the sums of their curves."""
@@ -148,14 +156,14 @@ def judge_hierarchy(
     similar = {name: similarities(taxonomy, nodes, kind) for name, kind in SIMILARITIES.items()}
     judge = _Judge(classes, similar, depths)
     if ranking is None:
-        found = rank_classes(
+        judgements = rank_classes(
             asked.vectors, ranked.vectors, classes, judge.deepest, judge, metric=metric, block=block
         )
     else:
         # The lists were made without the queries' own images, whose place is the first.
         lists = np.hstack([classes.own[:, None], ranking.ids])
-        found = judge_lists(lists, classes, judge.deepest, judge)
-    figures = _gathered(found, len(asked))
+        judgements = judge_lists(lists, classes, judge.deepest, judge)
+    figures = _gathered(judgements, len(asked))
     values = _means(figures, depths)
     truth = [nodes[code] for code in classes.asked]
     predictions = [predictor(asked) for predictor in predictors]
@@ -168,15 +176,11 @@ def judge_hierarchy(
         conventions=_conventions(depths, keep_query),
         options={"metric": metric, "k": list(depths.ks), "ahp": depths.area, "keep_query": keep_query}
         | {prediction.by: dict(prediction.options) for prediction in predictions}
-        | ({} if reranking is None else reranking.options),
+        | (reranking.options if reranking else {}),
         data=described(points, query, query if gallery is None else gallery),
         encoder=points.encoder,
         seeds=points.seeds,
-        curves={
-            f"HP ({name})": curve[: depths.curve].tolist()
-            for name, curve in figures.curves.items()
-            if np.isfinite(curve[0])
-        },
+        curves=figures.drawn(depths.curve),
     )
     relevant = matching(classes.asked.tolist(), classes.shown.tolist())
     return Judged(report, figures.values["mAP"], asked, parts, relevant, itself, ranking, shows_ignored=False)
