@@ -113,6 +113,8 @@ def floors(options: argparse.Namespace) -> dict:
 
 
 def loop(options: argparse.Namespace) -> dict:
+    import sklearn.metrics  # noqa: F401  (takes seconds, which are no query's)
+
     taxonomy, labels, vectors = inputs(options)
     similar = pair_tables(taxonomy, sorted(set(labels)))
     best: dict = {}

@@ -36,6 +36,15 @@ def test_check_counts_and_says_what_was_repeated(tree):
     assert "a tree: 6 nodes, 5 relations, 3 leaves" in result.output
 
 
+def test_check_counts_one_as_one(tmp_path):
+    path = tmp_path / "dag.txt"
+    path.write_text("r a\nr b\na x\nb x\n")
+    assert run("check", path).splitlines() == [
+        "a DAG (1 node of several parents): 4 nodes, 4 relations, 1 leaf",
+        "height 2, depth 3, 1 root: r",
+    ]
+
+
 def test_check_refuses_an_unknown_class(tree, tmp_path):
     (tmp_path / "classes.txt").write_text("cat\neel\n")
     with pytest.raises(PerisphereError, match="line 2: class 'eel'"):

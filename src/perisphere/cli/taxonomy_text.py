@@ -25,12 +25,17 @@ def summary(tree: "Taxonomy") -> dict[str, Any]:
 def in_words(found: dict[str, Any]) -> str:
     """Return two lines about a :func:`summary`, and one about the classes listed where they are others."""
     roots = ", ".join(found["root_names"]) + (", ..." if found["roots"] > len(found["root_names"]) else "")
-    number = f"{found['roots']:,} root{'s' * (found['roots'] != 1)}"
-    kind = "a tree" if found["is_tree"] else f"a DAG ({found['several_parents']:,} nodes of several parents)"
+    several = f"a DAG ({_count(found['several_parents'], 'node')} of several parents)"
+    sizes = [_count(found[f"{name}s"], name) for name in ("node", "relation")]
     lines = [
-        f"{kind}: {found['nodes']:,} nodes, {found['relations']:,} relations, {found['leaves']:,} leaves",
-        f"height {found['height']}, depth {found['depth']}, {number}: {roots}",
+        f"{'a tree' if found['is_tree'] else several}: {', '.join(sizes)}, "
+        f"{_count(found['leaves'], 'leaf', 'leaves')}",
+        f"height {found['height']}, depth {found['depth']}, {_count(found['roots'], 'root')}: {roots}",
     ]
     if found.get("classes", found["leaves"]) != found["leaves"]:
-        lines.append(f"{found['classes']:,} classes listed")
+        lines.append(f"{_count(found['classes'], 'class', 'classes')} listed")
     return "\n".join(lines)
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
