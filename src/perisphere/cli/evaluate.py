@@ -128,7 +128,9 @@ def evaluate(
         MetricName | None,
         typer.Option(help="What orders the gallery; default: an index's own, cosine for embeddings."),
     ] = None,
-    k: Annotated[str, typer.Option("--k", "-k", help="Depths of the metrics at k.")] = "1,5,10",
+    k: Annotated[
+        str, typer.Option("--k", "-k", help="Depths of the metrics at k (hierarchy: 1,10,50,100).")
+    ] = "1,5,10",
     ties: Annotated[
         TieName, typer.Option(help="retrieval, landmark: where a wrong image of equal score stands.")
     ] = TieName.pessimistic,
