@@ -41,8 +41,15 @@ def test_check_counts_one_as_one(tmp_path):
     path.write_text("r a\nr b\na x\nb x\n")
     assert run("check", path).splitlines() == [
         "a DAG (1 node of several parents): 4 nodes, 4 relations, 1 leaf",
-        "height 2, depth 3, 1 root: r",
+        "height 2, depth 3 (3 by shortest paths), 1 root: r",
     ]
+
+
+def test_check_gives_both_depths_of_a_dag(tmp_path):
+    path = tmp_path / "dag.txt"
+    path.write_text("r a\na b\nb x\nr x\n")
+    found = json.loads(run("check", path, "--json"))
+    assert (found["depth"], found["shortest_depth"]) == (4, 2)
 
 
 def test_check_refuses_an_unknown_class(tree, tmp_path):

@@ -17,6 +17,7 @@ def summary(tree: "Taxonomy") -> dict[str, Any]:
         "root_names": [tree.name_of(root) for root in tree.roots[:5]],
         "height": tree.height,
         "depth": max(tree.depth_of(leaf) for leaf in tree.leaves),
+        "shortest_depth": max(tree.depth_of(leaf, "shortest") for leaf in tree.leaves),
         "is_tree": tree.is_tree,
         "several_parents": sum(len(tree.parents(node)) > 1 for node in tree.ids),
     }
@@ -27,10 +28,12 @@ def in_words(found: dict[str, Any]) -> str:
     roots = ", ".join(found["root_names"]) + (", ..." if found["roots"] > len(found["root_names"]) else "")
     several = f"a DAG ({_count(found['several_parents'], 'node')} of several parents)"
     sizes = [_count(found[f"{name}s"], name) for name in ("node", "relation")]
+    by_shortest = "" if found["is_tree"] else f" ({found['shortest_depth']} by shortest paths)"
     lines = [
         f"{'a tree' if found['is_tree'] else several}: {', '.join(sizes)}, "
         f"{_count(found['leaves'], 'leaf', 'leaves')}",
-        f"height {found['height']}, depth {found['depth']}, {_count(found['roots'], 'root')}: {roots}",
+        f"height {found['height']}, depth {found['depth']}{by_shortest}, "
+        f"{_count(found['roots'], 'root')}: {roots}",
     ]
     if found.get("classes", found["leaves"]) != found["leaves"]:
         lines.append(f"{_count(found['classes'], 'class', 'classes')} listed")
