@@ -13,6 +13,7 @@ from perisphere.catalog import Catalog, decode
 from perisphere.catalog.readers import read
 from perisphere.cli.main import app
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.foreign.plain_pickle import read_plain_pickle
 from perisphere.taxonomy import Taxonomy
 
 FINE = [f"fine_{number}" for number in range(100)]
@@ -213,7 +214,7 @@ def _truncate(root: Path, name: str) -> None:
 
 def _with(name: str, **change: Any) -> Any:
     def edit(root: Path) -> None:
-        content = pickle.loads((root / name).read_bytes())
+        content = read_plain_pickle(root / name)
         dump(root / name, {**content, **change})
 
     return edit

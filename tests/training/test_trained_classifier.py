@@ -1,8 +1,10 @@
 import json
+import os
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from perisphere.encoder import Encoder
 from perisphere.errors import PerisphereError
@@ -101,3 +103,23 @@ def test_damaged_runs(run):
     (run / "checkpoints" / "data-1" / "data.json").write_text("{}")
     with pytest.raises(PerisphereError, match=r"data\.json: the run's classes cannot be read"):
         TrainedClassifier.of_run(run)
+
+
+class Hostile:
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.parametrize("again", ["classify", "resume"])
+def test_checkpoints_that_want_to_run_something_run_nothing(recipe, tmp_path, again):
+    wished = recipe(**EASY | {"epochs": 1})
+    train(wished)
+    stage, trace = wished.folder / "checkpoints" / "data-1", tmp_path / "ran"
+    torch.save({"state_dict": Hostile(trace), "epoch": 0}, stage / "last.ckpt")
+    (stage / "done.json").unlink()
+    with pytest.raises(PerisphereError, match=r"last\.ckpt"):
+        TrainedClassifier.of_run(wished.folder) if again == "classify" else train(wished, resume=True)
+    assert not trace.exists()

@@ -80,7 +80,7 @@ class Journal:
                 file.write(_header(self.kept, self.dim, self.dtype))
                 _synced(file)
             _linked(self.folder / VECTORS, folder / VECTORS)
-            return np.load(folder / VECTORS, mmap_mode="r")
+            return np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
         except OSError as error:
             raise self._unwritable(error) from error
 

@@ -82,12 +82,7 @@ def unit_sphere(similar: NDArray[np.float64], classes: Sequence[Id]) -> NDArray[
     Raises:
         PerisphereError: there are no such points.
     """
-    try:
-        points = cholesky(similar.T, lower=True, overwrite_a=True, check_finite=False)
-        weak = np.flatnonzero(np.diag(points) < np.sqrt(ROUNDING))
-        failed = int(weak[0]) if len(weak) else None
-    except LinAlgError as error:
-        failed = _minor(error)
+    points, failed = _factorised(similar.T)
     if failed is None:
         return np.ascontiguousarray(points)
     raise PerisphereError(
@@ -122,12 +117,7 @@ def meeting_spheres(far: NDArray[np.float64], classes: Sequence[Id]) -> NDArray[
     """
     from_first = far[0, 1:] ** 2
     products = (from_first[:, None] + from_first[None, :] - far[1:, 1:] ** 2) / 2
-    try:
-        placed = cholesky(products, lower=True, overwrite_a=True, check_finite=False)
-        weak = np.flatnonzero(np.diag(placed) < np.sqrt(ROUNDING))
-        failed = int(weak[0]) if len(weak) else None
-    except LinAlgError as error:
-        failed = _minor(error)
+    placed, failed = _factorised(products)
     if failed is not None:
         raise PerisphereError(
             f"class {classes[failed + 1]!r} has no place: the spheres around the {failed + 1} classes "
@@ -220,9 +210,14 @@ def _unit(points: NDArray[np.float64], classes: Sequence[Id]) -> NDArray[np.floa
     return points / lengths
 
 
-def _minor(error: LinAlgError) -> int:
-    """Return the row at which LAPACK's factorisation failed: it says '3-th leading minor ...', from 1."""
-    return int(str(error).split("-", 1)[0].split()[-1]) - 1
+def _factorised(products: NDArray[np.float64]) -> tuple[NDArray[np.float64], int | None]:
+    """Return the lower Cholesky factor, and the first row that has no place; ``products`` is overwritten."""
+    try:
+        factor = cholesky(products, lower=True, overwrite_a=True, check_finite=False)
+    except LinAlgError as error:  # it says "3-th leading minor ...", from 1
+        return products, int(str(error).split("-", 1)[0].split()[-1]) - 1
+    weak = np.flatnonzero(np.diag(factor) < np.sqrt(ROUNDING))
+    return factor, int(weak[0]) if len(weak) else None
 
 
 def _few(classes: Sequence[Id]) -> str:

@@ -105,7 +105,7 @@ def features(
         blocks = _computed(net, parts, loader, where, 1 + mirrored)
         with closing(blocks), whole_file(file) as part:
             _write(blocks, len(loader.photos), part, file, np.dtype(dtype))
-    return np.load(file, mmap_mode="r")
+    return np.load(file, mmap_mode="r", allow_pickle=False)
 
 
 def _key(net: EmbeddingNet, parts: int, dtype: str, mirrored: bool) -> str:

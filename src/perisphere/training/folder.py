@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.training.recipe import Recipe
@@ -36,6 +37,21 @@ def prepare_folder(recipe: Recipe, *, resume: bool) -> Path:
         ) from error
     save(recipe, written)
     return out
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint of a run holds; nothing that it names is run.
+
+    Raises:
+        PerisphereError: the file is missing, damaged, or asks for more than tensors and plain values.
+    """
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged file makes the reader raise
+        reason = " ".join(str(error).split())[:200]
+        raise PerisphereError(f"{path}: cannot be read ({reason}); train again.") from error
 
 
 def _same_recipe(recipe: Recipe, written: Path) -> None:

@@ -24,7 +24,7 @@ from perisphere.training import keeping
 from perisphere.training.class_points import class_points, fingerprint, recipe_for, searchable
 from perisphere.training.devices import Place
 from perisphere.training.finetuning import NewLayersFirst
-from perisphere.training.folder import HISTORY
+from perisphere.training.folder import HISTORY, read_checkpoint
 from perisphere.training.freezing import freeze, frozen_norms
 from perisphere.training.loader import Batches, derive
 from perisphere.training.loaders import loaders
@@ -192,7 +192,9 @@ def _fit(trainer: Any, module: Module, train: Batches, val: Batches | None, last
 
 
 def _check_checkpoint(stage: Stage, last: Path, place: Place) -> None:
-    """Tie the checkpoints of a stage to its photos before the first one is written."""
+    """Tie the checkpoints of a stage to its photos before the first one is written, and see that it reads."""
+    if last.is_file():
+        read_checkpoint(last)  # what Lightning makes of a damaged one is no line for a user
     tie = stage.folder / "data.json"
     if tie.is_file():
         _same_data(stage, json.loads(tie.read_text())["fingerprint"])

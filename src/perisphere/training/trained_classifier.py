@@ -19,7 +19,7 @@ from perisphere.errors import PerisphereError
 from perisphere.methods.supervised import Supervised
 from perisphere.nets import build
 from perisphere.progress import bar
-from perisphere.training.folder import RECIPE
+from perisphere.training.folder import RECIPE, read_checkpoint
 from perisphere.training.modules import Learning, module_for
 from perisphere.training.recipe_files import load
 
@@ -55,7 +55,7 @@ class TrainedClassifier:
         recipe, encoder = load(folder / RECIPE), Encoder.load(folder / "encoder")
         stage = folder / "checkpoints" / f"data-{len(recipe.data)}"
         classes = _read_classes(stage / "data.json")
-        saved = _read_checkpoint(stage / "last.ckpt")
+        saved = read_checkpoint(stage / "last.ckpt")
         net = build(encoder.net.spec)  # type: ignore[arg-type]
         points = torch.zeros(len(classes), net.dim)
         learning = Learning(net, len(classes), points, 0, _never, _never)
@@ -110,11 +110,3 @@ def _read_classes(path: Path) -> tuple[str, ...]:
         return tuple(str(name) for name in json.loads(path.read_text("utf-8"))["classes"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PerisphereError(f"{path}: the run's classes cannot be read ({error}); train again.") from error
-
-
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged file makes the reader raise
-        reason = " ".join(str(error).split())[:200]
-        raise PerisphereError(f"{path}: cannot be read ({reason}); train again.") from error
