@@ -53,8 +53,8 @@ def perisphere(q: int, n: int, d: int, rounds: int) -> dict:
     import torch
 
     from perisphere.evaluation import matching, rank_blocks
-    from perisphere.evaluation.metrics import average_precision, cmc
-    from perisphere.evaluation.ranks import BLOCK_BYTES
+    from perisphere.metrics.ranks import BLOCK_BYTES
+    from perisphere.metrics.retrieval import average_precision, cmc
 
     queries, gallery, asked, labels = inputs(q, n, d)
     relevant = matching(asked.tolist(), labels.tolist())

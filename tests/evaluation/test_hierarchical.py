@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.evaluation import metrics
 from perisphere.evaluation.class_rankings import Classes, judge_lists, rank_classes
 from perisphere.evaluation.hierarchical import (
     average_hierarchical_precision,
     best_sums,
     hierarchical_precision,
 )
+from perisphere.metrics import retrieval as metrics
 
 CASES = ("small_tree", "uneven_tree", "dag")
 KS = (1, 2, 5, 10)

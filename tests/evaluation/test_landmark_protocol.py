@@ -5,9 +5,9 @@ import pytest
 
 from perisphere.errors import UsageError
 from perisphere.evaluation import Gallery, Ranks, Reranking, judge_landmark, stream_top
-from perisphere.evaluation.metrics import landmark_average_precision
-from perisphere.evaluation.ranks import MISSING
 from perisphere.evaluation.voting import ranked_classes
+from perisphere.metrics.ranks import MISSING
+from perisphere.metrics.retrieval import landmark_average_precision
 from perisphere.search.rerank import parse_chain
 from perisphere.sphere.geometry import cosine, l1, l2
 

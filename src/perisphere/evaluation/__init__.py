@@ -5,15 +5,15 @@ from perisphere.evaluation.gallery import Gallery
 from perisphere.evaluation.hierarchy import judge_hierarchy
 from perisphere.evaluation.judged import Judged
 from perisphere.evaluation.landmark import judge_landmark
-from perisphere.evaluation.matching import either, matching
-from perisphere.evaluation.places import places_in, ranks_of
 from perisphere.evaluation.points import Points, read_points
 from perisphere.evaluation.protocols import classification, judge_retrieval, retrieval
-from perisphere.evaluation.ranks import Ranks, exact_ranks, rank_blocks
 from perisphere.evaluation.report import Report, compare
 from perisphere.evaluation.reranking import Reranking
 from perisphere.evaluation.revisited import check_kind, judge
 from perisphere.evaluation.streaming import stream_places, stream_top
+from perisphere.metrics.matching import either, matching
+from perisphere.metrics.places import places_in, ranks_of
+from perisphere.metrics.ranks import Ranks, exact_ranks, rank_blocks
 
 __all__ = [
     "Gallery",

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from perisphere.catalog.ground_truth import Box, GroundTruth, stem
 from perisphere.errors import PerisphereError
 from perisphere.evaluation.gallery import Gallery
-from perisphere.evaluation.matching import NONE, Positions, Rows
 from perisphere.evaluation.points import Points
+from perisphere.metrics.matching import NONE, Positions, Rows
 from perisphere.sphere.geometry import check_same_dim
 
 QUERY_SPLITS = ("query",)

@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from perisphere.errors import UsageError
-from perisphere.evaluation.matching import Positions
-from perisphere.evaluation.ranks import Ranks, default_threads
+from perisphere.metrics.matching import Positions
+from perisphere.metrics.ranks import Ranks, default_threads
 from perisphere.sphere.geometry import (
     Metric,
     Vectors,

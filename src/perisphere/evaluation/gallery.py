@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError
-from perisphere.evaluation.matching import Positions
+from perisphere.metrics.matching import Positions
 from perisphere.sphere.geometry import Vectors, check_same_dim
 
 Part = tuple[NDArray, Positions]

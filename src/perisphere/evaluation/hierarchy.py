@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.errors import UsageError
-from perisphere.evaluation import metrics
 from perisphere.evaluation.class_prediction import Predictor, accuracies
 from perisphere.evaluation.class_rankings import Classes, ClassRankings, judge_lists, rank_classes
 from perisphere.evaluation.hierarchical import (
@@ -18,12 +17,13 @@ from perisphere.evaluation.hierarchical import (
     hierarchical_precision,
 )
 from perisphere.evaluation.judged import Judged
-from perisphere.evaluation.matching import matching
 from perisphere.evaluation.points import Points
 from perisphere.evaluation.protocols import Splits, described, sides
 from perisphere.evaluation.report import Report
 from perisphere.evaluation.reranking import Reranking
 from perisphere.evaluation.voting import codes
+from perisphere.metrics import retrieval as metrics
+from perisphere.metrics.matching import matching
 from perisphere.progress import bar
 from perisphere.sphere.geometry import Metric
 from perisphere.taxonomy import Id, Kind, Taxonomy, similarities

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.evaluation.gallery import Gallery
-from perisphere.evaluation.matching import Positions, Rows
 from perisphere.evaluation.points import Points
 from perisphere.evaluation.report import Report
 from perisphere.index.ranking import Ranking
+from perisphere.metrics.matching import Positions, Rows
 
 
 @dataclass(frozen=True)

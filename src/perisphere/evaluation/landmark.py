@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.errors import UsageError
-from perisphere.evaluation import metrics
 from perisphere.evaluation.judged import Judged
-from perisphere.evaluation.places import places_in, ranks_of
 from perisphere.evaluation.points import Points
 from perisphere.evaluation.protocols import judge_retrieval
 from perisphere.evaluation.reranking import Reranking, context_of
 from perisphere.evaluation.voting import Vote, codes, ranked_classes
 from perisphere.index.ranking import Ranking
+from perisphere.metrics import retrieval as metrics
+from perisphere.metrics.places import places_in, ranks_of
 from perisphere.search.rerank import Context
 
 DEPTH = 5
@@ -29,7 +29,7 @@ def judge_landmark(points: Points, *, neighbours: int = NEIGHBOURS, **options: A
     """Judge retrieval and the class that neighbours vote for, as the landmark system does and correctly.
 
     The system's own figures are odd, so they bear its name: ``landmark_ap@5`` is 0 where the first image is
-    wrong (see :func:`~perisphere.evaluation.metrics.landmark_average_precision`) and a mean over the classes'
+    wrong (see :func:`~perisphere.metrics.retrieval.landmark_average_precision`) and a mean over the classes'
     means; ``landmark_accuracy`` gives a tied vote to the class whose name sorts first. ``mAP (classes)`` and
     ``accuracy`` are the correct ones beside them: the mean over classes of the average precision of the whole
     ranking, and the vote weighted by similarity.

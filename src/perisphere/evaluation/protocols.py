@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.evaluation import metrics
 from perisphere.evaluation.judged import Judged
-from perisphere.evaluation.matching import matching
-from perisphere.evaluation.places import places_in, ranks_of
 from perisphere.evaluation.points import Points
-from perisphere.evaluation.ranks import Ranks, Ties, rank_blocks
 from perisphere.evaluation.report import Report
 from perisphere.evaluation.reranking import Reranking
 from perisphere.evaluation.voting import TEMPERATURE, Vote, accuracy, balanced_accuracy, codes, ranked_classes
+from perisphere.metrics import retrieval as metrics
+from perisphere.metrics.matching import matching
+from perisphere.metrics.places import places_in, ranks_of
+from perisphere.metrics.ranks import Ranks, Ties, rank_blocks
 from perisphere.progress import bar
 from perisphere.sphere.geometry import Metric
 from perisphere.sphere.neighbours import top_k
@@ -62,7 +62,7 @@ def judge_retrieval(
             that with both ``None`` this is leave-one-out. Rows without a label are wrong for every query.
         metric: what orders the gallery.
         ks: depths of the metrics at k.
-        ties: as in :func:`~perisphere.evaluation.ranks.rank_blocks`.
+        ties: as in :func:`~perisphere.metrics.ranks.rank_blocks`.
         without: what a query with nothing relevant in the gallery does, as in :func:`metrics.mean`.
         block: queries at a time.
         reranking: judge re-ranked lists instead, of its depth; a right image that they lack counts as

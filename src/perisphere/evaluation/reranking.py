@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from perisphere.catalog.images import decode
 from perisphere.evaluation.gallery import Gallery
-from perisphere.evaluation.matching import Positions, Rows
 from perisphere.evaluation.points import Points, file_of
 from perisphere.evaluation.streaming import stream_top
 from perisphere.index.ranking import Ranking
+from perisphere.metrics.matching import Positions, Rows
 from perisphere.search.rerank import Chain, Context
 from perisphere.search.results import Source
 from perisphere.sphere.geometry import Metric, Vectors, normalise

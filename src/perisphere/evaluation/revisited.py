@@ -8,17 +8,17 @@ import numpy as np
 
 from perisphere.catalog.ground_truth import GroundTruth
 from perisphere.errors import UsageError
-from perisphere.evaluation import metrics
 from perisphere.evaluation.annotated import Annotated
 from perisphere.evaluation.judged import Judged
-from perisphere.evaluation.matching import Positions
-from perisphere.evaluation.places import Places, places_in, ranks_of
 from perisphere.evaluation.protocols import LEVELS
-from perisphere.evaluation.ranks import MISSING, Ranks
 from perisphere.evaluation.report import Report
 from perisphere.evaluation.reranking import Reranking
 from perisphere.evaluation.streaming import stream_places
 from perisphere.index.ranking import Ranking
+from perisphere.metrics import retrieval as metrics
+from perisphere.metrics.matching import Positions
+from perisphere.metrics.places import Places, places_in, ranks_of
+from perisphere.metrics.ranks import MISSING, Ranks
 from perisphere.sphere.geometry import Metric
 
 Benchmark = Literal["revisited", "oxford", "gldv2"]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from perisphere.errors import UsageError
 from perisphere.evaluation.gallery import Gallery
-from perisphere.evaluation.matching import NONE, Positions, Rows
-from perisphere.evaluation.places import Places
+from perisphere.metrics.matching import NONE, Positions, Rows
+from perisphere.metrics.places import Places
 from perisphere.progress import bar
 from perisphere.sphere.geometry import (
     Metric,

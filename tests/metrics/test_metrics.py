@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.evaluation import metrics
-from perisphere.evaluation.ranks import Ranks
+from perisphere.metrics import retrieval as metrics
+from perisphere.metrics.ranks import Ranks
 
 
 def ranks_of(*rows):

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.evaluation import Gallery, Ranks, places_in, ranks_of, stream_places, stream_top
-from perisphere.evaluation.metrics import average_precision, precision_to_last, reciprocal_rank
-from perisphere.evaluation.ranks import MISSING
 from perisphere.evaluation.revisited import SETTINGS
+from perisphere.metrics.ranks import MISSING
+from perisphere.metrics.retrieval import average_precision, precision_to_last, reciprocal_rank
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from perisphere.evaluation.matching import NONE, Positions, Rows
-from perisphere.evaluation.ranks import MISSING, Ranks
+from perisphere.metrics.matching import NONE, Positions, Rows
+from perisphere.metrics.ranks import MISSING, Ranks
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def ranks_of(places: Places, relevant: Rows, ignored: Rows | None = None) -> Ran
     Args:
         places: of at least the relevant and the ignored images that the ranking holds.
         relevant: the gallery rows that are right for a query. One that ``places`` lacks is
-            :data:`~perisphere.evaluation.ranks.MISSING`: it adds nothing but stays in every denominator.
+            :data:`~perisphere.metrics.ranks.MISSING`: it adds nothing but stays in every denominator.
         ignored: the gallery rows that count neither as right nor as wrong; they win over ``relevant``.
     """
     values, counts, candidates = [], [], []

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.evaluation.matching import either, matching
-from perisphere.evaluation.ranks import SORT_FROM, Ranks, exact_ranks, rank_blocks
+from perisphere.metrics.matching import either, matching
+from perisphere.metrics.ranks import SORT_FROM, Ranks, exact_ranks, rank_blocks
 
 
 def slow_ranks(scores, relevant, ignored, ties):
@@ -123,7 +123,7 @@ def test_a_gallery_wider_than_a_slice(monkeypatch):
     queries, gallery = (rng.integers(-9, 9, (rows, 3)).astype(np.float32) for rows in (4, 5000))
     relevant = matching([0, 1, 2, 3], rng.integers(0, 200, 5000).tolist())
     whole = as_lists(exact_ranks(queries, gallery, relevant, metric="l2"))
-    monkeypatch.setattr("perisphere.evaluation.ranks._SLICE", 1024)
+    monkeypatch.setattr("perisphere.metrics.ranks._SLICE", 1024)
     assert as_lists(exact_ranks(queries, gallery, relevant, metric="l2")) == whole
 
 

@@ -1,6 +1,6 @@
 """Retrieval metrics, one value a query, from the ranks of its relevant images alone.
 
-Every function takes :class:`~perisphere.evaluation.ranks.Ranks` of ``q`` queries and returns float64
+Every function takes :class:`~perisphere.metrics.ranks.Ranks` of ``q`` queries and returns float64
 ``[q]``, NaN for a query without a relevant image, unless it says otherwise; :func:`mean` says what becomes of
 those. Scores never enter, so adding a constant to all scores, or their sign, changes nothing.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.evaluation.ranks import MISSING, Ranks
+from perisphere.metrics.ranks import MISSING, Ranks
 
 PerQuery = NDArray[np.float64]
 Rule = Literal["sum", "trapezoid"]

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.errors import UsageError
-from perisphere.evaluation.matching import Positions, Rows
+from perisphere.metrics.matching import Positions, Rows
 from perisphere.sphere.geometry import (
     Metric,
     Vectors,
