@@ -139,7 +139,7 @@ def test_labels_without_a_point_are_named(recipe, taxonomy, tmp_path):
         ),
         (
             {"method": "hierarchy", "hierarchy": {"points": "onehot"}, "label_smoothing": 0.1},
-            "label_smoothing are for method: landmark",
+            "label_smoothing is for method: landmark",
         ),
         ({"center": {"weight": 0.3}}, "center is for method: center"),
         (

@@ -1,7 +1,7 @@
 """The sections of a recipe that one method each looks at."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -92,3 +92,57 @@ class LabelEmbeddingRule(Part):
     tau: float = Field(default=2.0, gt=0, description="temperature that softens the side output")
     alpha: float = Field(default=0.9, gt=0, le=1, description="confidence from which it is held back")
     beta: float = Field(default=0.5, ge=0, le=1, description="weight of the hard labels")
+
+
+class ExtraLoss(Part):
+    """A loss of pytorch-metric-learning beside the method's own."""
+
+    loss: str = Field(description="name of the loss, such as MultiSimilarityLoss")
+    options: dict[str, Any] = Field(default_factory=dict, description="of the loss, by their names there")
+    miner: str | None = Field(
+        default=None, description="name of the miner that chooses its pairs or triplets"
+    )
+    miner_options: dict[str, Any] = Field(default_factory=dict, description="of the miner")
+    weight: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _options_of_a_miner(self) -> "ExtraLoss":
+        if self.miner_options and self.miner is None:
+            raise ValueError("miner_options need a miner: name one, or leave them out")
+        return self
+
+
+class CentroidRule(Part):
+    """Centroid triplet loss (Wieczorek et al. 2021); with a centroid_weight of 0 its plain baseline."""
+
+    identities: int = Field(default=16, ge=2, description="of a batch, over all devices together")
+    instances: int = Field(default=4, ge=2, description="photos of each identity in a batch")
+    resample: bool = Field(
+        default=False,
+        description="repeat photos of an identity that has too few; otherwise its places stay empty",
+    )
+    distance: Literal["euclidean", "cosine"] = "euclidean"
+    margin: float | None = Field(default=0.5, gt=0, description="null: the soft margin")
+    triplet_weight: float = Field(default=1.0, ge=0, description="of the batch-hard triplet loss of photos")
+    centroid_weight: float = Field(default=1.0, ge=0, description="of the centroid triplet loss")
+    center_weight: float = Field(default=5e-4, ge=0, description="of the center loss")
+    center_lr: float = Field(default=0.5, ge=0, description="of the centres, which learn on their own")
+    class_weight: float = Field(default=1.0, ge=0, description="of the cross-entropy")
+    corrected: bool = Field(
+        default=False, description="empty places are no positives and negatives of the triplet loss, either"
+    )
+    extra: tuple[ExtraLoss, ...] = Field(default=(), description="losses of pytorch-metric-learning")
+
+    @property
+    def photos(self) -> int:
+        """Places of a batch."""
+        return self.identities * self.instances
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> "CentroidRule":
+        weights = (self.triplet_weight, self.centroid_weight, self.center_weight, self.class_weight)
+        if not any(weights) and not self.extra:
+            raise ValueError("every weight is 0 and there is no extra loss: there is nothing to learn from")
+        if self.corrected and self.resample:
+            raise ValueError("corrected is about empty places, and resample leaves none: give one of them")
+        return self

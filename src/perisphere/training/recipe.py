@@ -10,6 +10,7 @@ from perisphere.nets import NetSpec, input_spec
 from perisphere.training.augmentation import Augmentation
 from perisphere.training.method_rules import (
     CenterRule,
+    CentroidRule,
     ClassPointsRule,
     HierarchyRule,
     LabelEmbeddingRule,
@@ -142,13 +143,14 @@ class Recipe(Part):
     source: str = Field(default="", description="publication that the recipe repeats")
     published: dict[str, float] = Field(default_factory=dict, description="published figures by metric")
     obtained: dict[str, float] = Field(default_factory=dict, description="figures that this recipe gave here")
-    method: Literal["landmark", "tuples", "hierarchy", "center", "label_embedding"] = "landmark"
+    method: Literal["landmark", "tuples", "hierarchy", "center", "label_embedding", "centroid"] = "landmark"
     tuples: TupleRule = Field(default=TupleRule(), description="of the method tuples")
     hierarchy: HierarchyRule | None = Field(default=None, description="of the method hierarchy")
     center: CenterRule = Field(default=CenterRule(), description="of the method center")
     label_embedding: LabelEmbeddingRule = Field(
         default=LabelEmbeddingRule(), description="of the method label_embedding"
     )
+    centroid: CentroidRule = Field(default=CentroidRule(), description="of the method centroid")
     seed: int = Field(default=0, ge=0, lt=2**31)
     data: tuple[Data, ...] = Field(min_length=1, description="several: trained on one after another")
     net: NetSpec
@@ -161,7 +163,9 @@ class Recipe(Part):
     schedule: Schedule = Constant()
     finetune_init: FinetuneInit | None = Field(default=None, description="N stands for {epochs: N}")
     epochs: int = Field(ge=1, description="default: the schedule's own, where it has one")
-    batch_size: int = Field(default=32, ge=1, description="over all devices together")
+    batch_size: int = Field(
+        default=32, ge=1, description="over all devices together; of the method centroid its own product"
+    )
     clip_gradient: float | None = Field(default=None, gt=0, description="largest norm of the gradient")
     norm_momentum: float | None = Field(
         default=None, gt=0, le=1, description="a batch's share in the statistics of batch norms; default 0.1"
@@ -193,16 +197,18 @@ class Recipe(Part):
             tree["finetune_init"] = {"epochs": number} if number else None
         if "epochs" not in tree and (usual := usual_length(tree.get("schedule"))):
             tree["epochs"] = usual
-        return tree
+        return _with_batch_size(tree)
 
     @model_validator(mode="after")
     def _of_one_method(self) -> "Recipe":
         """Refuse what the method would not look at."""
-        for name in ("tuples", "hierarchy", "center", "label_embedding"):
+        for name in ("tuples", "hierarchy", "center", "label_embedding", "centroid"):
             if self.method != name and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} is for method: {name}")
-        if self.method != "landmark" and (self.classifier != Linear() or self.label_smoothing):
-            raise ValueError("classifier and label_smoothing are for method: landmark")
+        if self.method != "landmark" and self.classifier != Linear():
+            raise ValueError("classifier is for method: landmark")
+        if self.method not in ("landmark", "centroid") and self.label_smoothing:
+            raise ValueError("label_smoothing is for method: landmark or centroid")
         if self.method == "hierarchy" and self.hierarchy is None:
             raise ValueError(
                 "method: hierarchy needs class points: set hierarchy.points to a file or to onehot, or "
@@ -221,6 +227,29 @@ class Recipe(Part):
             )
         if self.devices > 1:
             raise ValueError("method: tuples mines its negatives on one device; set devices to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_identities(self) -> "Recipe":
+        if self.method != "centroid":
+            return self
+        rule = self.centroid
+        if self.batch_size != rule.photos:
+            raise ValueError(
+                f"batch_size {self.batch_size} is not centroid.identities x centroid.instances = "
+                f"{rule.photos}: leave it out"
+            )
+        if rule.identities % self.devices or rule.identities < 2 * self.devices:
+            raise ValueError(
+                f"{rule.identities} identities cannot be shared by {self.devices} devices, two or more to "
+                f"each: set centroid.identities to a multiple of {self.devices}"
+            )
+        if not self.net.bnneck or self.net.softmax:
+            raise ValueError("method: centroid needs net.bnneck: true, without net.softmax")
+        if self.freeze.cached and not rule.resample:
+            raise ValueError(
+                "freeze.cached has nothing for empty places: leave it out, or set centroid.resample to true"
+            )
         return self
 
     @model_validator(mode="after")
@@ -288,3 +317,18 @@ class Recipe(Part):
     def folder(self) -> Path:
         """Where the run is written."""
         return self.out or Path("runs") / self.name
+
+
+def _with_batch_size(tree: dict[str, Any]) -> dict[str, Any]:
+    """Set the batch size of the method centroid, which follows from its own section."""
+    if tree.get("method") != "centroid" or "batch_size" in tree:
+        return tree
+    section = tree.get("centroid") or {}
+    if not isinstance(section, dict):
+        return tree
+    numbers = [
+        section.get(name, CentroidRule.model_fields[name].default) for name in ("identities", "instances")
+    ]
+    if not all(isinstance(number, int) and number > 0 for number in numbers):
+        return tree  # the section itself is refused
+    return {**tree, "batch_size": numbers[0] * numbers[1]}
