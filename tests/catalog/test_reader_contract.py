@@ -131,6 +131,13 @@ def _divided(root: Path, names: list[str]) -> Path:
     return root
 
 
+def _market(root: Path, names: list[str]) -> Path:
+    _moved(root, names, "market1501")
+    for folder in ("bounding_box_train", "query", "bounding_box_test"):
+        (root / folder).mkdir(exist_ok=True)
+    return root
+
+
 # How each layout names images that lie below one folder: (write the layout's own files) -> root to read.
 LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "folders": _flat,
@@ -151,6 +158,8 @@ LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "mit67": _mit67,
     "ucmerced": _divided,
     "resisc45": _divided,
+    "market1501": _market,
+    "dukemtmc": _market,
 }
 # Layouts whose photos are no files; their tests are in test_cifar.py.
 PACKED = {"cifar10", "cifar100"}
@@ -159,6 +168,8 @@ FOLDERS = {"mit67": "Images", "nabirds": "images", "cub": "images", "ilsvrc2012"
 
 def placed(format: str, name: str) -> str:
     """Where the layout wants the image: Landmarks v2 and Flowers-102 have their places by id."""
+    if format in ("market1501", "dukemtmc"):
+        return f"bounding_box_train/0002_c1s1_{name.replace('/', '-')}"
     if format == "flowers102":
         return f"jpg/image_{zlib.crc32(name.encode()) % 90_000 + 1:05d}.jpg"
     if format != "gldv2":

@@ -24,6 +24,7 @@ from perisphere.catalog.readers import (
     gldv2,
     ilsvrc,
     inat,
+    market,
 )
 from perisphere.catalog.readers.birds import list_cub, list_nabirds
 from perisphere.catalog.readers.cifar import list_cifar10, list_cifar100
@@ -46,6 +47,7 @@ class Reader:
     list_images: Callable[..., Listing]
 
 
+_MARKET = "bounding_box_train, query and bounding_box_test with images IDENTITY_cCAMERA..."
 _BIRDS = "images.txt, image_class_labels.txt, train_test_split.txt, classes.txt and images/"
 
 READERS: dict[str, Reader] = {
@@ -73,6 +75,8 @@ READERS: dict[str, Reader] = {
     "mit67": Reader("TrainImages.txt, TestImages.txt and Images/CLASS/IMAGE", list_mit67),
     "ucmerced": Reader("train.txt, test.txt and CLASS/IMAGE", list_divided),
     "resisc45": Reader("train.txt, test.txt and CLASS/IMAGE", list_divided),
+    "market1501": Reader(_MARKET, market.list_images),
+    "dukemtmc": Reader(_MARKET, market.list_images),
 }
 
 
