@@ -9,13 +9,13 @@ from collections import defaultdict
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError
 from perisphere.metrics import retrieval
+from perisphere.metrics.centroids import plain
 from perisphere.metrics.matching import NONE, Positions, Rows, matching
 from perisphere.metrics.ranks import MISSING, Ranks, Ties, exact_ranks
 from perisphere.sphere.geometry import Metric
@@ -121,13 +121,16 @@ def reid(
         >>> found.first_right.tolist(), found.average_precision.tolist()
         ([2.0], [0.5])
     """
-    asked, searched = _listed(query_ids, queries, "query_ids"), _listed(gallery_ids, gallery, "gallery_ids")
+    asked, searched = (
+        plain(query_ids, len(queries), "query_ids"),
+        plain(gallery_ids, len(gallery), "gallery_ids"),
+    )
     if (query_cameras is None) != (gallery_cameras is None):
         raise PerisphereError("cameras of one side alone leave nothing out; give both sides' or none.")
     aside = None
     if query_cameras is not None and gallery_cameras is not None:
-        cameras = _listed(query_cameras, queries, "query_cameras")
-        aside = same_camera(asked, cameras, searched, _listed(gallery_cameras, gallery, "gallery_cameras"))
+        cameras = plain(query_cameras, len(queries), "query_cameras")
+        aside = same_camera(asked, cameras, searched, plain(gallery_cameras, len(gallery), "gallery_cameras"))
     ranks = exact_ranks(
         queries,
         gallery,
@@ -172,11 +175,3 @@ def inverse_negative_penalty(ranks: Ranks) -> NDArray[np.float64]:
     last: Positions = ranks.values[ranks.starts[has] + ranks.counts[has] - 1]
     found[has] = np.where(last == MISSING, 0.0, ranks.counts[has] / last)
     return found
-
-
-def _listed(values: Ids | Cameras, rows: NDArray, name: str) -> list[Any]:
-    """Return one plain value a row: numbers of arrays hash slowly."""
-    listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    if len(listed) != len(rows):
-        raise PerisphereError(f"{name} has {len(listed)} values for {len(rows)} rows; give one a row.")
-    return listed
