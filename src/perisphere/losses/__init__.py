@@ -1,6 +1,9 @@
 """Loss functions: tensors in, a scalar out; one a file."""
 
+from perisphere.losses.batch_hard import BatchHard, batch_hard
 from perisphere.losses.center import center
+from perisphere.losses.centroid_triplet import CentroidTriplet, centroid_triplet
+from perisphere.losses.class_centers import class_centers
 from perisphere.losses.contrastive import contrastive
 from perisphere.losses.correlation import inv_corr, unnorm_corr
 from perisphere.losses.devise import devise
@@ -13,7 +16,12 @@ __all__ = [
     "NEGATIVE",
     "POSITIVE",
     "QUERY",
+    "BatchHard",
+    "CentroidTriplet",
+    "batch_hard",
     "center",
+    "centroid_triplet",
+    "class_centers",
     "contrastive",
     "devise",
     "inv_corr",

@@ -1,0 +1,108 @@
+"""Centroid triplet loss: a photo lies nearer to the centroid of its identity than to any other centroid.
+
+Source: Wieczorek, Rychalska and Dabrowski, "On the unreasonable effectiveness of centroids in image
+retrieval", ICONIP 2021, equation (3).
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from perisphere.errors import PerisphereError
+from perisphere.losses.batch_hard import hardest
+from perisphere.losses.distances import Distance, distances, full_precision, inner_products
+
+NOWHERE = 1e-7
+"""A centroid with a length up to this has no direction, and counts as missing."""
+
+
+class CentroidTriplet(NamedTuple):
+    """The loss and what is to be watched beside it, all scalars; means over the problems that count.
+
+    Attributes:
+        loss: the loss.
+        positive: mean distance of queries and centroids to their farthest positive.
+        negative: mean distance of queries and centroids to their nearest negative.
+        norm: mean length of the centroids.
+    """
+
+    loss: Tensor
+    positive: Tensor
+    negative: Tensor
+    norm: Tensor
+
+
+def centroid_triplet(
+    vectors: Tensor,
+    labels: Tensor,
+    real: Tensor,
+    instances: int,
+    *,
+    margin: float | None = 0.5,
+    distance: Distance = "euclidean",
+) -> CentroidTriplet:
+    """Return the loss of K problems: in the k-th, the k-th photo of every identity is the query.
+
+    Its identity's centroid is the mean of the other real photos. Each problem is a batch-hard triplet loss
+    over queries and centroids together, all of them anchors. A query that is not real, or has no centroid,
+    takes no part, and a problem counts where two identities or more do; the loss is the mean over those. It
+    is zero where there are none.
+
+    All K problems are computed at once: their vectors are fixed linear combinations of the batch, so the
+    products that their distances need follow from those of the batch.
+
+    Args:
+        vectors: float ``[identities * K, d]``, the photos of an identity one after another; not normalised.
+        labels: int ``[identities * K]``, one label in each run of K.
+        real: bool ``[identities * K]``, false where a place has no photo.
+        instances: K, at least 2.
+        margin: ``None``: the soft margin.
+        distance: between vectors.
+
+    Raises:
+        PerisphereError: fewer than 2 instances, or rows that are no whole number of identities.
+    """
+    if instances < 2 or len(vectors) % instances:
+        raise PerisphereError(
+            f"centroid_triplet: {len(vectors)} vectors are no whole number of identities with {instances} "
+            "instances each, two or more; mend the sampler or instances."
+        )
+    combinations, present = _problems(real.view(-1, instances), full_precision(vectors).dtype)
+    with torch.autocast(vectors.device.type, enabled=False):
+        products = combinations @ inner_products(vectors) @ combinations.mT
+        norms = products.detach().diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt()
+        norms = norms[:, len(labels) // instances :]
+        present = present & (norms > NOWHERE)
+        both = torch.cat([present, present], 1)
+        names = labels[::instances].repeat(2)
+        found = hardest(distances(products, distance), names[:, None] == names[None], both, both)
+        counts = found.counted.sum(1)
+        lengths = norms.where(found.counted[:, : norms.shape[1]], 0)
+        return CentroidTriplet(
+            _mean(found.losses(margin), counts),
+            _mean(found.positive.detach(), counts),
+            _mean(found.negative.detach(), counts),
+            2 * _mean(lengths, counts),  # half of those that count are centroids
+        )
+
+
+def _problems(real: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Write queries and centroids as combinations of the batch's ``n = identities * K`` vectors.
+
+    Returns:
+        float ``[K, 2 * identities, n]``, queries before centroids, and which identities have both, bool
+        ``[K, identities]``.
+    """
+    identities, instances = real.shape
+    rows = torch.eye(real.numel(), dtype=dtype, device=real.device).view(identities, instances, -1)
+    own = rows * real[..., None]
+    others = (own.sum(1, keepdim=True) - own).transpose(0, 1)
+    counts = (real.sum(1, keepdim=True) - real.int()).T
+    centroids = others / counts.clamp(min=1)[..., None]
+    return torch.cat([rows.transpose(0, 1), centroids], 1), real.T & (counts > 0)
+
+
+def _mean(values: Tensor, counts: Tensor) -> Tensor:
+    """Return the mean over problems of the mean of their values ``[K, m]``, of which ``counts`` count."""
+    return (values.sum(1) / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)
