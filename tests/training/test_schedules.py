@@ -126,7 +126,7 @@ def test_max_decay_divides_every_schedule_down_to_its_share():
 
 
 def test_a_plateau_lowers_the_rate_after_epochs_without_a_lower_loss():
-    watch = Rates(Plateau(name="plateau", patience=2), LR, steps=1, epochs=200)
+    watch = Rates(Plateau(name="plateau", patience=2), LR, epochs=200)
     seen = []
     for loss in (1.0, 0.5, 0.49995, 0.6, 0.6, 0.6, 0.3, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4):
         watch.observe(loss)
@@ -134,24 +134,24 @@ def test_a_plateau_lowers_the_rate_after_epochs_without_a_lower_loss():
     # 0.49995 is no more than the threshold of 1e-4 below 0.5; at 1e-4 the rate stays.
     expected = [0.1] * 3 + [0.01] * 2 + [0.001] * 3 + [1e-4] * 7
     assert seen == pytest.approx(expected[:8] + [1e-4] * 7, rel=1e-9)
-    again = Rates(Plateau(name="plateau", patience=2), LR, steps=1, epochs=200)
+    again = Rates(Plateau(name="plateau", patience=2), LR, epochs=200)
     again.load_state_dict(watch.state_dict())
     assert again.rate(7) == watch.rate(7)
 
 
 def test_a_rate_below_the_least_of_a_plateau_stays():
-    watch = Rates(Plateau(name="plateau", patience=1, min_lr=0.5), LR, steps=1, epochs=9)
+    watch = Rates(Plateau(name="plateau", patience=1, min_lr=0.5), LR, epochs=9)
     for _ in range(4):
         watch.observe(1.0)
     assert watch.rate(0) == LR
 
 
 def test_first_epochs_have_their_own_rate_and_the_schedule_begins_after_them():
-    watch = Rates(Sgdr(name="sgdr"), 0.5, steps=10, epochs=180, first=8, first_lr=0.1)
+    watch = Rates(Sgdr(name="sgdr"), 0.5, epochs=180, first=8, first_lr=0.1)
     assert [watch.rate(epoch) for epoch in (0, 7.9, 8, 9, 20)] == pytest.approx(
         [0.1, 0.1, 0.5, 0.5 * Sgdr(name="sgdr").factor(1, 180, 0.5), 0.5]
     )
-    assert Rates(Constant(), 0.5, steps=1, epochs=1, first=2).rate(0) == 0.5
+    assert Rates(Constant(), 0.5, epochs=1, first=2).rate(0) == 0.5
 
 
 @pytest.mark.parametrize(

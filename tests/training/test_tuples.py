@@ -35,7 +35,7 @@ TARGETS = np.array([0] * 5 + [1] * 5 + [2] * 5 + [3] * 5 + [4])
 
 def test_each_tuple_is_a_query_its_positive_and_negatives_of_other_classes():
     made = order(TARGETS)
-    tuples = made().reshape(-1, 4)
+    tuples = made().rows.reshape(-1, 4)
     assert tuples.shape == (6, 4)
     assert made.count == 24
     assert len(set(tuples[:, 0])) == 6
@@ -48,17 +48,17 @@ def test_each_tuple_is_a_query_its_positive_and_negatives_of_other_classes():
 
 def test_epochs_differ_and_follow_from_the_seed():
     made = order(TARGETS)
-    first = made()
+    first = made().rows
     made.set_epoch(1)
-    assert not np.array_equal(made(), first)
+    assert not np.array_equal(made().rows, first)
     made.set_epoch(0)
-    np.testing.assert_array_equal(made(), first)
-    np.testing.assert_array_equal(order(TARGETS)(), first)
-    assert not np.array_equal(order(TARGETS, seed=2)(), first)
+    np.testing.assert_array_equal(made().rows, first)
+    np.testing.assert_array_equal(order(TARGETS)().rows, first)
+    assert not np.array_equal(order(TARGETS, seed=2)().rows, first)
     fixed = order(TARGETS, fixed=True)
-    whole = fixed()
+    whole = fixed().rows
     fixed.set_epoch(7)
-    np.testing.assert_array_equal(fixed(), whole)
+    np.testing.assert_array_equal(fixed().rows, whole)
 
 
 def test_only_whole_batches_of_at_most_all_queries():
@@ -159,8 +159,8 @@ def test_the_same_seed_gives_the_same_weights_also_when_resumed(wished, tmp_path
     ("changes", "words"),
     [
         ({"batch_size": 21}, "no whole number of tuples of 5 photos"),
-        ({"label_smoothing": 0.1}, "are for method: landmark"),
-        ({"classifier": {"name": "cosine"}}, "are for method: landmark"),
+        ({"label_smoothing": 0.1}, "label_smoothing is for method: landmark"),
+        ({"classifier": {"name": "cosine"}}, "classifier is for method: landmark"),
         ({"devices": 2}, "set devices to 1"),
         ({"method": "landmark"}, "tuples is for method: tuples"),
         ({"freeze": {"all_norms": True, "frozen_norms": "train"}}, "leave one out"),

@@ -22,7 +22,7 @@ from torch.utils.tensorboard import SummaryWriter
 from perisphere.encoder import Encoder
 from perisphere.progress import Advance, bar
 from perisphere.storage import whole_file
-from perisphere.training.loader import derive
+from perisphere.training.loader import Batches, derive
 
 
 class History(Checkpoint):
@@ -164,6 +164,28 @@ class EpochSeeds(Callback):
         torch.manual_seed(seed)
 
 
+class EpochLength(Callback):
+    """Tells Lightning the length of every epoch, since it asks but once: identities leave some more or fewer.
+
+    Args:
+        batches: to learn from; their number depends on the epoch.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Set the length of this epoch, which Lightning has just set the order to."""
+        loop, length = trainer.fit_loop, len(self.batches)
+        if length == loop.max_batches:
+            return
+        assert loop._combined_loader is not None  # Lightning has no public place for this
+        assert loop._data_fetcher is not None
+        loop.max_batches = trainer.val_check_batch = length
+        loop._combined_loader.limits = [length]
+        iter(loop._data_fetcher)
+
+
 class FrozenNorms(Callback):
     """Keeps batch norms whose parameters are frozen in evaluation mode: their statistics stay too."""
 
@@ -177,10 +199,10 @@ class FrozenNorms(Callback):
 
 
 class Bar(Callback):
-    """A bar over all epochs, counted in photos."""
+    """A bar over all epochs, counted in photos: so many an epoch, whose length may differ a little."""
 
     def __init__(self, photos: int) -> None:
-        self.photos = photos
+        self.photos, self.left = photos, photos
         self._open = ExitStack()
         self._advance: Advance = lambda n=1: None
 
@@ -192,7 +214,14 @@ class Bar(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """Move it by one batch."""
-        self._advance(len(args[1][0]) * trainer.world_size)
+        seen = min(len(args[1][0]) * trainer.world_size, self.left)
+        self.left -= seen
+        self._advance(seen)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Move it to the end of the epoch."""
+        self._advance(self.left)
+        self.left = self.photos
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the terminal as it was."""

@@ -29,11 +29,31 @@ class Batch(NamedTuple):
         pictures: uint8 RGB ``[n, h, w, 3]``, or what the frozen part of the network made of them.
         targets: int64 ``[n]``, class numbers or :data:`PADDING`.
         seed: for everything random that is done to these pictures.
+        real: bool ``[n]``, false where a place has no photo of its own: it shows some other photo and counts
+            as an empty picture of its class, or only fills the batch up.
     """
 
     pictures: Tensor
     targets: Tensor
     seed: int
+    real: Tensor
+
+
+class Places(NamedTuple):
+    """The places of an epoch, batch after batch.
+
+    Attributes:
+        rows: int64 ``[n]``, positions of photos.
+        real: bool ``[n]``, see :class:`Batch`.
+    """
+
+    rows: np.ndarray
+    real: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> "Places":
+        """Give each place its own photo."""
+        return cls(rows, np.ones(len(rows), bool))
 
 
 def derive(*numbers: int) -> int:
@@ -49,15 +69,15 @@ class Order(Protocol):
 
     @property
     def count(self) -> int:
-        """Return how many positions an epoch has."""
+        """Return how many places the epoch has."""
         ...
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next order."""
         ...
 
-    def __call__(self) -> np.ndarray:
-        """Return positions, int64 ``[count]``."""
+    def __call__(self) -> Places:
+        """Return the places of the epoch."""
         ...
 
 
@@ -72,11 +92,11 @@ class EpochOrder:
         """Choose the epoch of the next order."""
         self.epoch = epoch
 
-    def __call__(self) -> np.ndarray:
-        """Return positions, int64 ``[count]``."""
+    def __call__(self) -> Places:
+        """Return the places of the epoch."""
         if not self.shuffle:
-            return np.arange(self.count)
-        return np.random.default_rng(derive(self.seed, self.epoch)).permutation(self.count)
+            return Places.of(np.arange(self.count))
+        return Places.of(np.random.default_rng(derive(self.seed, self.epoch)).permutation(self.count))
 
 
 class Batches(ABC):
@@ -126,16 +146,19 @@ class Batches(ABC):
         return max(count // whole, 1) if self.sampler.shuffle else -(-count // whole)
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch, order = self.sampler.epoch, self._own(self.sampler())
+        epoch, places = self.sampler.epoch, self.sampler()
+        order, real = self._own(places.rows, -1), self._own(places.real, False)
         for step, batch in enumerate(self.varied(order, epoch)):
-            rows = order[step * self.share : (step + 1) * self.share]
-            targets = np.where(rows < 0, PADDING, self.targets[rows])
-            yield Batch(batch, torch.from_numpy(targets), derive(self.seed, epoch, step))
+            own = slice(step * self.share, (step + 1) * self.share)
+            targets = np.where(order[own] < 0, PADDING, self.targets[order[own]])
+            yield Batch(
+                batch, torch.from_numpy(targets), derive(self.seed, epoch, step), torch.from_numpy(real[own])
+            )
 
-    def _own(self, order: np.ndarray) -> np.ndarray:
-        """Return this device's share of every batch, one after another; -1 fills up."""
+    def _own(self, order: np.ndarray, filling: int) -> np.ndarray:
+        """Return this device's share of every batch, one after another; ``filling`` fills up."""
         whole = self.share * self.world
-        filled = np.full(len(self) * whole, -1)
+        filled = np.full(len(self) * whole, filling, order.dtype)
         filled[: min(len(order), len(filled))] = order[: len(filled)]
         if self.sampler.shuffle:
             filled[len(order) :] = order[: max(len(filled) - len(order), 0)]

@@ -7,7 +7,9 @@ from perisphere.errors import UsageError
 from perisphere.nets import EmbeddingNet
 from perisphere.training.cached import FeatureLoader, features, frozen_parts
 from perisphere.training.devices import Place
-from perisphere.training.loader import Batches, Loader, derive
+from perisphere.training.identity_order import IdentityOrder
+from perisphere.training.loader import Batches, Loader, Order, derive
+from perisphere.training.method_rules import CentroidRule
 from perisphere.training.photos import LabelledData, Photos
 from perisphere.training.recipe import Recipe
 from perisphere.training.tuple_order import TupleOrder, embedder
@@ -35,7 +37,7 @@ def loaders(
         if photos is not None:
             order = _order(recipe, photos, train, seed)
             loader = make(photos, train, {"shuffle": train, "seed": seed, "order": order})
-            if order is not None:
+            if isinstance(order, TupleOrder):
                 order.embed = embedder(net, loader, recipe.input)
             made.append(loader)
     if recipe.freeze.cached:
@@ -43,9 +45,25 @@ def loaders(
     return made[0], made[1] if len(made) > 1 else None
 
 
-def _order(recipe: Recipe, photos: Photos, train: bool, seed: int) -> TupleOrder | None:
-    if recipe.method != "tuples":
-        return None
+def _order(recipe: Recipe, photos: Photos, train: bool, seed: int) -> Order | None:
+    if recipe.method == "centroid" and train:
+        return _identities(recipe.centroid, photos, seed)
+    if recipe.method == "tuples":
+        return _tuples(recipe, photos, train, seed)
+    return None
+
+
+def _identities(rule: CentroidRule, photos: Photos, seed: int) -> IdentityOrder:
+    return IdentityOrder(
+        photos.targets,
+        identities=rule.identities,
+        instances=rule.instances,
+        resample=rule.resample,
+        seed=seed,
+    )
+
+
+def _tuples(recipe: Recipe, photos: Photos, train: bool, seed: int) -> TupleOrder:
     rule = recipe.tuples
     return TupleOrder(
         photos.targets,

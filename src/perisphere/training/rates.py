@@ -14,7 +14,6 @@ class Rates(Callback):
     Args:
         schedule: what the rate does over the epochs.
         lr: the learning rate.
-        steps: of an epoch.
         epochs: that the schedule spans.
         first: epochs before it, at the rate ``first_lr``.
         first_lr: of these; by default ``lr``.
@@ -30,12 +29,11 @@ class Rates(Callback):
         schedule: Constant,
         lr: float,
         *,
-        steps: int,
         epochs: int,
         first: int = 0,
         first_lr: float | None = None,
     ) -> None:
-        self.schedule, self.lr, self.steps, self.epochs = schedule, lr, steps, epochs
+        self.schedule, self.lr, self.epochs = schedule, lr, epochs
         self.first, self.first_lr = first, first_lr or lr
         self.share, self.least, self.waited = 1.0, math.inf, 0
 
@@ -57,7 +55,7 @@ class Rates(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Set the rates of the step."""
-        rate = self.rate(trainer.current_epoch + batch_idx / self.steps)
+        rate = self.rate(trainer.current_epoch + batch_idx / trainer.num_training_batches)
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = group["rate"] * rate
 

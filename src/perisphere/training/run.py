@@ -135,8 +135,9 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
     best = keeping.Best(stage.best, lambda epoch, metrics: _encoder(recipe, stage, net, epoch, metrics))
     checkpoints = keeping.Checkpoints(stage.folder, recipe.checkpoint_every)
     _check_checkpoint(stage, checkpoints.last, place)
-    rates = _rates(recipe, stage, len(train))
+    rates = _rates(recipe, stage)
     callbacks = [
+        keeping.EpochLength(train),
         keeping.EpochSeeds(recipe.seed, stage.number),
         rates,
         *([NewLayersFirst(net, rates.first)] if rates.first else []),
@@ -164,7 +165,7 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
     shutil.rmtree(kept, ignore_errors=True)  # they serve this stage alone
 
 
-def _rates(recipe: Recipe, stage: Stage, steps: int) -> Rates:
+def _rates(recipe: Recipe, stage: Stage) -> Rates:
     """Return what sets the learning rates of a stage."""
     if isinstance(recipe.schedule, Plateau) and stage.data.val is None:
         raise UsageError(
@@ -175,7 +176,6 @@ def _rates(recipe: Recipe, stage: Stage, steps: int) -> Rates:
     return Rates(
         recipe.schedule,
         recipe.optimizer.lr,
-        steps=steps,
         epochs=stage.epochs,
         first=init.epochs if init else 0,
         first_lr=init.lr if init else None,

@@ -14,7 +14,7 @@ from perisphere.encoder import Preprocessing
 from perisphere.errors import PerisphereError
 from perisphere.methods.mining import hard_negatives
 from perisphere.nets import EmbeddingNet
-from perisphere.training.loader import Batches, derive
+from perisphere.training.loader import Batches, Places, derive
 
 Embed = Callable[[np.ndarray], np.ndarray]
 """Positions int64 ``[n]`` to unit rows float32 ``[n, d]``, by the network as it is now."""
@@ -78,8 +78,8 @@ class TupleOrder:
         """Choose the epoch of the next order."""
         self.epoch = 0 if self.fixed else epoch
 
-    def __call__(self) -> np.ndarray:
-        """Return positions, int64 ``[count]``."""
+    def __call__(self) -> Places:
+        """Return the places of the epoch."""
         assert self.embed is not None
         draw = np.random.default_rng(derive(self.seed, self.epoch))
         queries = draw.permutation(self.possible)[: self.queries]
@@ -93,7 +93,7 @@ class TupleOrder:
             self.targets[pool],
             self.negatives,
         )
-        return np.column_stack([queries, positives, pool[mined.negatives]]).ravel()
+        return Places.of(np.column_stack([queries, positives, pool[mined.negatives]]).ravel())
 
     def _positive(self, row: int, draw: np.random.Generator) -> int:
         others = np.flatnonzero(self.targets == self.targets[row])
