@@ -30,7 +30,11 @@ def import_(
     out: Annotated[Path, typer.Option("--out", "-o", help="The Encoder's folder to write.")],
     architecture: Annotated[
         str | None,
-        typer.Option("--as", help="One of `perisphere weights list`; a retrieval checkpoint says itself."),
+        typer.Option(
+            "--as",
+            help="One of `perisphere weights list`, or ctl-resnet50, ctl-resnet50-ibn-a ...; many "
+            "checkpoints say it themselves.",
+        ),
     ] = None,
     pooling: Annotated[
         Literal["spoc", "mac", "gem", "gemmp", "rmac"] | None,
@@ -77,7 +81,8 @@ def import_(
     Nothing in the file is run: pickles are read opcode by opcode against a list of what weights need, and a
     file that asks for more is refused with the name of what it asked for. Checkpoints of older landmark
     classifiers and of CNN image retrieval bring their own input, pooling and whitening. Keras 2's .h5 files
-    (needs `perisphere[keras]`) bring their embedding layer. A classification head on top is left out: the
+    (needs `perisphere[keras]`) bring their embedding layer. Lightning checkpoints of the centroid triplet
+    program (`--as ctl-resnet50`) bring their BNNeck and input size. A classification head on top is left out: the
     Encoder classifies by the nearest of its `--classes` alone.
 
     **Examples**
@@ -89,6 +94,8 @@ def import_(
 
     `perisphere weights import resnet101-gem.pth -o encoder --whitening retrieval-SfM-120k/ms`
 
+
+    `perisphere weights import epoch=119.ckpt --as ctl-resnet50 -o encoder`
 
     `perisphere weights import nab_rn50.model.h5 --as resnet50_v1 --preset nab --classes nab.npz -o encoder`
     """

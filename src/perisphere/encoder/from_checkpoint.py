@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from perisphere.encoder.centroid_form import centroid_form, centroid_input
 from perisphere.encoder.change import usual_power
 from perisphere.encoder.encoder import Encoder
 from perisphere.encoder.preprocessing import Preprocessing
@@ -12,6 +13,7 @@ from perisphere.encoder.whitening import Whitening
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.foreign.keras import is_hdf5
 from perisphere.nets import EmbeddingNet, MatchReport, NetSpec, import_keras, input_spec
+from perisphere.nets.centroid_checkpoints import CentroidCheckpoint
 from perisphere.nets.older import Older, older
 from perisphere.nets.pickled import read_training_checkpoint
 from perisphere.nets.weights import import_tensors
@@ -39,7 +41,8 @@ def encoder_from(
     Args:
         file: the weights; nothing in it is run.
         fields: of :class:`~perisphere.nets.NetSpec`; ``backbone`` is needed unless the file says what its
-            network is, and nothing else may be given where it does.
+            network is, and nothing else may be given where it does. ``ctl-resnet50`` and the like name the
+            checkpoints of the centroid triplet program.
         preset: the input. ``usual`` is the backbone's, ``legacy`` :meth:`Preprocessing.legacy`, and ``auto``
             takes the latter for classifiers of the older landmark program, and what the file says where it
             does; else the name of a published one (:meth:`Preprocessing.published`).
@@ -64,6 +67,11 @@ def encoder_from(
         encoder = Encoder(net, preprocessing, name=name or file.stem, provenance=provenance, classes=classes)
         return encoder, report
     checkpoint = read_training_checkpoint(file)
+    trained = centroid_form(file, checkpoint, fields, whitening)
+    if trained is not None:
+        return _from_centroids(
+            file, trained, preset, size, name=name, seed=seed, partial=partial, classes=classes
+        )
     try:
         found = older(checkpoint)
         white = None if whitening is None else Whitening(*(found or Older({})).whitening(whitening))
@@ -96,6 +104,28 @@ def _from_keras(
     if "backbone" not in fields:
         raise UsageError(f"--as: {file} is a Keras file; name its network, one of `weights list`.")
     return import_keras(file, fields, seed=seed, partial=partial)
+
+
+def _from_centroids(
+    file: Path,
+    found: CentroidCheckpoint,
+    preset: str,
+    size: int | None,
+    *,
+    name: str | None,
+    seed: int,
+    partial: bool,
+    classes: ClassPoints | None,
+) -> tuple[Encoder, MatchReport]:
+    net, report = import_tensors(file, found.tensors, found.spec, seed=seed, partial=partial)
+    report.classifier.extend(found.left_out)
+    _check_classes(classes, file, net, None)
+    preprocessing = (
+        centroid_input(found, size) if preset == "auto" else _preprocessing(found.spec, None, preset, size)
+    )
+    provenance = {"weights": file.name, "seed": seed, "program": "centroids-reid", **found.about}
+    encoder = Encoder(net, preprocessing, name=name or file.stem, provenance=provenance, classes=classes)
+    return encoder, report
 
 
 def _check_classes(

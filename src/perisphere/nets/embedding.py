@@ -113,7 +113,7 @@ class EmbeddingNet(nn.Module):
 
 def _options(spec: NetSpec) -> dict[str, Any]:
     if ARCHITECTURES[spec.backbone].strided:
-        return {"last_stride": spec.last_stride}
+        return {"last_stride": spec.last_stride, "stem_relu": spec.stem_relu}
     return {} if spec.input_size is None else {"input_size": spec.input_size}
 
 

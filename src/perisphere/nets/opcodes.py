@@ -33,7 +33,18 @@ STORAGES = {
     "ComplexDoubleStorage": "complex128",
 }
 
-MAPPINGS = {"collections.OrderedDict", "collections.defaultdict", "collections.Counter", "builtins.dict"}
+MAPPINGS = {
+    "builtins.dict",
+    "collections.Counter",
+    "collections.OrderedDict",
+    "collections.defaultdict",
+    # Settings of training programs: dicts with another way to ask for a value.
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "yacs.config.CfgNode",
+}
 LISTS = {"builtins.set", "builtins.frozenset", "builtins.list"}
 
 # Classes of settings and training state that checkpoints carry beside the weights: only the name is kept.
@@ -51,10 +62,8 @@ OPAQUE = {
     "datetime.datetime",
     "datetime.timedelta",
     "decimal.Decimal",
-    "lightning.fabric.utilities.data.AttributeDict",
-    "lightning_fabric.utilities.data.AttributeDict",
-    "lightning.pytorch.utilities.parsing.AttributeDict",
-    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
     "numpy.ndarray",
     "numpy.core.multiarray.scalar",
     "numpy._core.multiarray.scalar",

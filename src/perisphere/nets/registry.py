@@ -47,7 +47,7 @@ class Architecture:
         make: builds the backbone; ``pixels`` takes ``input_size``.
         input: the input its published weights expect.
         classifier: the name of the classification layer in its published weights, which an encoder drops.
-        strided: whether ``make`` takes ``last_stride``.
+        strided: whether ``make`` takes ``last_stride`` and ``stem_relu``.
         flat: whether the feature map is a single position, with nothing left to pool.
         like: the architecture whose weights have the same names and shapes, where this one computes
             something else with them, or is another name for it.
@@ -91,6 +91,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet152": _resnet("bottleneck", (3, 8, 36, 3)),
     "resnet200": _resnet("bottleneck", (3, 24, 36, 3)),
     "resnet50_ibn_a": _resnet("bottleneck", (3, 4, 6, 3), ibn=True),
+    "resnet101_ibn_a": _resnet("bottleneck", (3, 4, 23, 3), ibn=True),
     "resnet50_v1": _first_resnet("resnet50", (3, 4, 6, 3), 1e-3),
     # Keras's before 2.2.3, whose first pooling stays on the map.
     "resnet50_v1_unpadded": _first_resnet("resnet50", (3, 4, 6, 3), 1e-3, padded=False),

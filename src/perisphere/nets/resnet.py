@@ -101,6 +101,8 @@ class ResNet(Backbone):
         early_stride: halve the map in the first convolution of a bottleneck, as in He et al. 2016.
         padded_pool: whether the stem's pooling looks one position beyond the edge.
         eps: added to the variance in each normalisation.
+        stem_relu: whether a ReLU follows the stem's normalisation; the plain ResNets of the re-identification
+            baselines around Luo et al. 2019 were trained without.
     """
 
     def __init__(
@@ -112,8 +114,10 @@ class ResNet(Backbone):
         early_stride: bool = False,
         padded_pool: bool = True,
         eps: float = 1e-5,
+        stem_relu: bool = True,
     ) -> None:
         super().__init__()
+        self.stem_relu = stem_relu
         self.early_stride = early_stride
         self.padded_pool = padded_pool
         kind: Callable[..., nn.Module] = (
@@ -145,5 +149,7 @@ class ResNet(Backbone):
         """See :meth:`Backbone.advance`; the map is ``h / 32`` high (``/ 16`` with a last stride of 1)."""
         if name != "stem":
             return stage(x)
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = self.bn1(self.conv1(x))
+        if self.stem_relu:
+            x = F.relu(x, inplace=True)
         return F.max_pool2d(x, 3, 2, int(self.padded_pool))

@@ -17,6 +17,8 @@ class NetSpec(BaseModel):
     Attributes:
         backbone: name of the architecture, one of :func:`~perisphere.nets.architectures`.
         last_stride: stride of a ResNet's last stage; 1 doubles its feature map's sides.
+        stem_relu: whether a ReLU follows a ResNet's first normalisation. The plain ResNets published with the
+            centroid triplet loss, and those of the re-identification baseline before it, have none.
         pooling: how the feature map becomes one vector (see :mod:`perisphere.nets.pooling`).
         gem_p: GeM's exponent, or where it starts when it is learned.
         gem_learned: whether GeM's exponent is a parameter (``gemmp``'s always are).
@@ -35,6 +37,7 @@ class NetSpec(BaseModel):
 
     backbone: str
     last_stride: Literal[1, 2] = 2
+    stem_relu: bool = True
     pooling: Pooling = "spoc"
     gem_p: Annotated[float, Field(ge=1e-2, le=100, allow_inf_nan=False)] = GEM_P
     gem_learned: bool = False
@@ -62,6 +65,8 @@ class NetSpec(BaseModel):
         architecture = ARCHITECTURES[self.backbone]
         if self.last_stride != 2 and not architecture.strided:
             raise ValueError(f"last_stride is for ResNets; {self.backbone} has none. Leave it out.")
+        if not self.stem_relu and not architecture.strided:
+            raise ValueError(f"stem_relu is for ResNets; {self.backbone} has no such stem. Leave it out.")
         if self.input_size is not None and self.backbone != "pixels":
             raise ValueError(f"input_size is for the backbone pixels; {self.backbone} takes any size.")
         if architecture.flat and (self.pooling != "spoc" or self.regional):
