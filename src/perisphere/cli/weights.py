@@ -82,7 +82,7 @@ def import_(
     file that asks for more is refused with the name of what it asked for. Checkpoints of older landmark
     classifiers and of CNN image retrieval bring their own input, pooling and whitening. Keras 2's .h5 files
     (needs `perisphere[keras]`) bring their embedding layer. Lightning checkpoints of the centroid triplet
-    program (`--as ctl-resnet50`) bring their BNNeck and input size. A classification head on top is left out: the
+    program (`--as ctl-resnet50`) bring their BNNeck and input size. A classification head is left out: the
     Encoder classifies by the nearest of its `--classes` alone.
 
     **Examples**
