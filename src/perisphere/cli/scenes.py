@@ -14,13 +14,18 @@ from perisphere.cli.main import app
 def scenes(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; new or empty.")],
     layout: Annotated[
-        str, typer.Option(help="folders, oxford5k, paris6k, revisited, gldv2, cifar or cub.")
+        str, typer.Option(help="folders, oxford5k, paris6k, revisited, gldv2, cifar, cub or market1501.")
     ] = "folders",
     landmarks: Annotated[int, typer.Option(help="Number of landmarks (identities).")] = 40,
     photos: Annotated[int, typer.Option(help="Photos of each landmark.")] = 50,
-    size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 128,
+    size: Annotated[
+        int, typer.Option(help="Width and height in pixels; market1501: height, twice the width.")
+    ] = 128,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     difficulty: Annotated[str, typer.Option(help="easy, normal or hard.")] = "normal",
+    cameras: Annotated[
+        int | None, typer.Option(help="Fixed cameras of market1501, 1 to 9; 6 if not given.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0: one per core.")] = 0,
     truth: Annotated[
         bool,
@@ -49,6 +54,10 @@ def scenes(
 
     `perisphere scenes small --layout cifar --size 32` and then `perisphere read cifar100 small/cifar -o cat`
 
+    `perisphere scenes people --layout market1501 --landmarks 150 --photos 24` and then
+    `perisphere read market1501 people/market1501 -o cat`: landmarks as identities for re-identification, seen
+    by fixed cameras, each with its own side, light and colours
+
     `perisphere scenes hard --landmarks 100 --photos 40 --difficulty hard --seed 7`
     """
     from perisphere.catalog.scenes import write_scenes
@@ -64,6 +73,7 @@ def scenes(
         workers=workers,
         truth=truth,
         overwrite=overwrite,
+        cameras=cameras,
     )
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(summary)))

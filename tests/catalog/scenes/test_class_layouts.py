@@ -14,10 +14,11 @@ from perisphere.catalog.scenes.layouts import LAYOUTS
 from perisphere.taxonomy import Taxonomy
 
 SMALL = {"landmarks": 2, "photos": 7, "size": 48, "seed": 5, "difficulty": "easy"}
+IDENTITIES = {"market1501", "fashion"}  # tested in test_identity_layouts.py
 READER = {"cifar": "cifar100"}
 
 
-@pytest.fixture(scope="module", params=sorted(LAYOUTS))
+@pytest.fixture(scope="module", params=sorted(set(LAYOUTS) - IDENTITIES))
 def world(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path, Catalog]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import perisphere.cli.scenes  # noqa: F401
 from perisphere.catalog.readers import read
 from perisphere.catalog.scenes import DIFFICULTIES, PARTS, take_photo, write_scenes
-from perisphere.catalog.scenes import collection as collection_module
+from perisphere.catalog.scenes.layouts import layout as layout_module
 from perisphere.cli.main import app
 from perisphere.errors import PerisphereError, UsageError
 
@@ -138,7 +138,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
             raise KeyboardInterrupt
         return take_photo(*args, **options)  # type: ignore[arg-type, return-value]
 
-    monkeypatch.setattr(collection_module, "take_photo", interrupted)
+    monkeypatch.setattr(layout_module, "take_photo", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_scenes(tmp_path / "world", landmarks=1, photos=5, size=32, workers=1)
     assert list(tmp_path.iterdir()) == []

@@ -63,6 +63,46 @@ _AZIMUTH = {
 }
 
 
+def corners_of(bounds: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """The eight corners of the box between a lowest and a highest one, float64 ``[8, 3]``."""
+    return np.array([[bounds[k >> b & 1][b] for b in range(3)] for k in range(8)])
+
+
+def step_back(
+    position: np.ndarray,
+    target: np.ndarray,
+    towards: np.ndarray,
+    corners: np.ndarray,
+    *,
+    focal: float,
+    size: int,
+    roll: float,
+    fill: float,
+) -> tuple[np.ndarray, float]:
+    """Go nearer or farther along ``towards``, at the same height, until ``corners`` fill the picture.
+
+    Args:
+        position: where to begin, float64 ``[3]``.
+        target: what to look at, float64 ``[3]``.
+        towards: level unit vector from the target to the photographer, float64 ``[3]``.
+        corners: what to fill the picture with, float64 ``[n, 3]``.
+        focal: focal length, in widths of the picture.
+        size: pixels across.
+        roll: in radians.
+        fill: share of the picture's half that the outermost corner is to reach.
+
+    Returns:
+        the place, and the distance along ``towards`` that would be tried next.
+    """
+    distance = float(np.hypot(*(position - target)[:2]))
+    for _ in range(6):
+        position = np.append((target + distance * towards)[:2], position[2])
+        at = Camera.looking(position, target, focal=focal, size=size, roll=roll).project(corners)
+        spread = np.abs(at[:, :2] / size - 0.5).max() * 2 if (at[:, 2] > 0.5).all() else 1.8
+        distance *= float(np.clip(spread / fill, 0.6, 1.8))
+    return position, distance
+
+
 def place_camera(
     rng: np.random.Generator,
     view: str,
@@ -97,17 +137,15 @@ def place_camera(
         eye = {"far": rng.uniform(2, 0.5 * tall), "above": rng.uniform(0.8, 1.6) * tall}.get(
             view, rng.uniform(1.6, 0.35 * tall)
         )
-        corners = np.array([[(low, high)[k >> b & 1][b] for b in range(3)] for k in range(8)])
+        corners = corners_of(bounds)
     fill = {"far": 0.42, "above": 0.85}.get(view, 0.92) * rng.uniform(1 - 0.18 * loose, 1 + 0.28 * loose)
     roll = float(np.radians(rng.normal(0, 1.0 + 2.5 * loose)))
-    for _ in range(6 if corners is not None else 1):
-        position = target + distance * towards
-        position[2] = eye
-        camera = Camera.looking(position, target, focal=focal, size=size, roll=roll)
-        if corners is not None:
-            at = camera.project(corners)
-            spread = np.abs(at[:, :2] / size - 0.5).max() * 2 if (at[:, 2] > 0.5).all() else 1.8
-            distance *= float(np.clip(spread / fill, 0.6, 1.8))
+    position = target + distance * towards
+    position[2] = eye
+    if corners is not None:
+        position, distance = step_back(
+            position, target, towards, corners, focal=focal, size=size, roll=roll, fill=fill
+        )
     shift = rng.normal(0, 0.03 + 0.07 * loose, 2) * distance / focal * (1.0 if view == "far" else 0.5)
     aside = np.array([-towards[1], towards[0], 0.0])
     return Camera.looking(

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perisphere import __version__
-from perisphere.catalog.scenes.layouts import LAYOUTS
+from perisphere.catalog.scenes.layouts import LAYOUTS, Layout, Market1501
 from perisphere.catalog.scenes.layouts.taxonomy import taxonomy
-from perisphere.catalog.scenes.photo import DIFFICULTIES, take_photo
+from perisphere.catalog.scenes.photo import DIFFICULTIES
 from perisphere.catalog.scenes.world import landmark
 from perisphere.errors import PerisphereError, UsageError, nearest
 from perisphere.progress import bar
@@ -55,9 +55,7 @@ class ScenesSummary:
 class _Task:
     """A run of photos of one landmark."""
 
-    out: Path
-    layout: str
-    truth: bool
+    layout: Layout
     seed: int
     landmark: int
     first: int
@@ -78,6 +76,7 @@ def write_scenes(
     workers: int = 0,
     truth: bool = True,
     overwrite: bool = False,
+    cameras: int | None = None,
 ) -> ScenesSummary:
     """Generate a collection; the same arguments give the same bytes, whatever ``workers`` is.
 
@@ -86,12 +85,13 @@ def write_scenes(
         layout: a key of :data:`perisphere.catalog.scenes.layouts.LAYOUTS`.
         landmarks: number of identities.
         photos: number of photos of each.
-        size: pixels across.
+        size: pixels across (for market1501 the height; the width is half of it).
         seed: of the world.
         difficulty: easy, normal or hard.
         workers: processes; 0 takes one per core, 1 works in this process.
         truth: also write captions, keypoints and masks.
         overwrite: replace a folder that is there.
+        cameras: how many fixed cameras market1501 has; None: 6.
 
     Raises:
         UsageError: an argument is out of range or unknown.
@@ -104,34 +104,45 @@ def write_scenes(
     start = time.monotonic()
     level = DIFFICULTIES[difficulty]
     with whole_folder(out, overwrite=overwrite) as part:
+        written = _layout(layout, part, truth=truth, cameras=cameras)
         tasks = [
-            _Task(part, layout, truth, seed, number, first, min(first + CHUNK, photos), size, difficulty)
-            for number in range(landmarks)
-            for first in range(0, photos, CHUNK)
+            _Task(written, seed, roll.landmark, first, min(first + CHUNK, roll.end), size, difficulty)
+            for roll in written.rolls(landmarks, photos)
+            for first in range(roll.first, roll.end, CHUNK)
         ]
         records = []
-        with bar("photographing", landmarks * photos) as advance:
+        with bar("photographing", sum(task.end - task.first for task in tasks)) as advance:
             for done in _spread(tasks, workers or os.cpu_count() or 1):
                 records += done
                 advance(len(done))
-        shown = [landmark(seed, number, level.spread) for number in range(landmarks)]
-        written = LAYOUTS[layout](part, truth=truth)
-        written.finish(shown, records)
-        (part / "taxonomy.txt").write_text(taxonomy(shown, written.label), "utf-8")
+        shown = {task.landmark: landmark(seed, task.landmark, level.spread) for task in tasks}
+        written.finish(list(shown.values()), records)
+        asked = [shown[number] for number in range(landmarks)]
+        (part / "taxonomy.txt").write_text(taxonomy(asked, written.label), "utf-8")
         made = {"layout": layout, "landmarks": landmarks, "photos": photos, "size": size, "seed": seed}
         made |= {"difficulty": difficulty, "truth": truth, "version": __version__}
+        made |= {"cameras": cameras} if cameras is not None else {}
         (part / "scenes.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
     return ScenesSummary(
         folder=str(out),
-        photos_folder=str(LAYOUTS[layout](out, truth=truth).photos),
+        photos_folder=str(_layout(layout, out, truth=truth, cameras=cameras).photos),
         layout=layout,
         landmarks=landmarks,
-        photos=landmarks * photos,
+        photos=len(records),
         size=size,
         seed=seed,
         difficulty=difficulty,
         seconds=round(time.monotonic() - start, 2),
     )
+
+
+def _layout(name: str, out: Path, *, truth: bool, cameras: int | None) -> Layout:
+    """Return the layout called ``name`` at ``out``."""
+    if cameras is None:
+        return LAYOUTS[name](out, truth=truth)
+    if name != "market1501":
+        raise UsageError(f"--cameras: --layout {name} has no fixed cameras; market1501 has.")
+    return Market1501(out, truth=truth, cameras=cameras)
 
 
 def _check(layout: str, difficulty: str, **numbers: int) -> None:
@@ -197,9 +208,8 @@ def _calm() -> None:
 
 
 def _photograph(task: _Task) -> list[dict[str, object]]:
-    layout = LAYOUTS[task.layout](task.out, truth=task.truth)
-    numbers = range(task.first, task.end)
     shots = (
-        take_photo(task.seed, task.landmark, k, size=task.size, difficulty=task.difficulty) for k in numbers
+        task.layout.take(task.seed, task.landmark, k, size=task.size, difficulty=task.difficulty)
+        for k in range(task.first, task.end)
     )
-    return [layout.write(photo) for photo in shots]
+    return [task.layout.write(photo) for photo in shots]

@@ -1,17 +1,18 @@
 """Taking a photo: choose a view, a light and a crowd; render; then the lens, the sensor and the JPEG."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from perisphere.catalog.scenes.camera import Camera, place_camera
 from perisphere.catalog.scenes.captions import caption
-from perisphere.catalog.scenes.light import draw_light
+from perisphere.catalog.scenes.device import Device
+from perisphere.catalog.scenes.light import Light, draw_light
 from perisphere.catalog.scenes.parts import PARTS
 from perisphere.catalog.scenes.render import Rendering, render
+from perisphere.catalog.scenes.sensor import Sensor
 from perisphere.catalog.scenes.surroundings import draw_surroundings
 from perisphere.catalog.scenes.tags import tags
 from perisphere.catalog.scenes.world import Landmark, landmark, photo_stream, visible
@@ -34,6 +35,7 @@ class Difficulty:
         blur: largest standard deviation of the lens blur, in thousandths of the picture's width.
         colour: how much white balance and exposure wander.
         quality: lowest and highest JPEG quality.
+        arc: from the first fixed camera's side to the last one's, degrees.
     """
 
     spread: float
@@ -46,6 +48,7 @@ class Difficulty:
     blur: float
     colour: float
     quality: tuple[int, int]
+    arc: float
 
 
 DIFFICULTIES = {
@@ -60,6 +63,7 @@ DIFFICULTIES = {
         blur=1.5,
         colour=0.01,
         quality=(88, 95),
+        arc=100,
     ),
     "normal": Difficulty(
         spread=0.85,
@@ -87,6 +91,7 @@ DIFFICULTIES = {
         blur=4,
         colour=0.07,
         quality=(72, 94),
+        arc=190,
     ),
     "hard": Difficulty(
         spread=0.45,
@@ -114,6 +119,7 @@ DIFFICULTIES = {
         blur=7,
         colour=0.13,
         quality=(45, 90),
+        arc=280,
     ),
 }
 
@@ -135,6 +141,7 @@ class Photo:
         caption: a sentence.
         tags: what users might call it, with their errors.
         quality: of the JPEG, 1 to 100.
+        device: the fixed camera that took it; None: a visitor.
     """
 
     pixels: np.ndarray
@@ -149,6 +156,7 @@ class Photo:
     caption: str
     tags: tuple[str, ...]
     quality: int
+    device: Device | None = None
 
     def jpeg(self) -> bytes:
         """The photo as a JPEG file."""
@@ -162,7 +170,24 @@ class Photo:
         return [PARTS[k] for k in np.argsort(-counts, kind="stable") if counts[k] >= least]
 
 
-def take_photo(seed: int, of: int, number: int, *, size: int = 128, difficulty: str = "normal") -> Photo:
+@dataclass(frozen=True)
+class _Shot:
+    """What is decided before a photo is rendered."""
+
+    view: str
+    light: Light
+    camera: Camera
+
+
+def take_photo(
+    seed: int,
+    of: int,
+    number: int,
+    *,
+    size: int = 128,
+    difficulty: str = "normal",
+    device: Device | None = None,
+) -> Photo:
     """Take photo ``number`` of landmark ``of`` of a world; the same arguments give the same pixels.
 
     Args:
@@ -171,28 +196,46 @@ def take_photo(seed: int, of: int, number: int, *, size: int = 128, difficulty: 
         number: of the photo.
         size: pixels across.
         difficulty: a key of :data:`DIFFICULTIES`.
+        device: the fixed camera that takes it; None: a visitor, who stands anywhere.
     """
     level = DIFFICULTIES[difficulty]
     shown = landmark(seed, of, level.spread)
     rng = photo_stream(seed, of, number)
+    shot = _visit(rng, shown, level, size) if device is None else _pass_by(rng, shown, device, size)
+    around = draw_surroundings(rng, shown, shot.camera.position, crowd=level.crowd, clutter=level.clutter)
+    world = shown.geometry.joined(around.geometry(-shot.camera.axes[2]))
+    shadows = shown.geometry.joined(around.geometry(shot.light.towards))
+    picture = render(world, shadows, shot.camera, shot.light, size * SUPERSAMPLE)
+    if device is None:
+        sensor = Sensor.drawn(rng, colour=level.colour, blur=level.blur, noise=level.noise)
+    else:
+        sensor = device.set_sensor(rng)
+    lit = shot.light.name
+    pixels = sensor.develop(picture, rng, lit, SUPERSAMPLE)
+    parts = np.ascontiguousarray(picture.parts[1::SUPERSAMPLE, 1::SUPERSAMPLE])
+    seen, places = _show(shown, shot.camera, picture)
+    quality = int(rng.integers(level.quality[0], level.quality[1] + 1)) if device is None else device.quality
+    photo = Photo(
+        pixels, parts, seen, places, shown, number, shot.view, lit, shot.camera, "", (), quality, device
+    )
+    return replace(photo, caption=caption(photo, rng), tags=tags(photo, rng))
+
+
+def _visit(rng: np.random.Generator, shown: Landmark, level: Difficulty, size: int) -> _Shot:
+    """A visitor chooses a view and an hour."""
     view, lit = _choose(rng, level.views), _choose(rng, level.lights)
     detail = None
     if shown.details:
         _, middle, high = shown.details[int(rng.integers(len(shown.details)))]
         detail = (middle, high)
     camera = place_camera(rng, view, shown.geometry.bounds, detail, size, level.loose)
-    light = draw_light(rng, lit)
-    around = draw_surroundings(rng, shown, camera.position, crowd=level.crowd, clutter=level.clutter)
-    world = shown.geometry.joined(around.geometry(-camera.axes[2]))
-    shadows = shown.geometry.joined(around.geometry(light.towards))
-    picture = render(world, shadows, camera, light, size * SUPERSAMPLE)
-    pixels = _develop(picture, rng, level, lit)
-    parts = np.ascontiguousarray(picture.parts[1::SUPERSAMPLE, 1::SUPERSAMPLE])
-    seen, places = _show(shown, camera, picture)
-    quality = int(rng.integers(level.quality[0], level.quality[1] + 1))
-    photo = Photo(pixels, parts, seen, places, shown, number, view, lit, camera, "", (), quality)
-    words = {"caption": caption(photo, rng), "tags": tags(photo, rng)}
-    return Photo(**{**photo.__dict__, **words})
+    return _Shot(view, draw_light(rng, lit), camera)
+
+
+def _pass_by(rng: np.random.Generator, shown: Landmark, device: Device, size: int) -> _Shot:
+    """A fixed camera records whatever comes by."""
+    light = device.light(device.sequence(shown.number))
+    return _Shot(device.view, light, device.stand(rng, shown.geometry.bounds, size))
 
 
 def _choose(rng: np.random.Generator, chances: dict[str, float]) -> str:
@@ -209,29 +252,3 @@ def _show(shown: Landmark, camera: Camera, picture: Rendering) -> tuple[np.ndarr
     i, j = (np.minimum(places * SUPERSAMPLE, len(inverse) - 1)).astype(np.int64).T
     right = picture.parts[j, i] == points.part[seen]
     return seen[right], places[right]
-
-
-def _develop(picture: Rendering, rng: np.random.Generator, level: Difficulty, lit: str) -> np.ndarray:
-    """Exposure, white balance, film curve, antialiasing, blur, vignette and noise: uint8 ``[s, s, 3]``."""
-    radiance = picture.radiance
-    size = len(radiance) // SUPERSAMPLE
-    mean = float(np.clip(radiance.mean(dtype=np.float64), 0.02, 4))
-    target = {"night": 0.16, "dusk": 0.30}.get(lit, 0.44)
-    exposure = (target / mean) ** 0.7 * np.exp(rng.normal(0, 2 * level.colour))
-    balance = np.exp(rng.normal(0, level.colour, 3)).astype(np.float32)
-    exposed = np.maximum(radiance, 0) * np.float32(exposure) * balance
-    # A film-like curve (Hejl and Burgess-Dawson): contrast in the middle, soft shoulder; gamma included.
-    grey = exposed.mean(2, keepdims=True)
-    x = np.maximum(grey + (exposed - grey) * 1.3, 0) * 0.62
-    x = np.maximum(x - 0.004, 0)
-    film = (x * (6.2 * x + 0.5)) / (x * (6.2 * x + 1.7) + 0.06)
-    image = cv2.resize(film.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
-    sigma = float(rng.uniform(0, level.blur)) * size / 1000
-    if sigma > 0.2:
-        image = cv2.GaussianBlur(image, (0, 0), sigma)
-    span = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
-    image *= (1 - 0.32 * (span[:, None] ** 2 + span[None, :] ** 2))[..., None]
-    grain = rng.standard_normal(image.shape, dtype=np.float32)
-    strength = level.noise * rng.uniform(0.4, 1.6) * (1.5 if lit == "night" else 1.0)
-    image += grain * np.float32(strength)
-    return np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -14,7 +14,7 @@ from perisphere.catalog.scenes.raster import see
 from perisphere.catalog.scenes.styles import STYLES
 
 POINTS = 64
-_PLACES, _PHOTOS, _NAMES = range(3)  # the first number of a random stream's key
+_PLACES, _PHOTOS, _NAMES, _DEVICES, _BOXES = range(5)  # the first number of a random stream's key
 _NOUNS = {
     "gothic": ("Cathedral", "Minster"),
     "romanesque": ("Abbey", "Priory"),
@@ -148,6 +148,16 @@ def stream(seed: int, *key: int) -> np.random.Generator:
 def photo_stream(seed: int, landmark: int, photo: int) -> np.random.Generator:
     """The dice of one photo."""
     return stream(seed, _PHOTOS, landmark, photo)
+
+
+def device_stream(seed: int, *key: int) -> np.random.Generator:
+    """The dice of one fixed camera, or of what happens in front of it."""
+    return stream(seed, _DEVICES, *key)
+
+
+def box_stream(seed: int, landmark: int, photo: int) -> np.random.Generator:
+    """The dice of whoever draws a box in a photo."""
+    return stream(seed, _BOXES, landmark, photo)
 
 
 @lru_cache(maxsize=4)

@@ -6,6 +6,7 @@ from perisphere.catalog.scenes.layouts.cub import Cub
 from perisphere.catalog.scenes.layouts.folders import Folders
 from perisphere.catalog.scenes.layouts.gldv2 import Gldv2
 from perisphere.catalog.scenes.layouts.layout import Layout
+from perisphere.catalog.scenes.layouts.market1501 import Market1501
 
 LAYOUTS: dict[str, type[Layout]] = {
     "folders": Folders,
@@ -15,7 +16,19 @@ LAYOUTS: dict[str, type[Layout]] = {
     "gldv2": Gldv2,
     "cifar": Cifar,
     "cub": Cub,
+    "market1501": Market1501,
 }
 """Name -> class that writes it."""
 
-__all__ = ["LAYOUTS", "Cifar", "Cub", "Folders", "Gldv2", "Layout", "Oxford5k", "Paris6k", "Revisited"]
+__all__ = [
+    "LAYOUTS",
+    "Cifar",
+    "Cub",
+    "Folders",
+    "Gldv2",
+    "Layout",
+    "Market1501",
+    "Oxford5k",
+    "Paris6k",
+    "Revisited",
+]

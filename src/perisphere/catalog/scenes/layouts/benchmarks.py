@@ -11,13 +11,14 @@ import pickle
 from pathlib import Path
 from typing import ClassVar, cast
 
+from perisphere.catalog.scenes.layouts.layout import Layout
 from perisphere.catalog.scenes.layouts.relevance import Shot, choose_queries, classic_lists, revisited_lists
 from perisphere.catalog.scenes.layouts.truth import write_mask, write_truth
 from perisphere.catalog.scenes.photo import Photo
 from perisphere.catalog.scenes.world import Landmark
 
 
-class _Benchmark:
+class _Benchmark(Layout):
     """Writes ``CLASS_NUMBER.jpg``, then the ground truth from what the photos show."""
 
     name: ClassVar[str]

@@ -13,6 +13,7 @@ from typing import cast
 import cv2
 import numpy as np
 
+from perisphere.catalog.scenes.layouts.layout import Layout
 from perisphere.catalog.scenes.layouts.truth import write_mask, write_truth
 from perisphere.catalog.scenes.photo import Photo
 from perisphere.catalog.scenes.world import Landmark
@@ -21,7 +22,7 @@ SIDE = 32
 TEST_EVERY = 6  # one photo of six, as in CIFAR
 
 
-class Cifar:
+class Cifar(Layout):
     """Landmarks are the fine classes, families the coarse ones; every sixth photo is for testing."""
 
     def __init__(self, out: Path, *, truth: bool) -> None:

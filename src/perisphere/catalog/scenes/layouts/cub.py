@@ -9,12 +9,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from perisphere.catalog.scenes.layouts.layout import Layout
 from perisphere.catalog.scenes.layouts.truth import write_mask, write_truth
 from perisphere.catalog.scenes.photo import Photo
 from perisphere.catalog.scenes.world import Landmark
 
 
-class Cub:
+class Cub(Layout):
     """Every second photo is for training, the others for testing."""
 
     def __init__(self, out: Path, *, truth: bool) -> None:

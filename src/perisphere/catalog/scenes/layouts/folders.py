@@ -7,12 +7,13 @@
 
 from pathlib import Path
 
+from perisphere.catalog.scenes.layouts.layout import Layout
 from perisphere.catalog.scenes.layouts.truth import write_mask, write_truth
 from perisphere.catalog.scenes.photo import Photo
 from perisphere.catalog.scenes.world import Landmark
 
 
-class Folders:
+class Folders(Layout):
     """Writes ``OUT/photos/FAMILY/STYLE/LANDMARK/0001.jpg`` and, with ``truth``, ``OUT/truth``."""
 
     def __init__(self, out: Path, *, truth: bool) -> None:

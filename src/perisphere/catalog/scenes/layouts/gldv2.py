@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from perisphere.catalog.scenes.layouts.layout import Layout
 from perisphere.catalog.scenes.layouts.relevance import ENOUGH, Shot, no_query
 from perisphere.catalog.scenes.layouts.truth import write_mask, write_truth
 from perisphere.catalog.scenes.photo import Photo
 from perisphere.catalog.scenes.world import Landmark
 
 
-class Gldv2:
+class Gldv2(Layout):
     """Every second photo is for training, every tenth a query, the rest the index."""
 
     def __init__(self, out: Path, *, truth: bool) -> None:

@@ -1,10 +1,18 @@
 """What every layout on disk answers."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from perisphere.catalog.scenes.photo import Photo
+from perisphere.catalog.scenes.photo import Photo, take_photo
 from perisphere.catalog.scenes.world import Landmark
+
+
+class Roll(NamedTuple):
+    """Photos ``first`` to ``end`` (exclusive) of one landmark."""
+
+    landmark: int
+    first: int
+    end: int
 
 
 class Layout(Protocol):
@@ -15,6 +23,14 @@ class Layout(Protocol):
     """
 
     def __init__(self, out: Path, *, truth: bool) -> None: ...
+
+    def rolls(self, landmarks: int, photos: int) -> list[Roll]:
+        """Return what is to be photographed, where ``photos`` of each of ``landmarks`` are asked for."""
+        return [Roll(number, 0, photos) for number in range(landmarks)]
+
+    def take(self, seed: int, of: int, number: int, *, size: int, difficulty: str) -> Photo:
+        """Take one photo; see :func:`perisphere.catalog.scenes.photo.take_photo`."""
+        return take_photo(seed, of, number, size=size, difficulty=difficulty)
 
     def write(self, photo: Photo) -> dict[str, object]:
         """Write the files of one photo; return its record (picklable)."""
