@@ -130,6 +130,59 @@ def test_noise_fills_a_hole_of_the_wished_area_and_ratio():
     assert values.std() == pytest.approx(12**-0.5, abs=0.03)
 
 
+def test_padding_moves_pictures_by_whole_pixels_and_shows_black_beyond():
+    picture = 0.1 + 0.9 * torch.rand(3, 12, 8, generator=torch.Generator().manual_seed(1))
+    seen = Augmentation(pad=3)(picture.expand(400, 3, 12, 8), (12, 8), 1)
+    canvas = torch.zeros(3, 18, 14)
+    canvas[:, 3:15, 3:11] = picture
+    windows = [canvas[:, y : y + 12, x : x + 8] for y in range(7) for x in range(7)]
+    found = [[bool(torch.equal(one, window)) for window in windows].index(True) for one in seen]
+    assert len(set(found)) == 49, "every place occurs"
+    assert Augmentation(pad=3).active
+
+
+def test_padding_does_not_depend_on_the_number_of_devices(images):
+    both = Augmentation(pad=4, flip=0.5, erase=1.0, erase_area=(0.02, 0.4), erase_fill="mean")
+    whole = both(images, (20, 24), 3)
+    parts = [both(images[4 * rank : 4 * rank + 4], (20, 24), 3, rank, 2) for rank in range(2)]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_flips_alone_are_exact(images):
+    flipped = Augmentation(flip=0.5)(images, (20, 24), 4)
+    mirrored = [torch.equal(one, image.flip(2)) for one, image in zip(flipped, images, strict=True)]
+    assert all(
+        torch.equal(one, image) or there for one, image, there in zip(flipped, images, mirrored, strict=True)
+    )
+    assert 0 < sum(mirrored) < len(images)
+
+
+@pytest.mark.parametrize("spread", ["log", "even"])
+def test_rectangles_of_upright_pictures_have_their_area_and_ratio_in_pixels(spread):
+    white = torch.ones(2000, 3, 128, 64)
+    erased = Augmentation(
+        erase=0.5,
+        erase_area=(0.02, 0.4),
+        erase_ratio=(0.3, 1 / 0.3),
+        erase_fill="mean",
+        erase_spread=spread,
+    )(white, (128, 64), 0, mean=(0.2, 0.3, 0.4))
+    holes = erased[:, 0] < 1
+    hit = holes.any(2).any(1)
+    assert hit.float().mean() == pytest.approx(0.5, abs=0.04)
+    assert torch.allclose(erased[hit].transpose(0, 1)[:, holes[hit]].mean(1), torch.tensor([0.2, 0.3, 0.4]))
+    holes = holes[hit]
+    areas = holes.float().mean((1, 2))
+    assert areas.min() < 0.03
+    assert 0.37 < areas.max() < 0.42
+    height, width = holes.any(2).sum(1), holes.any(1).sum(1)
+    upright = (height / width).double()
+    assert 0.25 < upright.min() < 0.4
+    assert 2.8 < upright.max() < 3.8
+    # log: half and half; even: (3.33 - 1) of (3.33 - 0.3) stand; wide ones that do not fit are drawn again
+    assert (upright > 1).double().mean() == pytest.approx({"log": 0.53, "even": 0.78}[spread], abs=0.04)
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -141,6 +194,8 @@ def test_noise_fills_a_hole_of_the_wished_area_and_ratio():
         ({"erase_ratio": (0, 1)}, "erase_ratio is"),
         ({"zoom": 1}, "zoom"),
         ({"erase_fill": "red"}, "erase_fill"),
+        ({"erase_spread": "even"}, "erase_spread needs erase"),
+        ({"pad": -1}, "pad"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(fields, words):

@@ -177,6 +177,12 @@ class Preprocessing(BaseModel):
         """Whether every picture comes out at ``size``."""
         return self.resize != "long"
 
+    @property
+    def mean_colour(self) -> Triple:
+        """The colour that becomes 0: red, green and blue in 0..1."""
+        red, green, blue = (min(max(value / self.scale / 255, 0.0), 1.0) for value in self.mean)
+        return (red, green, blue) if self.channels == "RGB" else (blue, green, red)
+
     def __call__(self, image: np.ndarray, box: Box | None = None) -> np.ndarray:
         """Bring one picture to ``size``; ``resize: long`` to its own size below it.
 
@@ -294,8 +300,7 @@ class Preprocessing(BaseModel):
         return image[top : top + height, left : left + width]
 
     def _padded(self, image: np.ndarray) -> np.ndarray:
-        mean = self.mean if self.channels == "RGB" else self.mean[::-1]
-        colour = np.clip(np.round(np.array(mean) / self.scale), 0, 255).astype(np.uint8)
+        colour = np.round(np.array(self.mean_colour) * 255).astype(np.uint8)
         canvas = np.empty((*self.size, 3), np.uint8)
         canvas[:] = colour
         h, w = image.shape[:2]

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
+REDRAWS = 15
+"""Further draws of a rectangle that does not fit into the picture."""
+
 
 class Augmentation(BaseModel):
     """What is changed at random in a training picture; everything off is plain resizing.
@@ -33,6 +36,12 @@ class Augmentation(BaseModel):
     zoom: float = Field(
         default=0.0, ge=0, lt=1, description="width and height each seen at 1 - zoom to 1 + zoom"
     )
+    pad: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="black pixels added on each side before the input is cut out again",
+    )
     border: Literal["reflection", "edge"] = Field(default="reflection", description="beyond the picture")
     flip: float = Field(default=0.0, ge=0, le=1, description="probability of a left-right mirror")
     brightness: float = Field(default=0.0, ge=0, lt=1)
@@ -41,9 +50,14 @@ class Augmentation(BaseModel):
     erase: float = Field(default=0.0, ge=0, le=1, description="probability of an erased rectangle")
     erase_area: tuple[float, float] = (0.02, 0.2)
     erase_ratio: tuple[float, float] = Field(
-        default=(1 / 3, 3.0), description="width / height of the rectangle"
+        default=(1 / 3, 3.0), description="width / height of the rectangle, in pixels"
     )
-    erase_fill: Literal["grey", "noise"] = "grey"
+    erase_spread: Literal["log", "even"] = Field(
+        default="log", description="how ratios are drawn; even: height / width evenly, as first published"
+    )
+    erase_fill: Literal["grey", "mean", "noise"] = Field(
+        default="grey", description="mean: the colour that becomes 0 for the network"
+    )
     margin: float = Field(default=1.0, ge=1, le=2, description="pictures are decoded this much larger")
 
     @model_validator(mode="after")
@@ -58,7 +72,7 @@ class Augmentation(BaseModel):
             raise ValueError("shorter cuts at random already; leave crop_area and margin out")
         if self.border != "reflection" and not (self.shift or self.zoom):
             raise ValueError("border is for shift and zoom; set one, or leave border out")
-        for name in ("erase_area", "erase_ratio", "erase_fill"):
+        for name in ("erase_area", "erase_ratio", "erase_spread", "erase_fill"):
             if not self.erase and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} needs erase above 0; set it, or leave {name} out")
         if self.crop_area[0] == 1 and self.crop_ratio != (3 / 4, 4 / 3):
@@ -73,7 +87,13 @@ class Augmentation(BaseModel):
         return self != Augmentation()
 
     def __call__(
-        self, images: Tensor, size: tuple[int, int], seed: int, rank: int = 0, world: int = 1
+        self,
+        images: Tensor,
+        size: tuple[int, int],
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        mean: tuple[float, float, float] = (0.5, 0.5, 0.5),
     ) -> Tensor:
         """Return changed pictures.
 
@@ -83,6 +103,7 @@ class Augmentation(BaseModel):
             seed: of this batch; the same seed gives the same pictures.
             rank: these are the ``rank``-th of ``world`` equal parts of the batch (several devices).
             world: number of parts.
+            mean: colour of ``erase_fill: mean``, red, green and blue in 0..1.
 
         Returns:
             float32 ``[n, 3, *size]`` in 0..1.
@@ -96,13 +117,22 @@ class Augmentation(BaseModel):
 
         place, colours, hole, zoom = draw(5), draw(3), draw(5), draw(2)
         images = self._resample(images, size, place, zoom)
+        if self.pad:
+            images = self._cut_out(images, draw(2))
         images = self._colour(images, colours)
-        return self._erase(images, hole, draws)
+        if not self.erase:
+            return images
+        aspect = size[1] / size[0]
+        hole = self._holes(size, hole, draw(2 * REDRAWS) if self._may_not_fit(aspect) else draw(0))
+        return self._erase(images, hole, draws, mean)
 
     def _resample(self, images: Tensor, size: tuple[int, int], u: Tensor, zoom: Tensor) -> Tensor:
         """Crop, shift, zoom, mirror and resize in one bilinear resampling."""
-        if self.crop_area == (1.0, 1.0) and not (self.shift or self.flip or self.zoom):
-            return images if images.shape[2:] == size else functional.interpolate(images, size, mode="area")
+        if self.crop_area == (1.0, 1.0) and not (self.shift or self.zoom):
+            if images.shape[2:] != size:
+                images = functional.interpolate(images, size, mode="area")
+            mirrored = (u[:, 4] < self.flip)[:, None, None, None]
+            return torch.where(mirrored, images.flip(3), images) if self.flip else images
         area = self.crop_area[0] + u[:, 0] * (self.crop_area[1] - self.crop_area[0])
         low, high = (math.log(ratio) for ratio in self.crop_ratio)
         ratio = torch.exp(low + u[:, 1] * (high - low)) if self.crop_area[0] < 1 else torch.ones_like(area)
@@ -130,23 +160,55 @@ class Augmentation(BaseModel):
         shade = (brightness * contrast * (1 - saturation)) * grey + brightness * (1 - contrast) * mean
         return (images * (brightness * contrast * saturation) + shade).clamp_(0, 1)
 
-    def _erase(self, images: Tensor, u: Tensor, draws: torch.Generator) -> Tensor:
-        """Erase one rectangle (random erasing, Zhong et al. 2020)."""
-        if not self.erase:
-            return images
-        area = self.erase_area[0] + u[:, 1] * (self.erase_area[1] - self.erase_area[0])
-        low, high = (math.log(ratio) for ratio in self.erase_ratio)
-        ratio = torch.exp(low + u[:, 2] * (high - low))
-        width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
+    def _cut_out(self, images: Tensor, u: Tensor) -> Tensor:
+        """Add black pixels around each picture and cut a window of the old size out, anywhere."""
+        height, width = images.shape[2:]
+        top, left = (u * (2 * self.pad + 1)).long().clamp(max=2 * self.pad).T
+        rows = top[:, None, None] + torch.arange(height, device=u.device)[:, None]
+        columns = left[:, None, None] + torch.arange(width, device=u.device)
+        padded = functional.pad(images, [self.pad] * 4)
+        numbers = torch.arange(len(images), device=u.device)[:, None, None]
+        return padded[numbers, :, rows, columns].permute(0, 3, 1, 2)
+
+    def _may_not_fit(self, aspect: float) -> bool:
+        """Return whether a rectangle can be longer than a side of pictures of this width / height."""
+        low, high = self.erase_ratio
+        return self.erase_area[1] * max(high / aspect, aspect / low) > 1
+
+    def _holes(self, size: tuple[int, int], u: Tensor, again: Tensor) -> Tensor:
+        """Return which pixels are erased, bool ``[n, h, w]``: a rectangle in some of the pictures.
+
+        Where one does not fit, the next draw is taken (Zhong et al. 2020).
+        """
+        aspect = size[1] / size[0]
+        area = torch.cat((u[:, 1:2], again[:, 0::2]), 1)
+        area = self.erase_area[0] + area * (self.erase_area[1] - self.erase_area[0])
+        ratio = self._ratios(torch.cat((u[:, 2:3], again[:, 1::2]), 1))
+        width, height = (area * ratio / aspect).sqrt(), (area / ratio * aspect).sqrt()
+        fitting = ((width <= 1) & (height <= 1)).int().argmax(1, keepdim=True)
+        width, height = (side.gather(1, fitting).squeeze(1).clamp(max=1) for side in (width, height))
         left, top = u[:, 3] * (1 - width), u[:, 4] * (1 - height)
-        rows = (torch.arange(images.shape[2], device=u.device) + 0.5) / images.shape[2]
-        columns = (torch.arange(images.shape[3], device=u.device) + 0.5) / images.shape[3]
+        rows = (torch.arange(size[0], device=u.device) + 0.5) / size[0]
+        columns = (torch.arange(size[1], device=u.device) + 0.5) / size[1]
         within_y = (rows >= top[:, None]) & (rows < (top + height)[:, None])
         within_x = (columns >= left[:, None]) & (columns < (left + width)[:, None])
-        chosen = (u[:, 0] < self.erase)[:, None, None]
-        hole = within_y[:, :, None] & within_x[:, None, :] & chosen
+        return within_y[:, :, None] & within_x[:, None, :] & (u[:, 0] < self.erase)[:, None, None]
+
+    def _ratios(self, u: Tensor) -> Tensor:
+        """Return width / height of rectangles, in pixels."""
+        low, high = self.erase_ratio
+        if self.erase_spread == "even":
+            return 1 / (1 / high + u * (1 / low - 1 / high))
+        return torch.exp(math.log(low) + u * (math.log(high) - math.log(low)))
+
+    def _erase(
+        self, images: Tensor, hole: Tensor, draws: torch.Generator, mean: tuple[float, float, float]
+    ) -> Tensor:
+        """Fill the holes (random erasing, Zhong et al. 2020)."""
         if self.erase_fill == "grey":
             return images.masked_fill(hole[:, None], 0.5)
+        if self.erase_fill == "mean":
+            return torch.where(hole[:, None], torch.tensor(mean).to(images)[:, None, None], images)
         # One picture of noise for the batch: each hole shows another part of it, on any number of devices.
         noise = torch.rand(images.shape[1:], generator=draws).to(images)
         return torch.where(hole[:, None], noise, images)

@@ -36,6 +36,13 @@ class Prepare:
             return pictures, batch.targets
         if training and self.augmentation.active:
             images = pictures.permute(0, 3, 1, 2).float() / 255
-            images = self.augmentation(images, self.preprocessing.size, batch.seed, self.rank, self.world)
+            images = self.augmentation(
+                images,
+                self.preprocessing.size,
+                batch.seed,
+                self.rank,
+                self.world,
+                mean=self.preprocessing.mean_colour,
+            )
             pictures = (images * 255).permute(0, 2, 3, 1)
         return self.preprocessing.normalise(pictures), batch.targets
