@@ -11,6 +11,7 @@ from scipy.io import savemat
 
 from perisphere.catalog import Skipped
 from perisphere.catalog.readers import inat, read
+from perisphere.catalog.readers.coco import parse
 from perisphere.catalog.readers.lists import class_labels
 from perisphere.errors import PerisphereError, UsageError
 
@@ -238,7 +239,7 @@ def test_annotations_that_lead_nowhere_are_counted(tmp_path: Path) -> None:
 
 def test_only_what_is_needed_is_kept_of_a_file(tmp_path: Path) -> None:
     root = write_inat(tmp_path, 2018)
-    assert inat._parse(root / "val2018.json")["images"][0] == {
+    assert parse(root / "val2018.json", inat._LISTS, inat._KEPT)["images"][0] == {
         "id": 10,
         "file_name": "train_val2018/val/9/0.jpg",
     }

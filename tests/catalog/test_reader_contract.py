@@ -138,6 +138,53 @@ def _market(root: Path, names: list[str]) -> Path:
     return root
 
 
+def _msmt17(root: Path, names: list[str]) -> Path:
+    _moved(root, names, "msmt17")
+    for folder in ("train", "test"):
+        (root / folder).mkdir(exist_ok=True)
+    lines = [placed("msmt17", name).removeprefix("train/") + " 0\n" for name in names]
+    (root / "list_train.txt").write_text("".join(lines))
+    for name in ("query", "gallery"):
+        (root / f"list_{name}.txt").write_text("")
+    return root
+
+
+def _fashion(root: Path, names: list[str]) -> Path:
+    places = _moved(root, names, "fashion")
+    images = [{"id": k, "file_name": Path(place).name} for k, place in enumerate(places)]
+    pairs = [{"image_id": image["id"], "pair_id": 1, "source": "shop"} for image in images]
+    empty = {"images": [], "annotations": []}
+    for split in ("train", "query"):
+        (root / f"{split}.json").write_text(json.dumps(empty))
+    (root / "gallery.json").write_text(json.dumps({"images": images, "annotations": pairs}))
+    return root
+
+
+def _deepfashion(root: Path, names: list[str]) -> Path:
+    paths = _moved(root, names, "deepfashion")
+    for folder in ("Anno", "Eval", "img"):
+        (root / folder).mkdir(exist_ok=True)
+    pairs = [f"{path} {path} id_00000001 test\n" for path in paths]
+    boxes = [f"{path} 1 1 0 0 9 9\n" for path in paths]
+    head = f"{len(paths)}\ncolumns\n"
+    (root / "Eval/list_eval_partition.txt").write_text(head + "".join(pairs))
+    (root / "Anno/list_bbox_consumer2shop.txt").write_text(head + "".join(boxes))
+    return root
+
+
+def _street2shop(root: Path, names: list[str]) -> Path:
+    for name in names:
+        place = root / "images" / placed("street2shop", name)
+        place.parent.mkdir(exist_ok=True)
+        (root / name).rename(place)
+    for folder in ("meta/json", "images"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    photos = [{"photo": int(placed("street2shop", name)[:9]), "product": 7} for name in names]
+    for kind, content in (("train_pairs", []), ("test_pairs", []), ("retrieval", photos)):
+        (root / f"meta/json/{kind}_dresses.json").write_text(json.dumps(content))
+    return root
+
+
 # How each layout names images that lie below one folder: (write the layout's own files) -> root to read.
 LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "folders": _flat,
@@ -160,16 +207,31 @@ LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "resisc45": _divided,
     "market1501": _market,
     "dukemtmc": _market,
+    "cuhk03": _market,
+    "msmt17": _msmt17,
+    "fashion": _fashion,
+    "deepfashion": _deepfashion,
+    "street2shop": _street2shop,
 }
 # Layouts whose photos are no files; their tests are in test_cifar.py.
 PACKED = {"cifar10", "cifar100"}
 FOLDERS = {"mit67": "Images", "nabirds": "images", "cub": "images", "ilsvrc2012": "ILSVRC2012_img_train"}
+FLAT = {
+    "market1501": "bounding_box_train/0002_c1s1_",
+    "dukemtmc": "bounding_box_train/0002_c1s1_",
+    "cuhk03": "bounding_box_train/0002_c1s1_",
+    "msmt17": "train/0000_000_01_",
+    "fashion": "gallery/",
+    "deepfashion": "img/CLOTHING/Blouse/id_00000001/",
+}
 
 
 def placed(format: str, name: str) -> str:
     """Where the layout wants the image: Landmarks v2 and Flowers-102 have their places by id."""
-    if format in ("market1501", "dukemtmc"):
-        return f"bounding_box_train/0002_c1s1_{name.replace('/', '-')}"
+    if format == "street2shop":
+        return f"{zlib.crc32(name.encode()) % 90_000:09d}.jpg"
+    if format in FLAT:
+        return FLAT[format] + name.replace("/", "-")
     if format == "flowers102":
         return f"jpg/image_{zlib.crc32(name.encode()) % 90_000 + 1:05d}.jpg"
     if format != "gldv2":

@@ -86,6 +86,18 @@ def probe(source: Path | bytes) -> ImageInfo:
     return ImageInfo(pixels.shape[1], pixels.shape[0], format, orientation)
 
 
+def header(source: Path) -> tuple[int, int]:
+    """Return the width and height that a file's header tells, as stored, without decoding it.
+
+    Raises:
+        ImageError: the file cannot be read, or its header not be understood.
+    """
+    name = display(source)
+    with _open(_read(source, name), name) as image:
+        _check_pixels(*image.size, name)
+        return image.size
+
+
 def decode(source: Source | np.ndarray, *, at_least: int | None = None) -> np.ndarray:
     """Return uint8 RGB ``[h, w, 3]``, upright.
 

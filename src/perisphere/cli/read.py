@@ -12,6 +12,7 @@ from perisphere.errors import PerisphereError, UsageError
 SHOWN = 5  # skipped files named on the screen; the rest stand in catalog.json
 _COLUMN = "Columns of a table (csv)"
 _PART = "Part of a data set (cifar100, cub, cars, inat)"
+_PAIRS = "Re-identification and fashion (cuhk03, fashion, deepfashion)"
 _TRUTH = "Files of a benchmark (oxford5k, paris6k, revisited, distractors, gldv2)"
 
 
@@ -27,7 +28,10 @@ def read(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     images: Annotated[
         Path | None,
-        typer.Option(help="Folder that the paths start from; the table's own.", rich_help_panel=_COLUMN),
+        typer.Option(
+            help="Folder that the paths start from; the table's own. Also the photos of street2shop.",
+            rich_help_panel=_COLUMN,
+        ),
     ] = None,
     path_column: Annotated[str | None, typer.Option(help="Image path.", rich_help_panel=_COLUMN)] = None,
     label_column: Annotated[str | None, typer.Option(help="Label.", rich_help_panel=_COLUMN)] = None,
@@ -81,6 +85,25 @@ def read(
     annotations: Annotated[
         Path | None, typer.Option(help="cars: the MATLAB file; cars_annos.mat.", rich_help_panel=_PART)
     ] = None,
+    boxes: Annotated[
+        str | None, typer.Option(help="cuhk03: detected or labeled.", rich_help_panel=_PAIRS)
+    ] = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(help="fashion: COCO file of the training photos; train*.json.", rich_help_panel=_PAIRS),
+    ] = None,
+    query: Annotated[
+        Path | None,
+        typer.Option(help="fashion: COCO file of the queries; query*.json.", rich_help_panel=_PAIRS),
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(help="fashion: COCO file of the gallery; gallery*.json.", rich_help_panel=_PAIRS),
+    ] = None,
+    high_res: Annotated[
+        bool | None,
+        typer.Option("--high-res", help="deepfashion: the photos of img_highres.", rich_help_panel=_PAIRS),
+    ] = None,
 ) -> None:
     """Read a folder of photos or a table into a catalog.
 
@@ -104,6 +127,8 @@ def read(
 
     `perisphere read inat inat2018 -o birds --supercategory Aves`
 
+    `perisphere read market1501 Market-1501-v15.09.15 -o market`
+
     `perisphere read --list`
     """
     given = {
@@ -113,6 +138,7 @@ def read(
         "url_column": url_column, "box_columns": box_columns, "separator": separator,
         "delimiter": delimiter, "truth": truth, "names": names, "subset": subset, "per_class": per_class,
         "repeats": repeats, "year": year, "supercategory": supercategory, "annotations": annotations,
+        "boxes": boxes, "train": train, "query": query, "gallery": gallery, "high_res": high_res,
     }  # fmt: skip
     if listed:
         _print_formats(as_json)
@@ -157,6 +183,9 @@ def _read(
             typer.echo(f"skipped {skipped.path}: {skipped.reason}")
         if len(catalog.skipped) > SHOWN:
             typer.echo(f"... {len(catalog.skipped):,} skipped in all, listed in {out / 'catalog.json'}")
+        for remark, names in catalog.source.get("remarks", {}).items():
+            shown = ", ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")
+            typer.echo(f"{len(names):,} x {remark}: {shown}")
 
 
 def _print_formats(as_json: bool) -> None:

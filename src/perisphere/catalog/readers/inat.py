@@ -3,18 +3,17 @@
 Source: Van Horn et al., "The iNaturalist Species Classification and Detection Dataset", CVPR 2018.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from perisphere.catalog.catalog import Skipped
+from perisphere.catalog.readers.coco import parse
 from perisphere.catalog.readers.listing import Listing
 from perisphere.catalog.readers.lists import class_labels, is_inside
 from perisphere.errors import PerisphereError, UsageError, nearest
 
 _RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
-# All that is kept of an object while the file is parsed: the rest is many times as large.
 _KEPT = frozenset(("id", "name", "supercategory", "file_name", "image_id", "category_id", *_RANKS))
 _LISTS = ("images", "annotations", "categories")
 
@@ -40,7 +39,7 @@ def list_images(root: Path, *, year: int | None = None, supercategory: str | Non
     listing = Listing(root)
     for split in ("train", "val"):
         file = root / f"{split}{year}.json"
-        content = _parse(file)
+        content = parse(file, _LISTS, _KEPT)
         categories = _chosen(file, content["categories"], supercategory)
         labels = class_labels({id: str(category["name"]) for id, category in categories.items()})
         if not set(labels.items()) <= set((listing.classes or labels).items()):
@@ -57,31 +56,6 @@ def _year(root: Path) -> int:
         mend = " Choose one with --year." if years else ""
         raise PerisphereError(f"{root}: holds {has} train2019.json.{mend}")
     return years[0]
-
-
-def _parse(file: Path) -> dict[str, list[dict[str, Any]]]:
-    try:
-        with file.open("rb") as data:
-            content = json.load(data, object_hook=_slim)
-    except FileNotFoundError:
-        raise PerisphereError(f"{file}: missing. Is the data set complete?") from None
-    except OSError as error:
-        raise PerisphereError(f"{file}: cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
-        raise PerisphereError(
-            f"{file}: no JSON ({' '.join(str(error).split())[:200]}). Get it again."
-        ) from error
-    for name in _LISTS:
-        entries = content.get(name) if isinstance(content, dict) else None
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise PerisphereError(f"{file}: holds no list {name!r}. Is it another data set's file?")
-    return content
-
-
-def _slim(entry: dict[str, Any]) -> dict[str, Any]:
-    if "images" in entry:
-        return entry
-    return {name: value for name, value in entry.items() if name in _KEPT}
 
 
 def _chosen(

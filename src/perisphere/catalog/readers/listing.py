@@ -28,6 +28,7 @@ class Listing:
         classes: label by class id, in the order of the data set, where classes have ids.
         bad: images that the layout names and that cannot be used; an error when reading is strict.
         ignored: files that never were candidates, such as text beside the images.
+        remarks: what is worth knowing of rows that are kept: names by remark.
     """
 
     root: Path
@@ -37,6 +38,7 @@ class Listing:
     classes: dict[str, str] = field(default_factory=dict)
     bad: list[Skipped] = field(default_factory=list)
     ignored: list[Skipped] = field(default_factory=list)
+    remarks: dict[str, list[str]] = field(default_factory=dict)
 
 
 def split_name(name: str) -> str:

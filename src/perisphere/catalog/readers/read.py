@@ -16,7 +16,10 @@ from perisphere.catalog.images import ImageError, ImageInfo, display, upright_bo
 from perisphere.catalog.readers import (
     cars,
     csv_table,
+    cuhk03,
+    deepfashion,
     distractors,
+    fashion,
     file_names,
     flat,
     flowers,
@@ -25,6 +28,8 @@ from perisphere.catalog.readers import (
     ilsvrc,
     inat,
     market,
+    msmt17,
+    street2shop,
 )
 from perisphere.catalog.readers.birds import list_cub, list_nabirds
 from perisphere.catalog.readers.cifar import list_cifar10, list_cifar100
@@ -77,6 +82,18 @@ READERS: dict[str, Reader] = {
     "resisc45": Reader("train.txt, test.txt and CLASS/IMAGE", list_divided),
     "market1501": Reader(_MARKET, market.list_images),
     "dukemtmc": Reader(_MARKET, market.list_images),
+    "cuhk03": Reader("detected/ and labeled/, each in the layout of Market-1501", cuhk03.list_images),
+    "msmt17": Reader("list_train.txt, list_query.txt, list_gallery.txt, train/, test/", msmt17.list_images),
+    "fashion": Reader(
+        "train*.json, query*.json, gallery*.json, train/, query/, gallery/", fashion.list_images
+    ),
+    "deepfashion": Reader(
+        "Eval/list_eval_partition.txt, Anno/list_bbox_consumer2shop.txt and img/", deepfashion.list_images
+    ),
+    "street2shop": Reader(
+        "meta/json/train_pairs_*.json, test_pairs_*.json, retrieval_*.json and images/",
+        street2shop.list_images,
+    ),
 }
 
 
@@ -134,6 +151,7 @@ def read(
         "root": str(root),
         "options": {name: str(value) for name, value in options.items() if value is not None},
         "read_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **({"remarks": listing.remarks} if listing.remarks else {}),
     }
     if out is not None:
         return _saved(listing, source, Path(out), overwrite, workers, strict)
