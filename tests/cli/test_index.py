@@ -278,3 +278,42 @@ def test_a_corrupt_photo_is_skipped(world, tmp_path, folder):
 )
 def test_help_has_examples(verb):
     assert f"perisphere index {verb}" in run(verb, "--help")
+
+
+def test_centroids_beside_the_photos_and_instead_of_them(world, tmp_path):
+    folder, only = tmp_path / "index", tmp_path / "only"
+    facts = answer("create", folder, world / "vectors", "--centroids")
+    assert (facts["centroids"], facts["identities"], facts["images"]) == ("beside", 3, 18)
+    assert "3, " in run("info", folder)
+    assert "centroids beside the images" in run("info", folder)
+    facts = answer("create", only, world / "photos", "--encoder", world / "encoder", "--centroids-only")
+    assert (facts["centroids"], facts["identities"], facts["images"]) == ("only", 3, 18)
+    assert facts["bytes_per_identity"] == round(facts["bytes"] / 3, 1)
+    run("add", folder, world / "more", "--json")
+    run("add", only, world / "more", "--json")
+    for index in (folder, only):
+        run("remove", index, "--filter", "label == 'tower'")
+        assert answer("remove", index, "--ids", "1,2,3") == {"removed": 3, "images": 21}
+        assert answer("verify", index) == {"images": 21, "problems": []}
+    with Index.open(folder) as index, Index.open(only) as other:
+        assert index.centroids().labels == other.centroids().labels == ("bridge", "dome", "castles")
+        assert index.centroids().counts.tolist() == other.centroids().counts.tolist() == [3, 12, 6]
+        np.testing.assert_allclose(index.centroids().points, other.centroids().points, atol=1e-5)
+
+
+def test_centroids_for_an_index_that_is_there(folder):
+    assert "no centroids" in run("info", folder)
+    found = answer("centroids", folder)
+    assert (found["centroids"], found["images"]) == (3, 18)
+    assert run("centroids", folder).startswith("3 centroids of 18 images: ")
+
+
+def test_wrong_words_about_centroids(world, tmp_path):
+    result = invoke("create", tmp_path / "index", world / "vectors", "--centroids", "--centroids-only")
+    assert isinstance(result.exception, UsageError)
+    run("create", tmp_path / "only", world / "vectors", "--centroids-only")
+    with Index.open(tmp_path / "only") as index:
+        shutil.rmtree(index.folder / "encoder")
+    result = invoke("remove", tmp_path / "only", "--ids", "1")
+    assert "no encoder to make it again" in str(result.exception)
+    assert "centroids only" in str(invoke("duplicates", tmp_path / "only").exception)

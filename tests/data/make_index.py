@@ -1,6 +1,7 @@
 """Make ``index-vN``, the index folder that a format version wrote: later versions must open it.
 
 python tests/data/make_index.py tests/data/index-v1
+python tests/data/make_index.py tests/data/index-v2 beside
 """
 
 import sys
@@ -32,8 +33,8 @@ def rows() -> pl.DataFrame:
     )
 
 
-def make(folder: Path) -> None:
-    with Index.create(folder, 4) as index:
+def make(folder: Path, centroids: str | None = None) -> None:
+    with Index.create(folder, 4, centroids=centroids) as index:
         index.add(vectors()[:8], rows()[:8], root="/photos", encoder_identity="0123456789abcdef")
         index.add(vectors()[8:], rows()[8:], root="/more photos")
         index.remove([3])
@@ -41,4 +42,4 @@ def make(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    make(Path(sys.argv[1]), *sys.argv[2:])

@@ -32,3 +32,17 @@ def test_an_index_of_an_older_version_opens(tmp_path, version):
         assert index.add(vectors[:1]).tolist() == [13]
         assert index.compact() == 1
         assert index.verify() == []
+
+
+def test_an_index_with_centroids_of_an_older_version_goes_on(tmp_path):
+    shutil.copytree(DATA / "index-v2", tmp_path / "index")
+    with Index.open(tmp_path / "index") as index:
+        assert index.centroids_kept == "beside"
+        found = index.centroids()
+        assert (found.labels, found.counts.tolist()) == (("dome", "tower", "arch, or gate"), [3, 3, 3])
+        ids, vectors = index.vectors()
+        dome = vectors[np.isin(ids, index.ids("label == 'dome'"))].mean(0)
+        np.testing.assert_allclose(found.points[0], dome / np.linalg.norm(dome), atol=1e-6)
+        index.remove([1])
+        assert index.centroids().counts.tolist() == [2, 3, 3]
+        assert index.verify() == []

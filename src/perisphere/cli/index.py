@@ -42,6 +42,12 @@ def create(
             help="Search large indexes faster, with at least this share of the true nearest (e.g. 0.99)."
         ),
     ] = None,
+    centroids: Annotated[
+        bool, typer.Option("--centroids", help="Keep one point for each label, beside the photos.")
+    ] = False,
+    centroids_only: Annotated[
+        bool, typer.Option("--centroids-only", help="Keep one point for each label instead of the photos.")
+    ] = False,
     split: SPLIT = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier index.")] = False,
     as_json: JSON = False,
@@ -55,15 +61,20 @@ def create(
     `perisphere index create index photos/ --encoder encoder`
 
     `perisphere index create index vectors --recall 0.99 --split index`
+
+    `perisphere index create index vectors --centroids`
     """
     from perisphere.index.filling import create_from
 
+    if centroids and centroids_only:
+        raise UsageError("Centroids lie either beside the photos or instead of them: choose one option.")
     with create_from(
         folder,
         source,
         encoder=encoder,
         metric=metric,
         recall=recall,
+        centroids="beside" if centroids else "only" if centroids_only else None,
         split=split,
         overwrite=overwrite,
     ) as made:
@@ -111,14 +122,34 @@ def remove(
     `perisphere index remove index --filter "label == 'dome' and camera == 2"`
     """
     from perisphere.index import Index
+    from perisphere.index.filling import remove_from
 
     if (ids is None) == (where is None):
         raise UsageError("Say what to remove: either --ids 1,2 or --filter EXPR.")
     with Index.open(folder) as opened:
-        removed = opened.remove(opened.ids(where) if ids is None else _numbers(ids))
+        removed = remove_from(opened, opened.ids(where) if ids is None else _numbers(ids))
         images = len(opened)
     answer = {"removed": removed, "images": images}
     typer.echo(json.dumps(answer) if as_json else f"{removed:,} images removed; {images:,} are left")
+
+
+@index.command("centroids")
+def centroids(folder: INDEX, as_json: JSON = False) -> None:
+    """Keep one point for each label from now on, beside the photos that are there.
+
+    **Examples**
+
+    `perisphere index centroids index`
+    """
+    from perisphere.index import Index
+
+    with Index.open(folder) as opened:
+        kept = opened.keep_centroids()
+        facts = opened.info()
+    if as_json:
+        typer.echo(json.dumps({"centroids": kept, "images": facts["images"], "bytes": facts["bytes"]}))
+    else:
+        typer.echo(f"{kept:,} centroids of {facts['images']:,} images: {_bytes(facts['bytes'])} in all")
 
 
 @index.command("info")
@@ -316,6 +347,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("metric", facts["metric"]),
         ("encoder", named),
         ("size", f"{_bytes(facts['bytes'])}{per_image}"),
+        ("identities", _identities(facts)),
         ("debt", f"{facts['tombstones']:,} removed images not reclaimed, {facts['blocks']:,} blocks"),
         ("calibrated", _calibrated(facts)),
     ]
@@ -332,6 +364,14 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
             )
         lines.append((f"up to {k}", how))
     return lines
+
+
+def _identities(facts: dict[str, Any]) -> str:
+    if not facts["identities"]:
+        return "no image has a label"
+    kept = {"beside": "centroids beside the images", "only": "centroids only", None: "no centroids"}
+    size = f"{_bytes(facts['bytes_per_identity'])} each"
+    return f"{facts['identities']:,}, {size}; {kept[facts['centroids']]}"
 
 
 def _calibrated(facts: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.index.ids import whole_numbers
 from perisphere.index.index import Index
 from perisphere.storage import check_replaceable
 
@@ -27,6 +28,7 @@ def create_from(
     encoder: Path | None = None,
     metric: str = "cosine",
     recall: float | None = None,
+    centroids: str | None = None,
     split: str | None = None,
     overwrite: bool = False,
 ) -> Index:
@@ -38,6 +40,7 @@ def create_from(
         encoder: what embeds a catalog or photos; embeddings name their own, and this overrules where it lies.
         metric: ``"cosine"``, ``"l2"`` or ``"l1"``.
         recall: a target for approximate search; exact where it is ``None``.
+        centroids: one point for each label, ``"beside"`` the photos or ``"only"`` these; none where ``None``.
         split: only the images of this split.
         overwrite: replace an earlier index.
 
@@ -60,6 +63,7 @@ def create_from(
             metric=metric,
             encoder=loaded,
             recall=recall,
+            centroids=centroids,
             overwrite=overwrite,
             fill=fill,
         )
@@ -84,6 +88,30 @@ def add_from(index: Index, source: Path, *, split: str | None = None) -> np.ndar
         )
     with _embedded(source, encoder, index.folder, split) as embeddings:
         return _add(index, embeddings)
+
+
+def remove_from(index: Index, ids: Sequence[int] | np.ndarray) -> int:
+    """Remove images by id and return how many.
+
+    Where the index keeps centroids only, photos that leave others of their label behind are embedded again.
+
+    Raises:
+        PerisphereError: no such id, or a photo that is needed again cannot be read.
+    """
+    partly = index.leaving_others(ids) if index.centroids_kept == "only" else ()
+    if not len(partly):
+        return index.remove(ids)
+    encoder = index.encoder()
+    files = [Path(root or ".") / path for root, path in index.rows(partly).select("root", "path").iter_rows()]
+    if encoder is None:
+        raise PerisphereError(
+            f"{index.folder}: keeps no photo's vector and no encoder to make it again. Remove all photos of "
+            "a label, or use Index.remove with their vectors."
+        )
+    unique = np.unique(whole_numbers(ids))
+    vectors = np.ones((len(unique), index.dim), dtype=np.float32)  # those of whole labels are not looked at
+    vectors[np.isin(unique, partly)] = encoder.encode(files)
+    return index.remove(unique, vectors=vectors)
 
 
 def _add(index: Index, embeddings: Embeddings) -> np.ndarray:

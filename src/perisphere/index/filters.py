@@ -239,6 +239,13 @@ def to_sql(expression: Expression) -> tuple[str, list[Value]]:
             return _joined_sql(" OR ", terms)
 
 
+def columns(expression: Expression) -> set[str]:
+    """Return the columns that a filter asks for."""
+    if isinstance(expression, And | Or):
+        return set().union(*map(columns, expression.terms))
+    return columns(expression.term) if isinstance(expression, Not) else {expression.column}
+
+
 def evaluate(expression: Expression, row: Mapping[str, Any]) -> bool:
     """Decide the filter for one row, in plain Python: the meaning that :func:`to_sql` has to agree with.
 

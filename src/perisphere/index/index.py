@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from math import isnan
 from pathlib import Path
@@ -15,17 +15,28 @@ import numpy as np
 import polars as pl
 
 from perisphere.errors import PerisphereError, UsageError, nearest
-from perisphere.index import exact, upkeep
+from perisphere.index import centroid_upkeep, exact, upkeep
 from perisphere.index.approximate import Approximate
 from perisphere.index.calibration import Calibration, calibrate_with_copies, calibrate_with_labels
+from perisphere.index.centroids import Centroids
 from perisphere.index.duplicates import THRESHOLD, Duplicates, find_duplicates, near_duplicates
 from perisphere.index.ids import free_ids, given_ids, present, whole_numbers
+from perisphere.index.kept_centroids import MODES, KeptCentroids
 from perisphere.index.planner import GATHER_SHARE, Plans, Where, condition, passing
 from perisphere.index.ranking import Ranking
 from perisphere.index.rows import SCHEMA, checked, from_records, to_records
 from perisphere.index.snapshot import Snapshot, refreshed
 from perisphere.index.splits import names, of_splits, unlearned
-from perisphere.index.store import Store, block_rows, last_id, read_fact, write_block, write_fact
+from perisphere.index.store import (
+    CENTROIDS_FORMAT,
+    Store,
+    block_rows,
+    last_id,
+    read_fact,
+    write_block,
+    write_fact,
+)
+from perisphere.index.sums import TABLES, Sums, kept, staying, take_out
 from perisphere.index.vectors import clean, matrix
 from perisphere.index.waiting import patient_bar
 from perisphere.storage import whole_folder
@@ -55,6 +66,8 @@ class Index:
         self.metric = str(store.fact("metric"))
         self._plans = Plans()
         self._approximate = Approximate(store, self.metric)
+        self._centroids = KeptCentroids(store, self.dim, self.metric)
+        self._only = self._centroids.mode == "only"
         self._refreshing = Lock()
         self._moment = -1
         self._snapshot = Snapshot(self.dim)
@@ -69,6 +82,7 @@ class Index:
         metric: str = "cosine",
         encoder: Encoder | None = None,
         recall: float | None = None,
+        centroids: str | None = None,
         overwrite: bool = False,
         fill: Callable[[Index], None] | None = None,
     ) -> Index:
@@ -81,15 +95,19 @@ class Index:
             encoder: what makes the vectors; a copy is kept in the folder, so that it answers for images too.
             recall: the share of the true nearest rows that a search may promise to find, e.g. 0.99; searches
                 are exact where it is ``None``.
+            centroids: ``"beside"`` keeps one point for each label beside the photos, ``"only"`` keeps these
+                points instead of the photos' vectors (the photos' rows are kept).
             overwrite: replace an existing index.
             fill: is called with the new index before it appears under its name; if it fails, nothing appears.
 
         Raises:
             PerisphereError: the folder exists, or the encoder has another dimension.
-            UsageError: an unknown metric, a dimension or recall out of range, or a recall for L1.
+            UsageError: an unknown metric, a dimension or recall out of range, or a recall for L1 or without
+                photos.
         """
         dim = _dimension(dim, encoder)
         facts = {"dim": dim, "metric": _metric(metric), "recall": _recall(recall), "encoder": None}
+        facts |= _centroid_facts(centroids, recall)
         if recall is not None and metric == "l1":
             raise UsageError(
                 f"recall {recall}: l1 is always searched exactly. Leave it out, or use the metric l2."
@@ -98,7 +116,7 @@ class Index:
             if encoder is not None:
                 encoder.save(part / ENCODER)
                 facts["encoder"] = {"name": encoder.name, "identity": encoder.identity}
-            Store.create(part, facts)
+            Store.create(part, facts, TABLES if centroids else ())
             if fill is not None:
                 with cls.open(part) as index:
                     fill(index)
@@ -156,8 +174,8 @@ class Index:
 
         Raises:
             PerisphereError: a wrong dimension or type, NaN, infinity, a zero vector under cosine, a wrong
-                number of rows, ids taken or given twice, another encoder, another writer, a full disk. The
-                index is then as it was before.
+                number of rows, a photo without a label where only centroids are kept, ids taken or given
+                twice, another encoder, another writer, a full disk. The index is then as it was before.
         """
         vectors = matrix(vectors, self.dim)
         table = checked(rows, len(vectors)) if rows is not None else None
@@ -170,28 +188,51 @@ class Index:
             new = np.arange(taken + 1, taken + 1 + len(vectors)) if given is None else free_ids(given, taken)
             order = np.argsort(new, kind="stable")
             step = block_rows(self.dim)
+            mode, labels = kept(connection), [None] * len(new) if table is None else table["label"].to_list()
+            if mode == "only":
+                _refuse_unlabelled(labels)
+            sums = None if mode is None else Sums(connection, self.dim)
             for start in range(0, len(new), step):
                 part = order[start : start + step]
                 block = vectors[start : start + step] if given is None else vectors[part]
-                write_block(connection, new[part], clean(block, self.metric, first=start))
+                cleaned = clean(block, self.metric, first=start)
+                if mode != "only":
+                    write_block(connection, new[part], cleaned)
+                if sums is not None:
+                    own = range(start, start + len(block)) if given is None else part.tolist()
+                    sums.put([labels[place] for place in own], cleaned)
                 advance(len(block))
+            if sums is not None:
+                sums.write()
             _insert_rows(connection, new, table, root)
         self._keep_up(self._rebuild_if_due)
         return new
 
-    def remove(self, ids: Sequence[int] | np.ndarray | int) -> int:
+    def remove(self, ids: Sequence[int] | np.ndarray | int, *, vectors: np.ndarray | None = None) -> int:
         """Remove rows by id and return how many; space is given back by :meth:`compact`, at times by itself.
 
+        Args:
+            ids: which.
+            vectors: what :meth:`add` was given for them, floating ``[n, dim]``; needed where only centroids
+                are kept and some photos of a label leave others behind (:meth:`leaving_others`).
+
         Raises:
-            PerisphereError: an id that is not in the index; nothing is removed then.
+            PerisphereError: an id that is not in the index, or vectors that are needed and missing; nothing
+                is removed then.
         """
-        unique = np.unique(whole_numbers(ids))
+        unique, first = np.unique(whole_numbers(ids), return_index=True)
+        if vectors is not None:
+            vectors = clean(matrix(vectors, self.dim), self.metric)[first]
         with self._store.writing() as connection:
             missing = np.setdiff1d(unique, present(connection, unique))
             if len(missing):
                 raise PerisphereError(f"The index holds no image with id {missing[0]}. Nothing was removed.")
             values = [(id_,) for id_ in unique.tolist()]
-            connection.executemany("INSERT INTO tombstones (id) VALUES (?)", values)
+            mode = kept(connection)
+            if mode is not None:
+                take_out(connection, self.dim, unique, mode, vectors)
+            if mode != "only":
+                connection.executemany("INSERT INTO tombstones (id) VALUES (?)", values)
             connection.executemany("DELETE FROM images WHERE id = ?", values)
         self._keep_up(self._compact_if_due)
         return len(unique)
@@ -232,6 +273,52 @@ class Index:
         (ids, scores), road = self._answer(snapshot, wanted, k, metric, filtered, exact)
         ranking = Ranking(ids, scores, road, metric)
         return ranking if min_score is None else ranking.at_least(min_score)
+
+    @property
+    def centroids_kept(self) -> str | None:
+        """``"beside"`` the photos, ``"only"`` (no photo's vector), or ``None``: no centroids."""
+        return self._centroids.mode
+
+    def keep_centroids(self) -> int:
+        """Keep one point for each label from now on, beside the photos, and return how many there are."""
+        centroid_upkeep.build(self._store, self.dim)
+        return len(self.centroids())
+
+    def centroids(self, where: Expression | str | None = None) -> Centroids:
+        """Return the centroids of all labelled photos, or of those that pass a filter.
+
+        Raises:
+            PerisphereError: the index keeps no centroids.
+            UsageError: a filter that cannot be read, or one on more than labels where only centroids are
+                kept.
+        """
+        if where is None:
+            return self._centroids.now()
+        photos = Snapshot(self.dim) if self._only else self._fresh()
+        return self._centroids.passing(photos, where)
+
+    def some_of(
+        self,
+        label: str,
+        count: int,
+        where: Expression | str | None = None,
+        *,
+        without: Iterable[int] = (),
+    ) -> np.ndarray:
+        """Return the ids, int64, of the first ``count`` photos of a label that pass, ``without`` some."""
+        text, values = ("1", ()) if where is None else condition(where)
+        query = (
+            "SELECT id FROM images WHERE label = ? AND id NOT IN (SELECT value FROM json_each(?)) "
+            f"AND ({text}) ORDER BY id LIMIT ?"
+        )
+        with self._store.reading() as connection:
+            found = connection.execute(query, (label, str(list(without)), *values, count)).fetchall()
+        return np.array([id_ for (id_,) in found], dtype=np.int64)
+
+    def leaving_others(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return those of ``ids``, int64 ascending, whose labels would keep other photos if they went."""
+        with self._store.reading() as connection:
+            return staying(connection, np.unique(whole_numbers(ids)))
 
     def vectors(self, ids: Sequence[int] | np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return ``ids``, or all, as int64 ``[n]``, and their vectors as float32 ``[n, dim]`` (a copy).
@@ -299,6 +386,8 @@ class Index:
     def info(self) -> dict[str, Any]:
         """Return what the index is and holds, and what a compaction would reclaim; plain values, for JSON."""
         images = len(self)
+        with self._store.reading() as connection:
+            identities = connection.execute("SELECT count(DISTINCT label) FROM images").fetchone()[0]
         calibration = self.calibration
         size = sum(file.stat().st_size for file in self.folder.glob("index.sqlite*"))
         return {
@@ -310,6 +399,9 @@ class Index:
             "encoder": self._store.fact("encoder"),
             "bytes": size,
             "bytes_per_image": round(size / images, 1) if images else None,
+            "centroids": self.centroids_kept,
+            "identities": identities,
+            "bytes_per_identity": round(size / identities, 1) if identities else None,
             **upkeep.debt(self._store),
             "recall": self._store.fact("recall"),
             "ann": self._approximate.info(),
@@ -319,7 +411,10 @@ class Index:
 
     def verify(self) -> list[str]:
         """Read all of the index and return what is wrong with it, one line a problem."""
-        problems = upkeep.verify(self._store, self.dim, unit_rows=self.metric == "cosine")
+        unit_rows = self.metric == "cosine"
+        problems = upkeep.verify(self._store, self.dim, unit_rows=unit_rows, photos=not self._only)
+        if not problems:  # sums are compared with photos that are whole
+            problems = centroid_upkeep.verify(self._store, self.dim, unit_rows=unit_rows)
         return problems + self._approximate.verify()
 
     def compact(self) -> int:
@@ -456,6 +551,11 @@ class Index:
             self._approximate.rebuild_if_due(self._fresh, recall, thorough=thorough)
 
     def _fresh(self) -> Snapshot:
+        if self._only:
+            raise PerisphereError(
+                f"{self.folder}: keeps centroids only, and no photo's vector. Search among centroids, or "
+                "make an index of the photos too (`perisphere index create --centroids`)."
+            )
         moment = self._store.moment()
         if moment == self._moment:
             return self._snapshot
@@ -511,6 +611,25 @@ def _recall(recall: float | None) -> float | None:
     if recall is not None and not 0 < recall <= 1:
         raise UsageError(f"The recall {recall} is out of range: give a share above 0 and up to 1, e.g. 0.99.")
     return recall
+
+
+def _centroid_facts(centroids: str | None, recall: float | None) -> dict[str, Any]:
+    if centroids is None:
+        return {}
+    if centroids not in MODES:
+        raise UsageError(f"The centroids {centroids!r} are unknown: choose one of {', '.join(MODES)}.")
+    if centroids == "only" and recall is not None:
+        raise UsageError(f"recall {recall}: centroids are always searched exactly. Leave it out.")
+    return {"centroids": centroids, "format": CENTROIDS_FORMAT}
+
+
+def _refuse_unlabelled(labels: Sequence[str | None]) -> None:
+    missing = sum(label is None for label in labels)
+    if missing:
+        raise PerisphereError(
+            f"{missing} of {len(labels)} photos have no label, and this index keeps nothing but the centroid "
+            "of each label. Give them labels, leave them out, or keep photos too (--centroids)."
+        )
 
 
 def _dimension(dim: int | None, encoder: Encoder | None) -> int:

@@ -12,7 +12,7 @@ import json
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ import numpy as np
 from perisphere.errors import PerisphereError
 from perisphere.index.lock import WriterLock
 
-FORMAT = 1
+PLAIN_FORMAT = 1
+CENTROIDS_FORMAT = FORMAT = 2
 FILE = "index.sqlite"
 BLOCK_BYTES = 2 << 20
 
@@ -71,15 +72,23 @@ class Store:
             self._check_format()
 
     @classmethod
-    def create(cls, folder: Path, facts: dict[str, Any]) -> None:
-        """Write an empty store into the existing ``folder``, with its first facts (``dim`` among them)."""
+    def create(cls, folder: Path, facts: dict[str, Any], tables: Sequence[str] = ()) -> None:
+        """Write an empty store into the existing ``folder``, with its first facts (``dim`` among them).
+
+        Args:
+            folder: the index's folder.
+            facts: what it is.
+            tables: statements that make further tables.
+        """
         connection = sqlite3.connect(Path(folder) / FILE, isolation_level=None)
         try:
             # Small pages keep small indexes small; large ones read long vectors back four times as fast.
             connection.execute(f"PRAGMA page_size={16384 if facts['dim'] >= 128 else 4096}")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.executescript(_TABLES)
-            for name, value in {"format": FORMAT, "compactions": 0, **facts}.items():
+            for statement in tables:
+                connection.execute(statement)
+            for name, value in {"format": PLAIN_FORMAT, "compactions": 0, **facts}.items():
                 connection.execute("INSERT INTO facts VALUES (?, ?)", (name, json.dumps(value)))
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
@@ -231,3 +240,19 @@ def read_blocks(
         vectors = np.frombuffer(vectors_blob, dtype="<f4").reshape(len(ids), dim)
         start = int(np.searchsorted(ids, after, side="right"))
         yield ids[start:], vectors[start:]
+
+
+def read_rows(
+    connection: sqlite3.Connection, dim: int, ids: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield ``(ids, vectors)`` of the ascending ``ids``, block by block; all of them are there."""
+    while len(ids):
+        for held, vectors in read_blocks(connection, dim, after=int(ids[0]) - 1):
+            mine = np.flatnonzero(np.isin(held, ids, assume_unique=True))
+            yield held[mine], vectors[mine]
+            ids = ids[np.searchsorted(ids, held[-1], side="right") :]
+            break
+        else:
+            raise PerisphereError(
+                f"The vector of id {ids[0]} is missing. `perisphere index verify` tells more."
+            )

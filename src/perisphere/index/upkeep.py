@@ -113,13 +113,14 @@ def _read(connection: sqlite3.Connection, group: list[_Block], dim: int) -> tupl
     return ids, vectors
 
 
-def verify(store: Store, dim: int, *, unit_rows: bool) -> list[str]:
+def verify(store: Store, dim: int, *, unit_rows: bool, photos: bool = True) -> list[str]:
     """Return what is wrong with the store, one line a problem; empty where all is well.
 
     Args:
         store: the store.
         dim: values a vector.
         unit_rows: whether every vector must be of length 1.
+        photos: whether every row must have its vector.
     """
     with store.reading() as connection:
         blocks = connection.execute("SELECT count(*) FROM blocks").fetchone()[0]
@@ -131,7 +132,10 @@ def verify(store: Store, dim: int, *, unit_rows: bool) -> list[str]:
                 problems += found
                 stored.append(ids)
                 advance()
-        problems += _check_ids(connection, np.concatenate(stored) if stored else np.empty(0, dtype=np.int64))
+        if photos:
+            problems += _check_ids(
+                connection, np.concatenate(stored) if stored else np.empty(0, dtype=np.int64)
+            )
     return problems
 
 

@@ -1,0 +1,109 @@
+"""Upkeep of centroids: making them for photos that are there already, and proving that they are true."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+import numpy as np
+
+from perisphere.index.store import CENTROIDS_FORMAT, Store, read_blocks, write_fact
+from perisphere.index.sums import Sum, Sums, create_table, kept, read_sums
+from perisphere.index.waiting import patient_bar
+
+PROBES = 4
+"""Directions in which sums are compared: one pass over the photos, and four numbers a label in memory."""
+
+TOLERANCE = 1e-9
+"""Of the summed lengths of a label's photos."""
+
+
+def build(store: Store, dim: int) -> None:
+    """Keep centroids beside the photos from now on; nothing changes where they are kept already."""
+    with store.writing() as connection:
+        if kept(connection) is not None:
+            return
+        create_table(connection)
+        sums = Sums(connection, dim)
+        (images,) = connection.execute("SELECT count(*) FROM images").fetchone()
+        with patient_bar("centroids", images) as advance:
+            for labels, vectors in labelled_blocks(connection, dim):
+                sums.put(labels, vectors)
+                advance(len(labels))
+        sums.write()
+        write_fact(connection, "centroids", "beside")
+        write_fact(connection, "format", CENTROIDS_FORMAT)
+
+
+def labelled_blocks(
+    connection: sqlite3.Connection, dim: int
+) -> Iterator[tuple[list[str | None], np.ndarray]]:
+    """Yield the labels and vectors of all photos, block by block, without those that were removed."""
+    for ids, vectors in read_blocks(connection, dim):
+        if not len(ids):
+            continue
+        query = "SELECT id, label FROM images WHERE id BETWEEN ? AND ?"
+        known = dict(connection.execute(query, (int(ids[0]), int(ids[-1]))))
+        living = [place for place, id_ in enumerate(ids.tolist()) if id_ in known]
+        yield [known[id_] for id_ in ids[living].tolist()], vectors[living]
+
+
+def verify(store: Store, dim: int, *, unit_rows: bool) -> list[str]:
+    """Return what is wrong with the centroids, one line a problem; none where none are kept.
+
+    Sums are compared with the photos in :data:`PROBES` random directions. Where only the centroids are kept,
+    unit rows bound a sum by its count.
+
+    Args:
+        store: the index's.
+        dim: values a vector.
+        unit_rows: whether all photos are of length 1.
+    """
+    with store.reading() as connection:
+        mode = kept(connection)
+        if mode is None:
+            return []
+        counts = dict(
+            connection.execute("SELECT label, count(*) FROM images WHERE label NOT NULL GROUP BY 1")
+        )
+        probes = np.random.default_rng(0).standard_normal((dim, PROBES))
+        places = {label: place for place, label in enumerate(counts)}
+        seen = _projected(connection, dim, probes, places) if mode == "beside" else None
+        problems = []
+        for found in read_sums(connection, dim):
+            problem = _fault(found, counts.pop(found.label, 0))
+            if problem is None and found.count and seen is not None:
+                problem = _untrue(found.total @ probes, seen[places[found.label]])
+            elif problem is None and found.count and unit_rows:
+                excess = np.linalg.norm(found.total) > found.count * (1 + 1e-3)
+                problem = "its sum is longer than its photos can make it" if excess else None
+            if problem is not None:
+                problems.append(f"centroid of {found.label!r}: {problem}")
+    return problems + [f"label {label!r}: has photos and no centroid" for label in counts]
+
+
+def _fault(found: Sum, photos: int) -> str | None:
+    if not found.whole:
+        return "the checksum does not match, its sum has changed"
+    if found.count != photos:
+        return f"counts {found.count} photos, and {photos} are there"
+    return None if np.isfinite(found.total).all() else "its sum is not finite"
+
+
+def _untrue(own: np.ndarray, seen: np.ndarray) -> str | None:
+    expected, length = seen[:-1], seen[-1]
+    far = (np.abs(own - expected) > TOLERANCE * length).any()
+    return "is not the sum of its photos" if far else None
+
+
+def _projected(
+    connection: sqlite3.Connection, dim: int, probes: np.ndarray, places: dict[str, int]
+) -> np.ndarray:
+    """Return the projections of each label's sum and its photos' summed lengths, float64 ``[g, p + 1]``."""
+    seen = np.zeros((len(places), probes.shape[1] + 1))
+    for labels, vectors in labelled_blocks(connection, dim):
+        rows = vectors.astype(np.float64)
+        values = np.column_stack([rows @ probes, np.linalg.norm(rows, axis=1)])
+        own = [row for row, label in enumerate(labels) if label is not None]
+        np.add.at(seen, [places[str(labels[row])] for row in own], values[own])
+    return seen
