@@ -21,10 +21,10 @@ from perisphere.nets import NetSpec, build
 
 SLOW_RUN = """
 import sys, time
-import perisphere.encoder.embed_catalog
+import perisphere.encoder.embedding_loop
 from perisphere.catalog import Catalog
 from perisphere.encoder import Encoder, Inference, embed
-perisphere.encoder.embed_catalog.SYNC_SECONDS = 0
+perisphere.encoder.embedding_loop.SYNC_SECONDS = 0
 quick = Inference.__call__
 Inference.__call__ = lambda self, pictures: time.sleep(0.1) or quick(self, pictures)
 embed(Catalog.load(sys.argv[1]), Encoder.load(sys.argv[2]), sys.argv[3], batch_size=2, device="cpu")
@@ -114,7 +114,7 @@ def _stopped_run(catalog: Catalog, encoder: Encoder, out: Path, monkeypatch, aft
     """Stop a run in this process after some batches of two."""
     calls = iter(range(after))
     with monkeypatch.context() as patch:
-        patch.setattr("perisphere.encoder.embed_catalog.SYNC_SECONDS", 0)
+        patch.setattr("perisphere.encoder.embedding_loop.SYNC_SECONDS", 0)
         quick = type(encoder.inference()).__call__
 
         def until(self, pictures):

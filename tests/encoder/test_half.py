@@ -37,7 +37,7 @@ def test_a_killed_run_goes_on_in_half_precision(
     catalog: Catalog, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = embed(catalog, encoder, tmp_path / "whole", batch_size=2, half=True)
-    monkeypatch.setattr("perisphere.encoder.embed_catalog.SYNC_SECONDS", 0)
+    monkeypatch.setattr("perisphere.encoder.embedding_loop.SYNC_SECONDS", 0)
     calls = []
 
     def stop(inference: object, pictures: np.ndarray) -> np.ndarray:

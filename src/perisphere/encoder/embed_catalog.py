@@ -1,10 +1,6 @@
 """Embedding of a whole catalog: bounded memory, and a killed run goes on where it was."""
 
-import hashlib
 import logging
-import os
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +9,15 @@ import polars as pl
 import torch
 
 from perisphere.catalog import Catalog
+from perisphere.encoder.embedding_loop import Meter, Photos, embed_rest, run_facts
 from perisphere.encoder.embeddings import Embeddings
-from perisphere.encoder.encoder import NO_DIRECTION, Encoder, software
-from perisphere.encoder.inference import Inference, Precision
+from perisphere.encoder.encoder import Encoder
+from perisphere.encoder.inference import Precision
 from perisphere.encoder.journal import Journal
-from perisphere.encoder.loading import Batch, batches, check_batches
+from perisphere.encoder.loading import check_batches
 from perisphere.errors import PerisphereError
-from perisphere.progress import bar
 from perisphere.storage import check_replaceable, whole_folder
 
-SYNC_SECONDS = 2.0  # what a kill can cost
 log = logging.getLogger(__name__)
 
 
@@ -68,7 +63,7 @@ def embed(
     if not len(catalog):
         raise PerisphereError(f"the catalog of {catalog.root} has no images; read a folder that has some.")
     inference = encoder.inference(device=device, precision=precision)
-    photos = _Photos(catalog.paths(), [None] * len(catalog) if whole else catalog.table["box"].to_list())
+    photos = Photos(catalog.paths(), [None] * len(catalog) if whole else catalog.table["box"].to_list())
     identity = encoder.identity
     state = {"encoder": identity, "images": photos.fingerprint(), "precision": str(inference.dtype)}
     if half:
@@ -76,8 +71,8 @@ def embed(
     with Journal(out, encoder.dim, state, half=half) as journal:
         if journal.discarded:
             log.warning("%s: other images, encoder or precision; starting again", journal.folder)
-        meter = _Meter(resumed_at=journal.done)
-        _embed_rest(photos, inference, journal, meter, batch_size=batch_size, workers=workers)
+        meter = Meter(resumed_at=journal.done)
+        embed_rest(photos, inference, journal, meter, batch_size=batch_size, workers=workers)
         if not journal.kept:
             row, reason = journal.skipped[0]
             raise PerisphereError(
@@ -86,86 +81,14 @@ def embed(
         with whole_folder(out, overwrite=overwrite) as part:
             vectors = journal.finish(part)
             boxes = sum(box is not None for box in photos.boxes)
-            run = {**_run(inference, meter, batch_size), "boxes": boxes, "seeds": _seeds(catalog, encoder)}
+            run = {
+                **run_facts(inference, meter, batch_size),
+                "boxes": boxes,
+                "seeds": _seeds(catalog, encoder),
+            }
             _described(catalog, encoder, identity, vectors, journal.skipped, run).write_description(part)
         journal.remove()
     return Embeddings.load(out)
-
-
-@dataclass(frozen=True)
-class _Photos:
-    """The files, and the part of each to embed; ``None`` is the whole."""
-
-    paths: list[Path]
-    boxes: list[list[int] | None]
-
-    def fingerprint(self) -> str:
-        """Digest of names, sizes, times of change and boxes: another number where any became another."""
-        digest = hashlib.sha256()
-        for path, box in zip(self.paths, self.boxes, strict=True):
-            try:
-                status = path.stat()
-                facts = f"{status.st_size} {status.st_mtime_ns}"
-            except OSError:  # it will be skipped, with the reason
-                facts = "unreadable"
-            part = "" if box is None else f" {box}"
-            digest.update(os.fsencode(path) + b"\0" + facts.encode() + part.encode() + b"\0")
-        return digest.hexdigest()
-
-
-@dataclass
-class _Meter:
-    """Where the time of this run went, in seconds, and the block that waits for the disk."""
-
-    resumed_at: int
-    images: int = 0
-    network: float = 0.0
-    total: float = 0.0
-    waiting: list[np.ndarray] = field(default_factory=list)
-    skipped: list[tuple[int, str]] = field(default_factory=list)
-
-
-def _embed_rest(
-    photos: _Photos,
-    inference: Inference,
-    journal: Journal,
-    meter: _Meter,
-    *,
-    batch_size: int,
-    workers: int,
-) -> None:
-    """Embed what the journal has not yet, a block every few seconds."""
-    begun = synced = time.perf_counter()
-    read = batches(
-        photos.paths,
-        inference.preprocessing,
-        batch_size=batch_size,
-        workers=workers,
-        start=journal.done,
-        boxes=photos.boxes,
-    )
-    with bar("embedding", len(photos.paths)) as advance:
-        advance(journal.done)
-        for batch in read:
-            _embed_batch(batch, inference, meter)
-            advance(batch.stop - batch.start)
-            now = time.perf_counter()
-            if now - synced > SYNC_SECONDS or batch.stop == len(photos.paths):
-                journal.append(np.concatenate(meter.waiting), done=batch.stop, skipped=meter.skipped)
-                meter.waiting, meter.skipped, synced = [], [], now
-    meter.total = time.perf_counter() - begun
-
-
-def _embed_batch(batch: Batch, inference: Inference, meter: _Meter) -> None:
-    begun = time.perf_counter()
-    vectors = inference(batch.pictures)
-    meter.network += time.perf_counter() - begun
-    meter.images += batch.stop - batch.start
-    directed = vectors.any(axis=1)
-    failures = [(row, getattr(error, "reason", str(error))) for row, error in batch.failures]
-    failures += [(int(row), NO_DIRECTION) for row in batch.rows[~directed]]
-    meter.skipped += sorted(failures)
-    meter.waiting.append(vectors[directed])
 
 
 def _described(
@@ -199,17 +122,3 @@ def _seeds(catalog: Catalog, encoder: Encoder) -> dict[str, int]:
     divided = catalog.source.get("divided") or {}
     seeds = {"encoder": encoder.provenance.get("seed"), "split": divided.get("seed")}
     return {name: seed for name, seed in seeds.items() if isinstance(seed, int)}
-
-
-def _run(inference: Inference, meter: _Meter, batch_size: int) -> dict[str, Any]:
-    return {
-        "device": str(inference.device),
-        "precision": str(inference.dtype).removeprefix("torch."),
-        "batch_size": batch_size,
-        "resumed_at": meter.resumed_at,
-        "images": meter.images,
-        "seconds": round(meter.total, 3),
-        "images_per_second": round(meter.images / meter.total, 2) if meter.total else None,
-        "network_share": round(meter.network / meter.total, 4) if meter.total else None,
-        "software": software(),
-    }

@@ -142,9 +142,12 @@ class Encoder:
         return vectors
 
     def inference(
-        self, *, device: str | torch.device | None = None, precision: Precision = "auto"
+        self, *, device: str | torch.device | None = None, precision: Precision = "auto", unit: bool = True
     ) -> Inference:
-        """Set up a copy of the network on ``device``; to be held by whoever embeds again and again."""
+        """Set up a copy of the network on ``device``; to be held by whoever embeds again and again.
+
+        Without ``unit`` rows keep the length that the network, or the whitening, gives them.
+        """
         return Inference(
             self.net,
             self.preprocessing,
@@ -152,6 +155,7 @@ class Encoder:
             precision=precision,
             scales=self.scales,
             whitening=self.whitening,
+            unit=unit,
         )
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> Path:

@@ -69,7 +69,7 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
 
 
 class Inference:
-    """A copy of a network that turns resized pictures into unit rows.
+    """A copy of a network that turns resized pictures into unit rows, or into features of any length.
 
     Args:
         net: stays untouched.
@@ -78,6 +78,7 @@ class Inference:
         precision: see :func:`choose_precision`; the result is float32 in any case.
         scales: at which a picture is embedded.
         whitening: applied to the unit rows, if any.
+        unit: whether rows are brought to length one; else they are what the network or the whitening gives.
     """
 
     def __init__(
@@ -89,11 +90,13 @@ class Inference:
         precision: Precision = "auto",
         scales: Scales | None = None,
         whitening: Whitening | None = None,
+        unit: bool = True,
     ) -> None:
         vlad = isinstance(net, VladNet)
         self.device = torch.device("cpu") if vlad else choose_device(device)
         self.dtype = torch.float32 if vlad else choose_precision(precision, self.device)
         self.preprocessing, self.scales, self.whitening = preprocessing, scales or Scales(), whitening
+        self.unit = unit
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
         self.net.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -103,18 +106,19 @@ class Inference:
         return self.whitening.dim if self.whitening else self.net.dim
 
     def __call__(self, pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """Embed uint8 RGB pictures, ``[h, w, 3]`` each, as float32 ``[n, dim]`` unit rows; zero stays zero.
+        """Embed uint8 RGB pictures, ``[h, w, 3]`` each, as float32 ``[n, dim]`` rows; zero stays zero.
 
         Raises:
             PerisphereError: the network gives NaN or infinity.
         """
         if not len(pictures):
             return np.empty((0, self.dim), np.float32)
-        rows = _unit(self._embedded(pictures))
-        if self.whitening is None:
-            return rows
-        directed = rows.any(axis=1, keepdims=True)  # a zero has no direction, and gets none by whitening
-        return _unit(np.where(directed, self.whitening(rows), 0).astype(np.float32))
+        rows = self._embedded(pictures)
+        if self.whitening is not None:
+            rows = _unit(rows)
+            directed = rows.any(axis=1, keepdims=True)  # a zero has no direction, and gets none by whitening
+            rows = np.where(directed, self.whitening(rows), 0).astype(np.float32)
+        return _unit(rows) if self.unit else _finite(rows)
 
     def ready(self, pictures: np.ndarray) -> torch.Tensor:
         """Bring uint8 ``[n, h, w, 3]`` to the device as the network's float32 ``[n, 3, h, w]``."""
@@ -154,9 +158,13 @@ def _by_size(pictures: Sequence[np.ndarray]) -> list[list[int]]:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not np.isfinite(lengths).all():
+    lengths = np.linalg.norm(_finite(vectors), axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
+
+
+def _finite(vectors: np.ndarray) -> np.ndarray:
+    if not np.isfinite(np.linalg.norm(vectors, axis=1)).all():
         raise PerisphereError(
             "the network gives NaN or infinity: its weights are damaged; import or train it again."
         )
-    return vectors / np.where(lengths > 0, lengths, 1)
+    return vectors

@@ -73,14 +73,14 @@ class Journal:
         self.done, self.kept = done, self.kept + len(vectors)
         self.skipped += skipped
 
-    def finish(self, folder: Path) -> np.ndarray:
+    def finish(self, folder: Path, name: str = VECTORS) -> np.ndarray:
         """Put the vectors into ``folder`` as a whole ``.npy`` file and map it; the journal stays as it is."""
         try:
             with (self.folder / VECTORS).open("r+b") as file:
                 file.write(_header(self.kept, self.dim, self.dtype))
                 _synced(file)
-            _linked(self.folder / VECTORS, folder / VECTORS)
-            return np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
+            _linked(self.folder / VECTORS, folder / name)
+            return np.load(folder / name, mmap_mode="r", allow_pickle=False)
         except OSError as error:
             raise self._unwritable(error) from error
 
