@@ -8,6 +8,7 @@ from perisphere.losses.contrastive import contrastive
 from perisphere.losses.correlation import inv_corr, unnorm_corr
 from perisphere.losses.devise import devise
 from perisphere.losses.label_embedding import label_embedding
+from perisphere.losses.metric_learning import MetricLearningLoss, metric_learning
 from perisphere.losses.squared_distance import squared_distance
 from perisphere.losses.triplet import triplet
 from perisphere.losses.tuples import NEGATIVE, POSITIVE, QUERY
@@ -18,6 +19,7 @@ __all__ = [
     "QUERY",
     "BatchHard",
     "CentroidTriplet",
+    "MetricLearningLoss",
     "batch_hard",
     "center",
     "centroid_triplet",
@@ -26,6 +28,7 @@ __all__ = [
     "devise",
     "inv_corr",
     "label_embedding",
+    "metric_learning",
     "squared_distance",
     "triplet",
     "unnorm_corr",

@@ -1,9 +1,22 @@
 """One file per training method."""
 
 from perisphere.methods.center import Center, Centers
+from perisphere.methods.centroid import Centroid, CentroidHead, Extra, Terms
 from perisphere.methods.hierarchy import Hierarchy
 from perisphere.methods.label_embedding import LabelEmbedding, LabelEmbeddings
 from perisphere.methods.landmark import Landmark
 from perisphere.methods.tuples import Tuples
 
-__all__ = ["Center", "Centers", "Hierarchy", "LabelEmbedding", "LabelEmbeddings", "Landmark", "Tuples"]
+__all__ = [
+    "Center",
+    "Centers",
+    "Centroid",
+    "CentroidHead",
+    "Extra",
+    "Hierarchy",
+    "LabelEmbedding",
+    "LabelEmbeddings",
+    "Landmark",
+    "Terms",
+    "Tuples",
+]

@@ -15,7 +15,7 @@ class Supervised(LightningModule, ABC):
     """A loss on embeddings of photos with a class each.
 
     At the end of an epoch it logs every figure of :meth:`judge` as ``train/NAME`` and ``val/NAME``: means
-    over the photos of all devices.
+    over the photos of all devices. Training may have further ones.
 
     Args:
         net: images to embeddings; what remains after training.
@@ -25,9 +25,11 @@ class Supervised(LightningModule, ABC):
 
     Attributes:
         figures: the names that :meth:`judge` returns; ``loss`` and ``accuracy`` (0..1) are among them.
+        learned: the names of what is counted in training alone.
     """
 
     figures: tuple[str, ...] = ("loss", "accuracy")
+    learned: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -58,11 +60,11 @@ class Supervised(LightningModule, ABC):
         """Hand Lightning the optimiser and its schedule."""
         return self.optimise()
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, ...]:
         """Augment and normalise on the device, in full precision."""
         return self.prepare(batch, bool(self.trainer.training))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """Return the mean loss of the batch."""
         images, targets = batch
         figures = self.judge(images, targets, True)
@@ -85,14 +87,18 @@ class Supervised(LightningModule, ABC):
         """Log the means of the pass."""
         self._log("val")
 
+    def _names(self, phase: str) -> tuple[str, ...]:
+        return self.figures + self.learned if phase == "train" else self.figures
+
     def _count(self, phase: str, figures: dict[str, Tensor], photos: int) -> None:
-        means = torch.stack([figures[name].detach().double() for name in self.figures])
+        means = torch.stack([figures[name].detach().double() for name in self._names(phase)])
         sums = torch.cat([means * photos, means.new_tensor([photos])])
         self._sums[phase] = self._sums[phase] + sums if phase in self._sums else sums
 
     def _log(self, phase: str) -> None:
         *sums, photos = self.trainer.strategy.reduce(self._sums.pop(phase), reduce_op="sum").tolist()
-        means = {f"{phase}/{name}": value / photos for name, value in zip(self.figures, sums, strict=True)}
+        names = self._names(phase)
+        means = {f"{phase}/{name}": value / photos for name, value in zip(names, sums, strict=True)}
         self.log_dict(means, logger=False)
 
 

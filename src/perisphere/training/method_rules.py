@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from perisphere.errors import UsageError
+from perisphere.losses.metric_learning import check
+
 
 class Part(BaseModel):
     """A part of a recipe: unknown keys are errors, values do not change."""
@@ -109,6 +112,14 @@ class ExtraLoss(Part):
     def _options_of_a_miner(self) -> "ExtraLoss":
         if self.miner_options and self.miner is None:
             raise ValueError("miner_options need a miner: name one, or leave them out")
+        return self
+
+    @model_validator(mode="after")
+    def _works(self) -> "ExtraLoss":
+        try:
+            check(self.loss, self.options, self.miner, self.miner_options)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
         return self
 
 

@@ -1,6 +1,6 @@
 """From a recipe's words to the Lightning module of its method."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,11 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from perisphere.losses import contrastive, triplet
-from perisphere.methods import Center, Centers, Hierarchy, LabelEmbedding, LabelEmbeddings, Landmark, Tuples
+from perisphere.losses import contrastive, metric_learning, triplet
+from perisphere.methods import (
+    Center,
+    Centers,
+    Centroid,
+    CentroidHead,
+    Extra,
+    Hierarchy,
+    LabelEmbedding,
+    LabelEmbeddings,
+    Landmark,
+    Terms,
+    Tuples,
+)
 from perisphere.methods.supervised import Supervised
 from perisphere.nets import CosineClassifier, EmbeddingNet, LinearClassifier, SemanticClassifier
-from perisphere.training.method_rules import HierarchyRule, TupleRule
+from perisphere.training.method_rules import ExtraLoss, HierarchyRule, TupleRule
 from perisphere.training.recipe import Cosine, Linear, Recipe
 
 Module = Supervised | Tuples
@@ -43,8 +55,8 @@ class Learning:
         """Return the keywords that every method takes."""
         return {"prepare": self.prepare, "optimise": lambda: self.optimise(head or nn.Identity())}
 
-    def seeded(self, make: Callable[[], nn.Module]) -> Any:
-        """Make a layer whose fresh weights depend on ``seed`` alone."""
+    def seeded(self, make: Callable[[], Any]) -> Any:
+        """Make a layer, or several, whose fresh weights depend on ``seed`` alone."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             return make()
@@ -116,10 +128,49 @@ def _label_embedding(recipe: Recipe, learning: Learning) -> LabelEmbedding:
     )
 
 
+def _centroid(recipe: Recipe, learning: Learning) -> Centroid:
+    rule, dim, classes = recipe.centroid, learning.net.dim, learning.classes
+    terms = Terms(
+        triplet=rule.triplet_weight,
+        centroid=rule.centroid_weight,
+        center=rule.center_weight,
+        classes=rule.class_weight,
+        margin=rule.margin,
+        distance=rule.distance,
+        instances=rule.instances,
+        corrected=rule.corrected,
+    )
+    extra = learning.seeded(lambda: _extra(rule.extra, dim, classes))
+    head = learning.seeded(lambda: CentroidHead(dim, classes, terms, center_lr=rule.center_lr, extra=extra))
+    return Centroid(
+        learning.net,
+        head,
+        terms,
+        extra=extra,
+        label_smoothing=recipe.label_smoothing,
+        **learning.with_head(head),
+    )
+
+
+def _extra(rules: Sequence[ExtraLoss], dim: int, classes: int) -> list[Extra]:
+    """Build further losses, each logged under its key in the recipe."""
+    return [
+        Extra(
+            f"extra.{number}.{rule.loss}",
+            rule.weight,
+            metric_learning(
+                rule.loss, rule.options, rule.miner, rule.miner_options, dim=dim, classes=classes
+            ),
+        )
+        for number, rule in enumerate(rules)
+    ]
+
+
 _METHODS: dict[str, Callable[[Recipe, Learning], Module]] = {
     "landmark": _landmark,
     "tuples": _tuples,
     "hierarchy": _hierarchy,
     "center": _center,
     "label_embedding": _label_embedding,
+    "centroid": _centroid,
 }

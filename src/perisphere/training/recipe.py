@@ -91,6 +91,21 @@ class FinetuneInit(Part):
     lr: float | None = Field(default=None, gt=0, description="default: the optimizer's")
 
 
+class Judge(Part):
+    """Retrieval as a judge of the epochs, on photos of the data set that are not learned from."""
+
+    every: int = Field(
+        default=5, ge=1, description="epochs from one judgement to the next; the last is judged"
+    )
+    query: str = Field(default="query", description="split of the queries")
+    gallery: str = Field(default="gallery", description="split that is searched")
+    protocol: Literal["instances", "centroids"] = Field(
+        default="instances", description="search photos, or the centroid of each identity"
+    )
+    cameras: bool = Field(default=True, description="leave photos of the query's identity and camera out")
+    distance: Literal["cosine", "euclidean"] = "cosine"
+
+
 class Linear(Part):
     """A linear classifier on the embedding; it is thrown away after training."""
 
@@ -171,6 +186,9 @@ class Recipe(Part):
         default=None, gt=0, le=1, description="a batch's share in the statistics of batch norms; default 0.1"
     )
     augmentation: Augmentation = Augmentation()
+    judge: Judge | None = Field(
+        default=None, description="of the epochs, by retrieval; the encoder of the highest mAP is kept"
+    )
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int = Field(default=1, ge=1)
@@ -246,6 +264,10 @@ class Recipe(Part):
             )
         if not self.net.bnneck or self.net.softmax:
             raise ValueError("method: centroid needs net.bnneck: true, without net.softmax")
+        if not rule.class_weight and any(data.val or data.val_fraction for data in self.data):
+            raise ValueError(
+                "centroid.class_weight: 0 leaves no classifier to validate with: set data.0.val to null"
+            )
         if self.freeze.cached and not rule.resample:
             raise ValueError(
                 "freeze.cached has nothing for empty places: leave it out, or set centroid.resample to true"
