@@ -14,7 +14,8 @@ from perisphere.cli.main import app
 def scenes(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; new or empty.")],
     layout: Annotated[
-        str, typer.Option(help="folders, oxford5k, paris6k, revisited, gldv2, cifar, cub or market1501.")
+        str,
+        typer.Option(help="folders, oxford5k, paris6k, revisited, gldv2, cifar, cub, market1501 or fashion."),
     ] = "folders",
     landmarks: Annotated[int, typer.Option(help="Number of landmarks (identities).")] = 40,
     photos: Annotated[int, typer.Option(help="Photos of each landmark.")] = 50,
@@ -57,6 +58,9 @@ def scenes(
     `perisphere scenes people --layout market1501 --landmarks 150 --photos 24` and then
     `perisphere read market1501 people/market1501 -o cat`: landmarks as identities for re-identification, seen
     by fixed cameras, each with its own side, light and colours
+
+    `perisphere scenes shop --layout fashion` and then `perisphere read fashion shop/fashion -o cat`:
+    landmarks as products, photographed by buyers and by the shop
 
     `perisphere scenes hard --landmarks 100 --photos 40 --difficulty hard --seed 7`
     """

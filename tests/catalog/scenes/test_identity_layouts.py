@@ -1,3 +1,4 @@
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -16,7 +17,7 @@ from perisphere.catalog.scenes import DIFFICULTIES, take_photo, write_scenes
 from perisphere.catalog.scenes.box import Box, cut, landmark_box, loosened, misplaced
 from perisphere.catalog.scenes.device import SEQUENCES, draw_device
 from perisphere.catalog.scenes.layouts import Market1501
-from perisphere.catalog.scenes.layouts.market1501 import OUTSIDE
+from perisphere.catalog.scenes.layouts.layout import OUTSIDE
 from perisphere.cli.main import app
 from perisphere.errors import UsageError
 from perisphere.taxonomy import Taxonomy
@@ -191,3 +192,70 @@ def test_the_box_holds_the_landmark_and_cutting_keeps_the_keypoints_on_it() -> N
     small = cut(photo, box, (32, 64))
     assert (small.pixels.shape, small.parts.shape) == ((64, 32, 3), (64, 32))
     assert np.allclose(small.places / (32, 64), alone.places / alone.parts.shape[::-1], atol=1e-5)
+
+
+FASHION = {"layout": "fashion", "landmarks": 4, "photos": 4, "size": 48, "seed": 5}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("fashion") / "world"
+    summary = write_scenes(out, **FASHION, workers=1)  # type: ignore[arg-type]
+    assert summary.photos_folder == str(out / "fashion")
+    assert summary.photos == len(list((out / "fashion").rglob("*.jpg"))) == 16 + 2
+    return out
+
+
+def test_fashion_is_read_back_with_pairs_sources_and_boxes(shop: Path) -> None:
+    found = read("fashion", shop / "fashion", strict=True)
+    rows = found.table.group_by("split", "label", "domain").len().sort("split", "label", "domain")
+    assert rows.rows() == [
+        *(("gallery", i, "shop", n) for i, n in (("1", 2), ("100000", 1), ("100001", 1), ("3", 2))),
+        *(("query", i, "user", 2) for i in "13"),
+        *(("train", i, source, 2) for i in "02" for source in ("shop", "user")),
+    ]
+    assert found.table["box"].null_count() == 0
+
+
+def test_fashion_files_are_coco(shop: Path) -> None:
+    ids: list[int] = []
+    for split in ("train", "query", "gallery"):
+        content = json.loads((shop / f"fashion/{split}.json").read_text())
+        images = {image["id"]: image for image in content["images"]}
+        kinds = {category["id"] for category in content["categories"]}
+        ids += images
+        assert len(content["annotations"]) == len(images) > 0
+        for annotation in content["annotations"]:
+            image, (left, top, wide, high) = images[annotation["image_id"]], annotation["bbox"]
+            assert 0 <= left < left + wide <= image["width"]
+            assert 0 <= top < top + high <= image["height"]
+            assert annotation["area"] == wide * high
+            assert annotation["category_id"] in kinds
+            with Image.open(shop / "fashion" / split / image["file_name"]) as photo:
+                assert photo.size == (image["width"], image["height"])
+    assert len(set(ids)) == len(ids)
+
+
+def test_the_shop_s_background_is_plain_and_the_buyers_is_not(shop: Path) -> None:
+    for file in sorted((shop / "fashion").rglob("*.jpg")):
+        corner = np.asarray(Image.open(file).convert("RGB"))[:3, :3].astype(float)
+        assert (corner.min() > 225) == ("_shop_" in file.name)
+
+
+def test_fashion_s_bytes_do_not_depend_on_workers(shop: Path, tmp_path: Path) -> None:
+    write_scenes(tmp_path / "two", **FASHION, workers=2)  # type: ignore[arg-type]
+    for file in (file for file in shop.rglob("*") if file.is_file()):
+        assert file.read_bytes() == (tmp_path / "two" / file.relative_to(shop)).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"photos": 1}, "--photos 1: --layout fashion takes at least 2"),
+        ({"landmarks": 1}, "--landmarks 1: --layout fashion takes at least 2"),
+        ({"cameras": 3}, "--cameras: --layout fashion has no fixed cameras"),
+    ],
+)
+def test_what_fashion_refuses(change: dict[str, object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        write_scenes(tmp_path / "out", **{**FASHION, **change}, workers=1)  # type: ignore[arg-type]

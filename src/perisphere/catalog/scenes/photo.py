@@ -185,7 +185,7 @@ def take_photo(
     number: int,
     *,
     size: int = 128,
-    difficulty: str = "normal",
+    difficulty: str | Difficulty = "normal",
     device: Device | None = None,
 ) -> Photo:
     """Take photo ``number`` of landmark ``of`` of a world; the same arguments give the same pixels.
@@ -195,10 +195,10 @@ def take_photo(
         of: number of the landmark.
         number: of the photo.
         size: pixels across.
-        difficulty: a key of :data:`DIFFICULTIES`.
+        difficulty: a key of :data:`DIFFICULTIES`, or one of another kind.
         device: the fixed camera that takes it; None: a visitor, who stands anywhere.
     """
-    level = DIFFICULTIES[difficulty]
+    level = DIFFICULTIES[difficulty] if isinstance(difficulty, str) else difficulty
     shown = landmark(seed, of, level.spread)
     rng = photo_stream(seed, of, number)
     shot = _visit(rng, shown, level, size) if device is None else _pass_by(rng, shown, device, size)

@@ -3,6 +3,7 @@
 from perisphere.catalog.scenes.layouts.benchmarks import Oxford5k, Paris6k, Revisited
 from perisphere.catalog.scenes.layouts.cifar import Cifar
 from perisphere.catalog.scenes.layouts.cub import Cub
+from perisphere.catalog.scenes.layouts.fashion import Fashion
 from perisphere.catalog.scenes.layouts.folders import Folders
 from perisphere.catalog.scenes.layouts.gldv2 import Gldv2
 from perisphere.catalog.scenes.layouts.layout import Layout
@@ -17,6 +18,7 @@ LAYOUTS: dict[str, type[Layout]] = {
     "cifar": Cifar,
     "cub": Cub,
     "market1501": Market1501,
+    "fashion": Fashion,
 }
 """Name -> class that writes it."""
 
@@ -24,6 +26,7 @@ __all__ = [
     "LAYOUTS",
     "Cifar",
     "Cub",
+    "Fashion",
     "Folders",
     "Gldv2",
     "Layout",

@@ -6,6 +6,9 @@ from typing import NamedTuple, Protocol
 from perisphere.catalog.scenes.photo import Photo, take_photo
 from perisphere.catalog.scenes.world import Landmark
 
+OUTSIDE = 100_000
+"""Landmarks from here on are no query's, photos from here on junk; a collection asks for fewer of either."""
+
 
 class Roll(NamedTuple):
     """Photos ``first`` to ``end`` (exclusive) of one landmark."""

@@ -11,14 +11,12 @@ from pathlib import Path
 
 from perisphere.catalog.scenes.box import cut, landmark_box, loosened, misplaced
 from perisphere.catalog.scenes.device import draw_device
-from perisphere.catalog.scenes.layouts.layout import Layout, Roll
+from perisphere.catalog.scenes.layouts.layout import OUTSIDE, Layout, Roll
 from perisphere.catalog.scenes.layouts.truth import write_mask, write_truth
 from perisphere.catalog.scenes.photo import DIFFICULTIES, Photo, take_photo
 from perisphere.catalog.scenes.world import Landmark, box_stream
 from perisphere.errors import UsageError
 
-OUTSIDE = 100_000
-"""Landmarks from here on are distractors, photos from here on junk; a collection has fewer of either."""
 MOST_CAMERAS = 9  # a file name has one digit for it
 MOST_PHOTOS = 999  # of a landmark: frames are numbered a thousand a landmark
 DISTRACTORS, JUNK = 0.21, 0.24
@@ -60,7 +58,7 @@ class Market1501(Layout):
             )
         spare = photos - self.cameras
         tested = range(1, landmarks, 2)
-        rolls = [Roll(number, 0, photos) for number in range(landmarks)]
+        rolls = super().rolls(landmarks, photos)
         rolls += [
             Roll(number, OUTSIDE, OUTSIDE + round(JUNK * (1 + DISTRACTORS) * spare)) for number in tested
         ]
