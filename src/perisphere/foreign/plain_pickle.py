@@ -1,14 +1,17 @@
 """What a pickle of plain values holds, without unpickling it: nothing that the file names is run.
 
-Ground truth, class points and CIFAR's arrays are published as pickles of dicts, lists, tuples, texts, numbers
-and numeric NumPy arrays. A pickle is a program for a stack machine; this interpreter knows the opcodes for
-just those values, of every protocol from 0 to 5 and of Python 2. Anything else ends the reading with an error
-that names what the file asked for.
+Ground truth, class points, CIFAR's arrays and lists of results are published as pickles of dicts, lists,
+tuples, texts, numbers and NumPy arrays of numbers (where asked for, of texts and of such values too). A
+pickle is a program for a stack machine; this interpreter knows the opcodes for just those values, of every
+protocol from 0 to 5 and of Python 2. Anything else ends the reading with an error that names what the file
+asked for.
 """
 
 import math
 import mmap
 import pickletools
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
@@ -20,6 +23,8 @@ from perisphere.errors import PerisphereError
 MAX_BYTES = 256 << 20
 MAX_DIMENSIONS = 32
 DTYPES = frozenset(("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
+OBJECTS = frozenset(("O", "O4", "O8"))
+_TEXT = re.compile(r"U[1-9]\d{0,5}")
 
 _DAMAGE = (
     ArithmeticError,
@@ -37,20 +42,27 @@ class _ForbiddenError(Exception):
     """The pickle names something that plain values have no need of."""
 
 
-def read_plain_pickle(path: Path) -> Any:
+def read_plain_pickle(path: Path, *, start: int = 0, limit: int = MAX_BYTES, objects: bool = False) -> Any:
     """Return the dicts, lists, tuples, texts, bytes, numbers, None and NumPy arrays that a pickle holds.
 
     Arrays may be read-only.
+
+    Args:
+        path: the file.
+        start: where in it the pickle begins, in bytes.
+        limit: size of the file in bytes above which it is not read.
+        objects: whether arrays may hold texts and such values, not numbers alone.
 
     Raises:
         PerisphereError: the file is missing, damaged or too large, or asks for anything but such values.
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise PerisphereError(f"{path}: over {MAX_BYTES >> 20} MiB, too large for plain values.")
+        if path.stat().st_size > limit:
+            raise PerisphereError(f"{path}: over {limit >> 20} MiB, too large for plain values.")
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return interpret(cast(IO[bytes], data))
+            data.seek(start)
+            return interpret(cast(IO[bytes], data), objects=objects)
     except _ForbiddenError as error:
         raise PerisphereError(
             f"{path}: {error}, which plain values have no need of. Nothing of it was run. "
@@ -65,12 +77,18 @@ def read_plain_pickle(path: Path) -> Any:
         ) from error
 
 
-def interpret(data: bytes | IO[bytes]) -> Any:
-    """Return the value of a pickle; damage raises what Python raises of it."""
-    machine = _Machine()
+def interpret(data: bytes | IO[bytes], *, objects: bool = False) -> Any:
+    """Return the value of a pickle; damage raises what Python raises of it.
+
+    Arrays hold numbers, and with ``objects`` texts and values of the other kinds too.
+    """
+    machine = _Machine(_CALLS | {"numpy.dtype": _any_dtype} if objects else _CALLS)
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name == "STOP":
-            return machine.pop()
+            value = machine.pop()
+            if isinstance(value, _Unbuilt):
+                raise ValueError(f"it ends before its {value.kind} is whole")
+            return value
         machine.step(opcode.name, argument)
     raise ValueError("the pickle has no end")
 
@@ -101,7 +119,8 @@ _MARK = _Mark()
 class _Machine:
     """The stack and the memo."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: dict[str, Callable[..., Any]]) -> None:
+        self.calls = calls
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -168,7 +187,7 @@ class _Machine:
 
     def global_(self, name: str) -> None:
         name = name.replace("numpy._core.", "numpy.core.", 1)
-        if name not in _CALLS and name != "numpy.ndarray":
+        if name not in self.calls and name != "numpy.ndarray":
             raise _ForbiddenError(f"asks for {name[:100]!r}")
         self.stack.append(_Global(name))
 
@@ -180,9 +199,13 @@ class _Machine:
 
     def call(self) -> None:
         arguments, target = self.pop(), self.pop()
-        if not isinstance(target, _Global) or target.name not in _CALLS or not isinstance(arguments, tuple):
+        if (
+            not isinstance(target, _Global)
+            or target.name not in self.calls
+            or not isinstance(arguments, tuple)
+        ):
             raise TypeError("something that has no name is called")
-        self.stack.append(_CALLS[target.name](*arguments))
+        self.stack.append(self.calls[target.name](*arguments))
 
     def build(self) -> None:
         state, made = self.pop(), self.pop()
@@ -201,15 +224,34 @@ def _dtype(name: Any, *_: Any) -> _Unbuilt:
     return _Unbuilt("dtype", text)
 
 
+def _any_dtype(name: Any, *_: Any) -> _Unbuilt:
+    text = name.decode("latin-1") if isinstance(name, bytes) else name
+    if text in OBJECTS or (isinstance(text, str) and _TEXT.fullmatch(text)):
+        return _Unbuilt("dtype", text)
+    return _dtype(name)
+
+
 def _dtype_of_state(made: _Unbuilt, version: Any, order: Any, *_: Any) -> np.dtype:
     text = order.decode("latin-1") if isinstance(order, bytes) else order
     if text not in ("<", ">", "|", "="):
         raise ValueError("a dtype has no byte order")
-    return np.dtype(text + made.dtype)
+    return np.dtype(object if made.dtype in OBJECTS else text + made.dtype)
 
 
 def _array_of_state(version: Any, shape: Any, dtype: Any, fortran: Any, data: Any) -> np.ndarray:
-    return _array(data, dtype, shape, "F" if fortran else "C")
+    order = "F" if fortran else "C"
+    holds_objects = isinstance(dtype, np.dtype) and dtype.hasobject
+    return _objects(data, shape, order) if holds_objects else _array(data, dtype, shape, order)
+
+
+def _objects(items: Any, shape: Any, order: str) -> np.ndarray:
+    """Return an array of the values in a list."""
+    if not isinstance(items, list) or len(items) != _places(shape):
+        raise ValueError("an array has not as many values as its shape says")
+    array = np.empty(len(items), object)
+    for place, item in enumerate(items):
+        array[place] = item
+    return array.reshape(shape, order=order)  # type: ignore[call-overload, no-any-return]
 
 
 def _array(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
@@ -217,14 +259,31 @@ def _array(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     data = data.encode("latin-1") if isinstance(data, str) else data
     if not isinstance(dtype, np.dtype) or not isinstance(data, bytes | bytearray) or order not in ("C", "F"):
         raise TypeError("an array has no dtype, no bytes or no order")
+    if dtype.hasobject or _places(shape) * dtype.itemsize != len(data):
+        raise ValueError("an array is not as large as its shape says")
+    native = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="), copy=False)
+    check_characters(native)
+    return native.reshape(shape, order=order)
+
+
+def check_characters(array: np.ndarray) -> None:
+    """Refuse texts with characters that Unicode does not have: Python ends in a defect on meeting them.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if array.dtype.kind == "U" and array.size:
+        numbers = np.ascontiguousarray(array).reshape(-1).view(array.dtype.byteorder + "u4")
+        if numbers.max() > sys.maxunicode:
+            raise ValueError("a text has a character that does not exist")
+
+
+def _places(shape: Any) -> int:
     if not isinstance(shape, tuple) or len(shape) > MAX_DIMENSIONS:
         raise TypeError("an array has no shape")
     if not all(type(side) is int and side >= 0 for side in shape):
         raise TypeError("a shape has something else than whole numbers")
-    if math.prod(shape) * dtype.itemsize != len(data):
-        raise ValueError("an array is not as large as its shape says")
-    native = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="), copy=False)
-    return native.reshape(shape, order=order)
+    return math.prod(shape)
 
 
 def _scalar(dtype: Any, data: Any) -> Any:
