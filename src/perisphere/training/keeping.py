@@ -86,10 +86,13 @@ class Best(Checkpoint):
     Args:
         folder: of the encoder.
         encoder: makes the encoder of an epoch (from 1) with its metrics.
+        by: a figure that decides alone, in the epochs that have it.
     """
 
-    def __init__(self, folder: Path, encoder: Callable[[int, dict[str, float]], Encoder]) -> None:
-        self.folder, self.encoder = folder, encoder
+    def __init__(
+        self, folder: Path, encoder: Callable[[int, dict[str, float]], Encoder], by: str | None = None
+    ) -> None:
+        self.folder, self.encoder, self.by = folder, encoder, by
         self.value: list[float] = [-math.inf, -math.inf]
         self.epoch = 0
 
@@ -105,16 +108,19 @@ class Best(Checkpoint):
         """Write the encoder if this epoch is the one to keep."""
         epoch = trainer.current_epoch + 1
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if "val/loss" in metrics:
-            value = [metrics.get("val/accuracy", 0.0), -metrics["val/loss"]]
-            wanted = value > self.value
-            self.value = max(self.value, value)
-        else:
-            wanted = epoch == trainer.max_epochs
-        if wanted:
-            self.epoch = epoch
+        value = self._value(metrics, last=epoch == trainer.max_epochs)
+        if value > self.value:
+            self.value, self.epoch = value, epoch
             if trainer.is_global_zero:
                 self.encoder(epoch, metrics).save(self.folder, overwrite=self.folder.exists())
+
+    def _value(self, metrics: dict[str, float], *, last: bool) -> list[float]:
+        """Return what an epoch is worth; minus infinity for one that is not to be kept."""
+        if self.by is not None:
+            return [metrics.get(self.by, -math.inf), -math.inf]
+        if "val/loss" in metrics:
+            return [metrics.get("val/accuracy", 0.0), -metrics["val/loss"]]
+        return [0.0 if last else -math.inf, -math.inf]
 
 
 class Checkpoints(Checkpoint):

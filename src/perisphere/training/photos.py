@@ -11,7 +11,8 @@ import polars as pl
 from perisphere.catalog import Catalog
 from perisphere.catalog.readers import read
 from perisphere.errors import PerisphereError
-from perisphere.training.recipe import Data
+from perisphere.training.judged_photos import Judged, judged, judged_rows
+from perisphere.training.recipe import Data, Judge
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ class LabelledData:
         classes: names, in code-point order; a target is a position in it.
         train: photos to learn from.
         val: photos to choose the best epoch by, or ``None``.
-        fingerprint: sha256 (first 16 digits) over paths, labels and file sizes of both.
+        fingerprint: sha256 (first 16 digits) over paths, labels and file sizes of all.
         notes: what was left out or looks wrong, one sentence each.
+        judged: photos to judge retrieval by, or ``None``.
     """
 
     classes: list[str]
@@ -47,13 +49,16 @@ class LabelledData:
     val: Photos | None
     fingerprint: str
     notes: list[str]
+    judged: Judged | None = None
 
 
-def labelled_data(data: Data, seed: int, *, tell: Callable[[str], None] = lambda _: None) -> LabelledData:
-    """Read the photos that a data entry of a recipe names.
+def labelled_data(
+    data: Data, seed: int, *, judge: Judge | None = None, tell: Callable[[str], None] = lambda _: None
+) -> LabelledData:
+    """Read the photos that a data entry of a recipe names, and those that the judge asks for.
 
     Raises:
-        PerisphereError: a split without photos, or fewer than two classes.
+        PerisphereError: a split without photos, fewer than two classes, or nothing to judge by.
     """
     catalog = _open(data)
     notes: list[str] = []
@@ -73,14 +78,16 @@ def labelled_data(data: Data, seed: int, *, tell: Callable[[str], None] = lambda
         )
     if val is not None:
         val = _of_known_classes(val, classes, notes)
+    sides = None if judge is None else judged_rows(catalog, judge)
     for note in notes:
         tell(note)
     return LabelledData(
         classes,
         _photos(train, classes, catalog.root),
         None if val is None else _photos(val, classes, catalog.root),
-        _fingerprint([train] if val is None else [train, val], catalog.root),
+        _fingerprint([train, *([] if val is None else [val]), *(sides or ())], catalog.root),
         notes,
+        None if sides is None else judged(catalog.root, sides),
     )
 
 

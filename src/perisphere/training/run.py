@@ -26,6 +26,7 @@ from perisphere.training.devices import Place
 from perisphere.training.finetuning import NewLayersFirst
 from perisphere.training.folder import HISTORY, read_checkpoint
 from perisphere.training.freezing import freeze, frozen_norms
+from perisphere.training.judge import MEAN_AP, retrieval_judge
 from perisphere.training.loader import Batches, derive
 from perisphere.training.loaders import loaders
 from perisphere.training.modules import Learning, Module, module_for
@@ -106,7 +107,7 @@ def run(recipe: Recipe, place: Place, *, tell: Callable[[str], None] = lambda _:
 
 def _stage(recipe: Recipe, number: int, tell: Callable[[str], None]) -> Stage:
     data = recipe.data[number - 1]
-    photos = labelled_data(data, recipe.seed, tell=tell)
+    photos = labelled_data(data, recipe.seed, judge=recipe.judge, tell=tell)
     rule = recipe.class_points
     return Stage(
         number,
@@ -132,7 +133,13 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
     kept = stage.folder / "features"
     train, val = loaders(recipe, stage.number, stage.data, net, place, kept)
     module = _method(recipe, stage, net, place)
-    best = keeping.Best(stage.best, lambda epoch, metrics: _encoder(recipe, stage, net, epoch, metrics))
+    judged = stage.data.judged
+    judge = None if judged is None else retrieval_judge(recipe, net, judged, place)
+    best = keeping.Best(
+        stage.best,
+        lambda epoch, metrics: _encoder(recipe, stage, net, epoch, metrics),
+        by=None if judge is None else MEAN_AP,
+    )
     checkpoints = keeping.Checkpoints(stage.folder, recipe.checkpoint_every)
     _check_checkpoint(stage, checkpoints.last, place)
     rates = _rates(recipe, stage)
@@ -143,6 +150,7 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
         *([NewLayersFirst(net, rates.first)] if rates.first else []),
         keeping.FrozenNorms(frozen_norms(net, recipe.freeze)),
         keeping.Bar(len(train) * train.share * place.world),
+        *([judge] if judge else []),
         _history(recipe, stage),
         best,
         checkpoints,

@@ -1,0 +1,121 @@
+"""Retrieval judged while a network learns, on identities that it does not learn from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from perisphere.metrics.centroid_gallery import centroid_reid, without_distractors
+from perisphere.metrics.reid import reid
+from perisphere.nets import EmbeddingNet
+from perisphere.sphere.geometry import Metric
+from perisphere.training.devices import Place
+from perisphere.training.judged_photos import Judged
+from perisphere.training.loader import Loader
+from perisphere.training.photos import Photos
+from perisphere.training.recipe import Judge, Recipe
+
+MEAN_AP = "val/mAP"
+"""Name of the figure that the best epoch is chosen by."""
+
+RANKS = (1, 5, 10)
+"""Where the CMC curve is logged."""
+
+METRICS: dict[str, Metric] = {"cosine": "cosine", "euclidean": "l2"}
+"""Our names of the distances."""
+
+
+class RetrievalJudge(Callback):
+    """Embeds queries and gallery every few epochs and after the last one, and logs mAP, mINP and CMC.
+
+    Each device embeds its share of the photos, and the first one ranks them. The network computes in full
+    precision, as the encoder will.
+
+    Args:
+        net: the network that learns; left in the modes and at the beginning that it has.
+        loader: of this device's photos: every ``world``-th of the queries and gallery behind them.
+        judged: all of them.
+        rule: how they are judged.
+    """
+
+    def __init__(self, net: EmbeddingNet, loader: Loader, judged: Judged, rule: Judge) -> None:
+        self.net, self.loader, self.judged, self.rule = net, loader, judged, rule
+        self._logged: list[str] = []
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Withdraw the figures of an earlier epoch."""
+        for name in self._logged:
+            trainer.callback_metrics.pop(name, None)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Judge, if it is time to, and leave the figures where the keepers of the epoch look."""
+        epoch = trainer.current_epoch + 1
+        if epoch % self.rule.every and epoch != trainer.max_epochs:
+            return
+        vectors = self._vectors(pl_module)
+        found = self.figures(vectors) if trainer.is_global_zero else None
+        figures: dict[str, float] = trainer.strategy.broadcast(found)
+        self._logged = list(figures)
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in figures.items()})
+
+    def figures(self, vectors: np.ndarray) -> dict[str, float]:
+        """Return mAP, mINP and rank-k, as logged, of embeddings float32 ``[n, d]``, queries first."""
+        queries, gallery, rule = self.judged.queries, self.judged.gallery, self.rule
+        cameras = (queries.cameras, gallery.cameras) if rule.cameras else (None, None)
+        centroids = rule.protocol == "centroids"
+        known = without_distractors(queries.labels, gallery.labels) if centroids else gallery.labels
+        means = (centroid_reid if centroids else reid)(
+            vectors[: len(queries)],
+            vectors[len(queries) :],
+            query_ids=queries.labels,
+            gallery_ids=known,
+            query_cameras=cameras[0],
+            gallery_cameras=cameras[1],
+            metric=METRICS[rule.distance],
+        ).means(RANKS)
+        return {f"val/{name}": value for name, value in means.items()}
+
+    def _vectors(self, module: LightningModule) -> np.ndarray:
+        """Return the embeddings of all photos, gathered from all devices."""
+        own = embedded(self.net, self.loader)
+        world, total = module.trainer.world_size, len(self.judged.queries) + len(self.judged.gallery)
+        if world == 1:
+            return own.cpu().numpy()
+        whole = own.new_zeros(-(-total // world), own.shape[1])
+        whole[: len(own)] = own
+        gathered = module.all_gather(whole)
+        assert isinstance(gathered, Tensor)
+        return gathered.transpose(0, 1).flatten(0, 1)[:total].cpu().numpy()
+
+
+def embedded(net: EmbeddingNet, loader: Loader) -> Tensor:
+    """Return the embeddings of a loader's photos, not normalised: float32 ``[n, d]``, where ``net`` is.
+
+    The network is run in evaluation mode from the images on, and left as it was.
+    """
+    modes, start = {module: module.training for module in net.modules()}, net.start
+    device = next(net.parameters()).device
+    net.eval()
+    net.start = 0
+    try:
+        with torch.no_grad():
+            pictures = loader.pictures(np.arange(len(loader.photos)))
+            return torch.cat([net(loader.preprocessing.normalise(some.to(device))) for some in pictures])
+    finally:
+        net.start = start
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def retrieval_judge(recipe: Recipe, net: EmbeddingNet, judged: Judged, place: Place) -> RetrievalJudge:
+    """Return the judge that a recipe asks for, with this device's share of the photos."""
+    assert recipe.judge is not None
+    paths: Sequence[Path] = [*judged.queries.paths, *judged.gallery.paths][place.rank :: place.world]
+    order: dict[str, Any] = {"batch_size": recipe.batch_size, "seed": 0, "shuffle": False}
+    photos = Photos(paths, np.zeros(len(paths), np.int64))
+    loader = Loader(photos, recipe.input, cache_mb=recipe.cache_mb, workers=recipe.workers, **order)
+    return RetrievalJudge(net, loader, judged, recipe.judge)
