@@ -13,12 +13,25 @@ from perisphere.cli.evaluate_hierarchy import (
     svm_options,
     write_csv,
 )
+from perisphere.cli.evaluate_options import (
+    MetricName,
+    TieName,
+    check_picture,
+    draw_worst,
+    numbers,
+    own_metric,
+    reranking,
+    show_report,
+    show_table,
+    words,
+)
+from perisphere.cli.evaluate_reid import ByProtocol
 from perisphere.cli.main import app
 from perisphere.cli.taxonomies import IsA, Names, StringIds, TaxonomyOption, optional_taxonomy
 from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
-    from perisphere.evaluation import Judged, Report, Reranking
+    from perisphere.evaluation import Judged, Report
     from perisphere.evaluation.revisited import Benchmark
 
 
@@ -35,27 +48,12 @@ class Protocol(StrEnum):
     compare = "compare"
 
 
-class MetricName(StrEnum):
-    """What orders the gallery."""
-
-    cosine = "cosine"
-    l2 = "l2"
-    l1 = "l1"
-
-
 class VoteName(StrEnum):
     """How neighbours vote."""
 
     weighted = "weighted"
     majority = "majority"
     legacy = "legacy"
-
-
-class TieName(StrEnum):
-    """Where a wrong image of equal score is ranked."""
-
-    pessimistic = "pessimistic"
-    optimistic = "optimistic"
 
 
 LABELS = (Protocol.retrieval, Protocol.landmark)
@@ -102,14 +100,15 @@ GOES_WITH = {"similarity": ("csv",), "svm_scaling": ("svm", "svm_from"), "svm_c"
 VOTERS = {Protocol.classification: 10, Protocol.landmark: 3}
 
 
-@app.command("evaluate")
+@app.command("evaluate", cls=ByProtocol)
 def evaluate(
     context: typer.Context,
     protocol: Annotated[
         Protocol,
         typer.Argument(
             metavar="PROTOCOL",
-            help="retrieval, landmark, classification, revisited, oxford, gldv2, hierarchy or compare.",
+            help="retrieval, landmark, classification, revisited, oxford, gldv2, hierarchy, compare; "
+            "reid and centroid have options of their own.",
         ),
     ],
     sources: Annotated[
@@ -219,6 +218,9 @@ def evaluate(
     **hierarchy** judges by a taxonomy of the classes: HP@k, AHP@k, mAP, and the accuracies of the classes
     that class points or a linear SVM predict.
 
+    **reid** and **centroid** judge re-identification, by photos and by one point for each identity; they have
+    options of their own, which `evaluate reid --help` tells.
+
     **compare** puts reports side by side.
 
     Without --query and --gallery every labelled image asks and all others are searched (leave-one-out).
@@ -237,6 +239,8 @@ def evaluate(
 
     `perisphere evaluate hierarchy vectors --query test --taxonomy tree.txt --names names.txt --svm train`
 
+    `perisphere evaluate reid vectors --both`
+
     `perisphere evaluate compare before.json after.json --plots plots --csv curves.csv`
     """
     _refuse_foreign(context, protocol)
@@ -247,18 +251,18 @@ def evaluate(
         _compare(sources, plots, csv, similarity, output, as_json)
         return
     source = _single(sources, protocol)
-    _check_picture(worst)
-    options: dict[str, Any] = {"query": _words(query), "gallery": _words(gallery)}
-    options["metric"] = metric.value if metric else _own_metric(source)
-    depths = None if protocol is Protocol.hierarchy and not _given(context, "k") else _numbers(k)
-    ranking = options | {"ks": depths, "block": block, "reranking": _reranking(rerank, depth)}
+    check_picture(worst)
+    options: dict[str, Any] = {"query": words(query), "gallery": words(gallery)}
+    options["metric"] = metric.value if metric else own_metric(source)
+    depths = None if protocol is Protocol.hierarchy and not _given(context, "k") else numbers(k)
+    ranking = options | {"ks": depths, "block": block, "reranking": reranking(rerank, depth)}
     voters = {"neighbours": neighbours or VOTERS.get(protocol)}
     if protocol is Protocol.classification:
         judged = None
         report = _classify(source, options | voters | {"vote": vote.value})
     elif protocol is Protocol.hierarchy:
         known = optional_taxonomy(taxonomy, is_a, string_ids, names)
-        learnt = svm_options(_words(svm), svm_from, svm_scaling, svm_c)
+        learnt = svm_options(words(svm), svm_from, svm_scaling, svm_c)
         ranking |= {"area": ahp, "whole": whole, "keep_query": keep_query}
         judged = judge_by_taxonomy(source, known, classes, learnt, classifier, ranking)
     elif protocol in TRUTHS:
@@ -268,11 +272,11 @@ def evaluate(
         judged = _judge_by_labels(protocol, source, ranking | voting | {"ties": ties.value})
     if judged is not None:
         report = judged.report
-        _draw_worst(judged, worst)
+        draw_worst(judged, worst)
     if output:
         report.save(output)
     _draw_curves({source.name: report}, plots, csv, similarity)
-    _show(report, as_json)
+    show_report(report, as_json)
 
 
 def _single(sources: list[Path], protocol: Protocol) -> Path:
@@ -347,43 +351,6 @@ def _judge_by_truth(
     return judged.with_report(data=judged.report.data | {"truth": str(truth)})
 
 
-def _reranking(chain: str | None, depth: int | None) -> "Reranking | None":
-    if chain is None:
-        if depth is not None:
-            raise UsageError("--depth is the length of the lists that are re-ranked; give --rerank too.")
-        return None
-    from perisphere.evaluation import Reranking
-    from perisphere.evaluation.reranking import DEPTH
-    from perisphere.search.rerank import parse_chain
-
-    return Reranking(parse_chain(chain), depth or DEPTH)
-
-
-def _check_picture(worst: Path | None) -> None:
-    """Refuse the name of a picture before the work rather than after it."""
-    if worst:
-        from perisphere.search.sheet import sheet_format
-
-        sheet_format(worst)
-
-
-def _draw_worst(judged: "Judged", worst: Path | None) -> None:
-    if worst:
-        from perisphere.evaluation.worst import draw_worst
-
-        typer.echo(f"wrote {draw_worst(judged, worst)}", err=True)
-
-
-def _own_metric(folder: Path) -> str:
-    """Return the metric that an index searches by; cosine for embeddings."""
-    if (folder / "embeddings.json").is_file() or not (folder / "index.sqlite").is_file():
-        return MetricName.cosine.value
-    from perisphere.index import Index
-
-    with Index.open(folder) as index:
-        return index.metric
-
-
 def _compare(
     files: list[Path],
     plots: Path | None,
@@ -407,7 +374,7 @@ def _compare(
     if as_json:
         typer.echo(text)
     else:
-        _print(table)
+        show_table(table)
 
 
 def _name(file: Path, files: list[Path]) -> str:
@@ -426,27 +393,3 @@ def _draw_curves(
 
         for file in draw(reports, plots):
             typer.echo(f"wrote {file}", err=True)
-
-
-def _show(report: "Report", as_json: bool) -> None:
-    if as_json:
-        typer.echo(report.to_json(), nl=False)
-    else:
-        _print(report.table())
-
-
-def _print(table: object) -> None:
-    from rich.console import Console
-
-    Console().print(table)
-
-
-def _words(text: str | None) -> list[str] | None:
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(word) for word in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--k {text!r}: give whole numbers separated by commas, such as 1,5,10.") from None

@@ -1,12 +1,14 @@
 """Metrics, protocols and reports: how good an encoder or an index is."""
 
 from perisphere.evaluation.annotated import annotate
+from perisphere.evaluation.centroid import judge_centroid
 from perisphere.evaluation.gallery import Gallery
 from perisphere.evaluation.hierarchy import judge_hierarchy
 from perisphere.evaluation.judged import Judged
 from perisphere.evaluation.landmark import judge_landmark
 from perisphere.evaluation.points import Points, read_points
 from perisphere.evaluation.protocols import classification, judge_retrieval, retrieval
+from perisphere.evaluation.reid import judge_reid
 from perisphere.evaluation.report import Report, compare
 from perisphere.evaluation.reranking import Reranking
 from perisphere.evaluation.revisited import check_kind, judge
@@ -29,8 +31,10 @@ __all__ = [
     "either",
     "exact_ranks",
     "judge",
+    "judge_centroid",
     "judge_hierarchy",
     "judge_landmark",
+    "judge_reid",
     "judge_retrieval",
     "matching",
     "places_in",

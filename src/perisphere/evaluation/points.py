@@ -25,6 +25,7 @@ class Points:
         source: where they came from, for the report.
         encoder: what made them, for the report.
         seeds: behind the encoder and the splits, where they are known, for the report.
+        lengths: of the features before they were brought to length 1, float32 ``[n]``, where they were kept.
     """
 
     vectors: Vectors
@@ -32,6 +33,7 @@ class Points:
     source: str = ""
     encoder: dict[str, Any] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
+    lengths: Vectors | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -52,12 +54,12 @@ class Points:
         mask = mask.fill_null(False)
         if mask.all():
             return self
-        vectors = self.vectors[np.flatnonzero(mask.to_numpy())]
-        return replace(self, vectors=vectors, rows=self.rows.filter(mask))
+        return self.take(np.flatnonzero(mask.to_numpy()))
 
     def take(self, positions: Sequence[int] | NDArray[np.int64]) -> "Points":
         """Return the rows at these positions, in this order."""
-        return replace(self, vectors=self.vectors[positions], rows=self.rows[positions])
+        lengths = None if self.lengths is None else self.lengths[positions]
+        return replace(self, vectors=self.vectors[positions], rows=self.rows[positions], lengths=lengths)
 
     def of_split(self, splits: Sequence[str] | None) -> "Points":
         """Return the rows of these splits; ``None`` returns all.

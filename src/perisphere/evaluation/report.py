@@ -23,6 +23,7 @@ MAIN = (
     "medium mAP",
     "hard mAP",
     "mAP@100",
+    "centroid mAP",
     "mAHP@250 (LCS height)",
 )
 """Figures that stand out in the table."""
