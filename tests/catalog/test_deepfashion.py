@@ -20,7 +20,8 @@ ITEMS = [
 
 
 def write_deepfashion(root: Path) -> Path:
-    pairs, boxes = [], []
+    pairs: list[str] = []
+    boxes: list[str] = []
     for item, category, part, photos in ITEMS:
         paths = [f"img/{category}/{item}/{name}.jpg" for name, _, _ in photos]
         pairs.append(f"{paths[0]:60} {paths[-1]:60} {item} {part}")

@@ -153,7 +153,7 @@ def test_two_things_of_one_photo_are_two_rows(fashion: Path) -> None:
 
 
 def test_three_files_that_lie_elsewhere(fashion: Path, tmp_path: Path) -> None:
-    files = {}
+    files: dict[str, Any] = {}
     for split in ("train", "query", "gallery"):
         files[split] = tmp_path / f"training-{split}.json"
         (fashion / f"{split}_reid_cropped_320_320.json").rename(files[split])

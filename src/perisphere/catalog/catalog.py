@@ -159,7 +159,7 @@ class Catalog:
         with whole_folder(folder, overwrite=overwrite) as part:
             if self.root != folder and self.root.is_relative_to(folder) and self.root.is_dir():
                 place = part / self.root.relative_to(folder)
-                shutil.copytree(self.root, place, copy_function=_link)
+                shutil.copytree(self.root, place, copy_function=linked)
                 self._write(part, place)
             else:
                 self._write(part, self.root)
@@ -214,7 +214,7 @@ class Catalog:
         return cls(table, root, head["source"], skipped, classes=classes, **sides)
 
 
-def _link(source: str, target: str) -> None:
+def linked(source: str, target: str) -> None:
     """Give a file a second name, or copy it where the file system has no such thing."""
     try:
         os.link(source, target)

@@ -13,7 +13,7 @@ from perisphere import __version__
 from perisphere.errors import PerisphereError, UsageError
 
 ROAD = (
-    *("demo", "scenes", "read", "split", "show", "train", "recipes", "weights"),
+    *("demo", "scenes", "read", "split", "crop", "show", "train", "recipes", "weights"),
     *("encoder", "embed", "index", "search"),
 )
 
@@ -89,6 +89,7 @@ def _fail(message: str, code: int) -> None:
 # Each verb registers itself on ``app``, which must exist by now.
 from perisphere.cli import (  # noqa: E402, F401
     classify,
+    crop,
     demo,
     embed,
     encoder,
