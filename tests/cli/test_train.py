@@ -80,3 +80,15 @@ def test_recipes_are_listed_and_shown():
     whole = yaml.safe_load(invoke("recipes", "show", "landmark-small", "epochs=3").stdout)
     assert (whole["epochs"], whole["checkpoint_every"]) == (3, 5)
     assert json.loads(invoke("recipes", "show", "landmark-small", "--json").stdout)["method"] == "landmark"
+
+
+def test_several_runs_are_told_with_mean_and_deviation(tiny, tmp_path):
+    out = tmp_path / "runs"
+    result = invoke("train", tiny, "epochs=1", "--runs", 2, "-o", out)
+    assert result.exit_code == 0, result.output
+    assert "seed 0: epoch 1 is kept" in result.stdout
+    assert "Mean and deviation of 2 runs: train/accuracy" in result.stdout
+    assert "+-" in result.stdout
+    told = json.loads(invoke("train", tiny, "epochs=1", "--runs", 2, "-o", out, "--resume", "--json").stdout)
+    assert told == json.loads((out / "runs.json").read_text())
+    assert [run["encoder"] for run in told["runs"]] == [str(out / f"run-{n}" / "encoder") for n in range(2)]

@@ -14,6 +14,9 @@ def train_encoder(
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, e.g. optimizer.lr=0.01")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     devices: Annotated[int | None, typer.Option("--devices", help="Processes that share each batch.")] = None,
+    runs: Annotated[
+        int | None, typer.Option("--runs", min=2, help="Train so often, with seeds one after another.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the run [runs/NAME].")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -31,12 +34,17 @@ def train_encoder(
 
         perisphere train mine.yaml accelerator=gpu precision=bf16-mixed --devices 2
 
+        perisphere train landmark-small -o runs/demo --runs 3
+
+    With `--runs 3` the seeds are the recipe's and the two after it: OUT/run-0, OUT/run-1 and OUT/run-2 are
+    runs, and OUT/runs.json holds the mean and the deviation of their figures. `--resume` goes on with them.
+
     `perisphere recipes list` names the packaged recipes.
     """
     import json
     import time
 
-    from perisphere.training import load, train
+    from perisphere.training import load, train, train_runs
 
     words = list(overrides or [])
     if devices is not None:
@@ -44,10 +52,38 @@ def train_encoder(
     if out is not None:
         words.append(f"out={json.dumps(str(out))}")
     checked = load(recipe, words)
+    if runs is not None:
+        found = train_runs(checked, runs, resume=resume, tell=_note)
+        typer.echo(json.dumps(found, indent=1) if as_json else _of_runs(found, checked.folder))
+        return
     begun = time.monotonic()
-    folder = train(checked, resume=resume, tell=lambda note: typer.echo(note, err=True))
+    folder = train(checked, resume=resume, tell=_note)
     summary = _summary(folder, time.monotonic() - begun)
     typer.echo(json.dumps(summary, indent=1) if as_json else _in_words(summary))
+
+
+def _note(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _of_runs(found: dict, folder: Path) -> str:
+    from perisphere.training.runs import RUNS
+
+    each = [
+        f"seed {run['seed']}: epoch {run['epoch']} is kept: {_figures(run['metrics'])}"
+        for run in found["runs"]
+    ]
+    spread = ", ".join(
+        f"{name} {value:.3f} +- {found['deviation'][name]:.3f}"
+        for name, value in sorted(found["mean"].items())
+    )
+    return "\n".join(
+        [*each, f"Mean and deviation of {len(each)} runs: {spread}", f"Written: {folder / RUNS}"]
+    )
+
+
+def _figures(metrics: dict) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in sorted(metrics.items()))
 
 
 def _summary(folder: Path, seconds: float) -> dict:
@@ -70,12 +106,10 @@ def _summary(folder: Path, seconds: float) -> dict:
 
 
 def _in_words(summary: dict) -> str:
-    metrics = summary["metrics"]
-    figures = ", ".join(f"{name} {value:.3f}" for name, value in sorted(metrics.items()))
     return (
         f"Trained on {summary['photos']} photos of {summary['classes']} classes "
         f"in {summary['seconds']:.0f} s; "
-        f"epoch {summary['best_epoch']} is kept: {figures}.\n"
+        f"epoch {summary['best_epoch']} is kept: {_figures(summary['metrics'])}.\n"
         f"Encoder: {summary['encoder']} ({summary['dim']} dimensions, identity {summary['identity']})\n"
         f"Next: perisphere embed CATALOG --encoder {summary['encoder']} -o VECTORS"
     )

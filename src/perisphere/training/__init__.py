@@ -7,8 +7,9 @@ if TYPE_CHECKING:
     from perisphere.training.entry import train
     from perisphere.training.recipe import Recipe
     from perisphere.training.recipe_files import find, load, packaged
+    from perisphere.training.runs import train_runs
 
-__all__ = ["Recipe", "find", "load", "packaged", "train"]
+__all__ = ["Recipe", "find", "load", "packaged", "train", "train_runs"]
 
 _HOMES = {
     "Recipe": "recipe",
@@ -16,6 +17,7 @@ _HOMES = {
     "load": "recipe_files",
     "packaged": "recipe_files",
     "train": "entry",
+    "train_runs": "runs",
 }
 
 
