@@ -47,7 +47,7 @@ def test_the_table(index: Path) -> None:
 
 def test_json(index: Path) -> None:
     queries = [index.parent / "dark" / "0.png", index.parent / "light" / "1.png"]
-    found = answer(index, *queries, "-k", 2, "--exclude-self")
+    found = answer(index, *queries, "--each", "-k", 2, "--exclude-self")
     assert (found["images"], found["metric"], found["road"], found["min_score"]) == (
         8,
         "cosine",
@@ -55,6 +55,8 @@ def test_json(index: Path) -> None:
         None,
     )
     assert [query["query"] for query in found["queries"]] == [str(query) for query in queries]
+    assert [query["photos"] for query in found["queries"]] == [[str(query)] for query in queries]
+    assert (found["among"], found["centroids"]) == ("photos", None)
     assert [query["label"] for query in found["queries"]] == ["dark", "light"]
     for query, own in zip(found["queries"], ("dark/0.png", "light/1.png"), strict=True):
         assert [result["rank"] for result in query["results"]] == [1, 2]
@@ -69,6 +71,7 @@ def test_json(index: Path) -> None:
                 "file",
                 "right",
                 "rerank",
+                "count",
             }
             assert result["path"] != own
             assert result["right"] is True
@@ -275,3 +278,51 @@ def test_wrong_words_of_a_class_query(index: Path, classes: Path, words: list[st
     assert isinstance(result.exception, PerisphereError)
     assert message in str(result.exception)
     assert "\n" not in str(result.exception)
+
+
+def test_several_photos_are_one_query(index: Path, tmp_path: Path) -> None:
+    photos = [index.parent / "dark" / f"{number}.png" for number in (0, 2)]
+    (one,) = answer(index, *photos, "-k", 8, "--exclude-self")["queries"]
+    assert (one["photos"], one["label"]) == ([str(photo) for photo in photos], "dark")
+    assert {result["path"] for result in one["results"]} == {
+        "dark/1.png",
+        "dark/3.png",
+        *(f"light/{number}.png" for number in range(4)),
+    }
+    with Index.open(index) as opened:
+        point = opened.encoder().encode(photos).mean(0)
+        expected = opened.search(point, 1).scores[0, 0]
+    found = answer(index, *photos, "--label", "light")["queries"][0]
+    assert found["results"][0]["score"] == pytest.approx(float(expected), abs=1e-5)
+    assert (found["label"], found["results"][0]["right"]) == ("light", False)
+    result = call(index, *photos, "--sheet", tmp_path / "sheet.png")
+    assert result.stdout.splitlines()[0] == f"{photos[0]} + {photos[1]} (dark)"
+    assert (tmp_path / "sheet.png").is_file()
+    assert len(answer(index, *photos, "--each")["queries"]) == 2
+    assert "2 labels for 1 queries" in str(call(index, *photos, "--label", "a", "--label", "b").exception)
+    two = answer(index, *photos, "--each", "--label", "a", "--label", "b")["queries"]
+    assert [query["label"] for query in two] == ["a", "b"]
+    assert "not of several photos" in str(call(index, *photos, "--min-precision", 0.5).exception)
+
+
+def test_centroids_from_the_outside(tmp_path: Path) -> None:
+    folder, _ = make(tmp_path)
+    photo = tmp_path / "dark" / "0.png"
+    assert "keeps no centroids" in str(call(folder, photo, "--among", "centroids").exception)
+    with Index.open(folder) as opened:
+        opened.keep_centroids()
+    result = call(folder, photo, "--among", "centroids", "--sheet", tmp_path / "sheet.png")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[1].split() == ["rank", "score", "id", "photos", "label", "path"]
+    assert lines[2].split()[2:] == ["1", "4", "dark", "dark/0.png"]
+    assert "2 centroids of 8 images, cosine, exact" in lines
+    found = answer(folder, photo, "--among", "centroids", "--exclude-self", "-k", 1)
+    assert (found["among"], found["centroids"], found["images"]) == ("centroids", 2, 8)
+    (first,) = found["queries"][0]["results"]
+    assert (first["label"], first["count"], first["path"], first["right"]) == ("dark", 3, "dark/1.png", True)
+    then = answer(folder, photo, "--among", "centroids-then-photos", "-n", 1, "-k", 8)["queries"][0][
+        "results"
+    ]
+    assert [result["label"] for result in then] == ["dark"] * 4
+    assert "Did you mean 'centroids'?" in str(call(folder, photo, "--among", "centroid").exception)

@@ -116,6 +116,7 @@ def searching(out: Path) -> list[str]:
         "search",
         str(out / "index"),
         *photos,
+        "--each",
         "--filter",
         where,
         "--sheet",

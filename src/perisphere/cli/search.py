@@ -1,4 +1,4 @@
-"""``perisphere search``: the nearest images of a photo or of a class."""
+"""``perisphere search``: the nearest images or identities of a photo, of several, or of a class."""
 
 import json
 from pathlib import Path
@@ -38,6 +38,17 @@ LABEL = Annotated[
     list[str] | None,
     typer.Option(help="The true label of the photo; once for all photos, or once for each."),
 ]
+EACH = Annotated[
+    bool, typer.Option("--each", help="Search with each photo by itself; without it all are one query.")
+]
+AMONG = Annotated[
+    str | None,
+    typer.Option(
+        help="photos, centroids (one result a label) or centroids-then-photos; default: photos, where the "
+        "index keeps them."
+    ),
+]
+IDENTITIES = Annotated[int, typer.Option("--identities", "-n", help="How many centroids choose the photos.")]
 EXCLUDE_SELF = Annotated[
     bool, typer.Option("--exclude-self", help="Leave the photo's own file out of its results.")
 ]
@@ -62,11 +73,17 @@ AS_JSON = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.
 def search(
     index: INDEX,
     query: Annotated[
-        list[Path] | None, typer.Argument(help="Photos to search for.", show_default=False)
+        list[Path] | None,
+        typer.Argument(
+            help="A photo, or several of one thing: their centroid is the query.", show_default=False
+        ),
     ] = None,
+    each: EACH = False,
     of_class: CLASS = None,
     classes: CLASSES = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Results a photo, at most.")] = 5,
+    k: Annotated[int, typer.Option("-k", min=1, help="Results a query, at most.")] = 5,
+    among: AMONG = None,
+    identities: IDENTITIES = 10,
     metric: METRIC = None,
     where: FILTER = None,
     min_score: Annotated[float | None, typer.Option(help="Leave out what scores lower.")] = None,
@@ -83,7 +100,10 @@ def search(
     sheet: SHEET = None,
     as_json: AS_JSON = False,
 ) -> None:
-    """Find the images of an index that resemble a photo or belong to a class.
+    """Find the images of an index that resemble a photo or several photos, or belong to a class.
+
+    Several photos are one query, their centroid; `--each` searches with each by itself. Among centroids (the
+    index has to keep them) each label is one result; with a filter, the centroid of the photos that pass.
 
     The score is the cosine (for L2 and L1 the negated distance). Where the index is calibrated, the precision
     beside it is the share of right results from this score upwards. In the sheet, results are framed green
@@ -94,7 +114,9 @@ def search(
 
     `perisphere search index photo.jpg`
 
-    `perisphere search index *.jpg -k 10 --filter "split == 'index' and camera != 2" --sheet result.jpg`
+    `perisphere search index front.jpg side.jpg --among centroids --sheet who.jpg`
+
+    `perisphere search index *.jpg --each -k 10 --filter "split == 'index' and camera != 2" --sheet all.jpg`
 
     `perisphere search index photo.jpg --exclude-self --min-precision 0.9 --json`
 
@@ -103,7 +125,7 @@ def search(
     `perisphere search index photo.jpg --rerank "aqe(n=10,alpha=3)+geometric(n=20)" --matches lines.png`
     """
     from perisphere.index import Index
-    from perisphere.search import ClassQuery, search_images
+    from perisphere.search import ClassQuery, Photos, search_images
     from perisphere.search.rerank import parse_chain
     from perisphere.search.sheet import sheet_format
 
@@ -115,7 +137,10 @@ def search(
         raise UsageError(
             "--classes holds what --class can search for. Name a class with --class, or leave it out."
         )
-    photos, named = query or [], [ClassQuery(name) for name in of_class or ()]
+    photos: list[Path | Photos] = [*(query or [])]
+    if not each and len(photos) > 1:
+        photos = [Photos(tuple(query or ()))]
+    named = [ClassQuery(name) for name in of_class or ()]
     with Index.open(index) as opened:
         results = search_images(
             opened,
@@ -123,6 +148,8 @@ def search(
             k,
             encoder=given_encoder(encoder),
             classes=given_classes(classes),
+            among=among,
+            identities=identities,
             labels=each_label(label, len(photos), len(named)),
             exclude_self=exclude_self,
             metric=metric,
@@ -133,11 +160,13 @@ def search(
             rerank=chain,
         )
         images = len(opened)
+        centroids = None if results.among == "photos" else len(opened.centroids())
     drawn = _draw(results, chain, sheet, matches)
     if as_json:
-        typer.echo(json.dumps({"index": str(opened.folder), "images": images, **results.to_dict()}, indent=2))
+        facts = {"index": str(opened.folder), "images": images, "centroids": centroids}
+        typer.echo(json.dumps({**facts, **results.to_dict()}, indent=2))
     else:
-        _show(results, images)
+        _show(results, images, centroids)
         for line in drawn:
             typer.echo(line)
 
@@ -211,19 +240,22 @@ def _escaped(character: str) -> str:
     return rf"\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("unicode_escape").decode()
 
 
-def _show(results: "Results", images: int) -> None:
+def _show(results: "Results", images: int, centroids: int | None) -> None:
     for answer in results.answers:
         known = answer.label or answer.note
         typer.echo(printable(f"{answer.name} ({known})" if known else answer.name))
         lines = _lines(answer) if answer.results else ["no result" + _cut(results)]
         typer.echo("\n".join(f"  {line}" for line in lines) + "\n")
-    typer.echo(f"{images:,} images, {results.metric}, {results.road}{_cut(results)}")
+    kept = "" if centroids is None else f"{centroids:,} centroids of "
+    typer.echo(f"{kept}{images:,} images, {results.metric}, {results.road}{_cut(results)}")
 
 
 def _lines(answer: "Answer") -> list[str]:
     calibrated = any(result.precision is not None for result in answer.results)
     reranked = any(result.rerank is not None for result in answer.results)
+    counted = any(result.count is not None for result in answer.results)
     head = [" rank", " score", " id", "label", "path"]
+    head[3:3] = [" photos"] if counted else []
     head[2:2] = [" precision"] if calibrated else []
     head[1:1] = [" re-rank"] if reranked else []
     rows = [
@@ -233,6 +265,7 @@ def _lines(answer: "Answer") -> list[str]:
             f"{result.score:.4f}",
             *([f"{result.precision:.1%}"] if result.precision is not None else []),
             str(result.id),
+            *([f"{result.count:,}"] if result.count is not None else []),
             result.label or "-",
             result.path or "-",
         ]

@@ -2,12 +2,13 @@
 
 from perisphere.search.classify import Verdict, Vote, classify_images, vote
 from perisphere.search.query import search_images
-from perisphere.search.results import Answer, ClassQuery, Result, Results, Source
+from perisphere.search.results import Answer, ClassQuery, Photos, Result, Results, Source
 from perisphere.search.sheet import draw_sheet, write_sheet
 
 __all__ = [
     "Answer",
     "ClassQuery",
+    "Photos",
     "Result",
     "Results",
     "Source",

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from perisphere.catalog.images import decode
 from perisphere.errors import UsageError
 from perisphere.search.rerank.geometric import GeometricVerification, Match
-from perisphere.search.results import Answer, ClassQuery, Source
+from perisphere.search.results import Answer, ClassQuery, Photos, Source
 from perisphere.search.sheet import sheet_format
 from perisphere.storage import whole_file
 
@@ -33,7 +33,8 @@ def write_matches(
 
     Args:
         path: a ``.jpg`` or ``.png`` file, written whole or not at all.
-        answers: the queries and results; classes, and results without a file, are left out.
+        answers: the queries and results; classes, several photos together, centroids, and results without a
+            file, are left out.
         verification: how to compare; with its defaults where none is given.
 
     Raises:
@@ -46,7 +47,9 @@ def write_matches(
         draw_pair(answer.image, result.file, verification.match(answer.image, result.file), title)
         for answer in answers
         for result in answer.results
-        if result.file is not None and not isinstance(answer.image, ClassQuery)
+        if result.file is not None
+        and result.count is None
+        and not isinstance(answer.image, ClassQuery | Photos)
         for title in [f"{Path(answer.name).name}  and  {result.file.name}"]
     ]
     height = sum(pair.height for pair in pairs) + GAP * (len(pairs) + 1)

@@ -1,23 +1,26 @@
-"""Search by image or by class: find the queries' points on the sphere, and tell their neighbours."""
+"""Search by photo, several photos or class: find the queries' points on the sphere, and their neighbours."""
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
-import numpy as np
-
-from perisphere.catalog.images import ImageError
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
-from perisphere.index.filters import Expression, In
+from perisphere.index.filters import Expression, parse
 from perisphere.index.ranking import NONE
-from perisphere.search.class_query import check_class_queries, class_vectors, judged, known_classes
+from perisphere.search.among import Asked, Search, centroid_results, chosen, searches
+from perisphere.search.class_query import check_class_queries, judged, known_classes
+from perisphere.search.points import query_points
 from perisphere.search.rerank.chain import Chain, parse_chain
 from perisphere.search.rerank.context import Context
-from perisphere.search.rerank.galleries import IndexGallery, file_of
+from perisphere.search.rerank.galleries import file_of
+from perisphere.search.rerank.geometric import GeometricVerification
+from perisphere.search.rerank.label import LabelReranking
 from perisphere.search.rerank.scores import pair_scores
-from perisphere.search.results import Answer, ClassQuery, Query, Result, Results, Source
+from perisphere.search.rerank.soft_label import SoftLabelReranking
+from perisphere.search.results import Answer, ClassQuery, Photos, Query, Result, Results, photos_of
+from perisphere.search.selves import own_rows
+from perisphere.sphere.geometry import Metric
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
@@ -35,6 +38,8 @@ def search_images(
     *,
     encoder: "Encoder | None" = None,
     classes: "ClassPoints | None" = None,
+    among: str | None = None,
+    identities: int = 10,
     labels: Sequence[str | None] | None = None,
     exclude_self: bool = False,
     metric: str | None = None,
@@ -48,15 +53,19 @@ def search_images(
 
     Args:
         index: where to search.
-        images: files, open pictures, uint8 RGB arrays ``[h, w, 3]`` or classes; at least one. Results of a
+        images: files, open pictures, uint8 RGB arrays ``[h, w, 3]``, several of these as one query
+            (:class:`Photos`: their centroid is searched for), or classes; at least one query. Results of a
             class are marked right where their label is the class or lies below it.
         k: how many results a query, at most.
         encoder: the encoder to use where the index holds none; it has to be the one that made the index.
         classes: points of classes in the space of the index; by default those of its encoder.
+        among: ``"photos"``, ``"centroids"`` (one result a label), or ``"centroids-then-photos"``: the photos
+            of the ``identities`` nearest centroids. By default photos, where the index keeps them.
+        identities: how many centroids choose the photos.
         labels: the labels of the queries; else a query that is in the index has its label there.
-        exclude_self: leave a query's own file out of its results.
+        exclude_self: leave a query's own files out of its results, and out of the centroids that it finds.
         metric: ``"cosine"``, ``"l2"`` or ``"l1"``; the index's own by default.
-        where: a filter on the catalog's columns.
+        where: a filter on the catalog's columns; centroids are those of the photos that pass.
         min_score: leave out results that score lower.
         min_precision: leave out results below the score from which this share is right, by the calibration.
         exact: search exactly even where the index was made with a recall.
@@ -65,36 +74,99 @@ def search_images(
 
     Raises:
         ImageError: a query cannot be read.
-        PerisphereError: no encoder, another encoder, no such class, no calibration where one is needed.
-        UsageError: no query, an unknown metric, a filter that cannot be read.
+        PerisphereError: no encoder, another encoder, no such class, no calibration or no centroids where they
+            are needed.
+        UsageError: no query, an unknown metric, a filter that cannot be read, a precision or a geometric
+            verification of what is no pair of photos.
     """
     if not images:
         raise UsageError("there is no query. Name at least one image or class.")
     if labels is not None and len(labels) != len(images):
         raise UsageError(f"{len(labels)} labels for {len(images)} queries. Give one a query.")
-    check_class_queries(labels, min_precision, images)
+    among = chosen(index, among)
+    chain = parse_chain(rerank) if isinstance(rerank, str) else rerank
+    _check(images, among, labels, min_precision, chain)
     calibration = _calibration(index, metric or index.metric)
     min_score = _cut_off(min_score, min_precision, calibration)
-    asked = [image for image in images if isinstance(image, ClassQuery)]
-    points = known_classes(index, encoder, classes) if asked else None
-    vectors = _vectors(index, encoder, images, points)
-    selves = [same_file(index, image) for image in images]
-    context = Context(
-        IndexGallery(index, metric=metric, where=where, exact=exact),
-        vectors,
+    points = _classes(index, encoder, classes, images)
+    selves = [own_rows(index, photos_of(image)) for image in images]
+    asked = Asked(
+        index,
+        query_points(index, encoder, images, points),
         [own for own, _ in selves] if exclude_self else (),
-        [None if isinstance(image, ClassQuery) else image for image in images],
+        [None if isinstance(image, ClassQuery | Photos) else image for image in images],
+        cast(Metric, metric or index.metric),
+        parse(where) if isinstance(where, str) else where,
+        exact,
     )
-    chain = parse_chain(rerank) if isinstance(rerank, str) else rerank
-    lists, road = _plain(context, k, min_score) if chain is None else _reranked(context, k, min_score, chain)
+    found: list[tuple[Result, ...]] = [() for _ in images]
+    road = "exact"
+    for search in searches(asked, among, identities):
+        lists, road = _lists(search, k, min_score, chain)
+        for query, rows in zip(search.queries, lists, strict=True):
+            pairs = among != "centroids" and asked.photos[query] is not None
+            found[query] = _described(asked, search, query, rows, calibration if pairs else None)
     answers = []
     for query, (image, (_, known)) in enumerate(zip(images, selves, strict=True)):
         label = known if labels is None or labels[query] is None else labels[query]
-        of_class = isinstance(image, ClassQuery)
-        answer = Answer(image, label, _results(index, lists[query], None if of_class else calibration))
-        answers.append(judged(answer, points) if of_class and points is not None else answer)
+        answer = Answer(image, label, found[query])
+        if isinstance(image, ClassQuery) and points is not None:
+            answer = judged(answer, points)
+        answers.append(answer)
     words = None if chain is None else str(chain)
-    return Results(tuple(answers), road, context.gallery.metric, min_score, words)
+    road = road if among != "centroids-then-photos" else f"exact for centroids, then {road}"
+    return Results(tuple(answers), road, asked.metric, min_score, words, among)
+
+
+def _check(
+    queries: Sequence[Query],
+    among: str,
+    labels: Sequence[str | None] | None,
+    min_precision: float | None,
+    chain: Chain | None,
+) -> None:
+    """Refuse what means nothing for classes, several photos or centroids.
+
+    Raises:
+        UsageError: a precision or a geometric verification of what is no pair of photos, a vote of centroids,
+            or a class with a label.
+    """
+    check_class_queries(labels, min_precision, queries)
+    other = "centroids" if among == "centroids" else None
+    if other is None and any(isinstance(query, Photos) for query in queries):
+        other = "several photos together"
+    if other and min_precision is not None:
+        raise UsageError(f"a precision is known of pairs of photos, not of {other}. Cut by a score.")
+    steps = () if chain is None or other is None else chain.steps
+    if any(isinstance(step, GeometricVerification) for step in steps):
+        raise UsageError(
+            f"geometric verification compares a photo with a photo, not {other}. Leave `geometric` out, or "
+            "search among photos with each photo by itself."
+        )
+    if among == "centroids" and any(isinstance(step, LabelReranking | SoftLabelReranking) for step in steps):
+        raise UsageError(
+            "`label` and `softlabel` let labels vote, and each centroid has its own. Leave them out, or "
+            "search among centroids-then-photos."
+        )
+
+
+def _classes(
+    index: Index, encoder: "Encoder | None", classes: "ClassPoints | None", queries: Sequence[Query]
+) -> "ClassPoints | None":
+    if not any(isinstance(query, ClassQuery) for query in queries):
+        return None
+    return known_classes(index, encoder, classes)
+
+
+def _lists(
+    search: Search, k: int, min_score: float | None, chain: Chain | None
+) -> tuple[list[list[Found]], str]:
+    """Return what each query finds, best first, and the road."""
+    if search.centroids is not None:
+        k = min(k, len(search.centroids))
+    if chain is None:
+        return _plain(search.context, k, min_score)
+    return _reranked(search.context, k, min_score, chain)
 
 
 def _plain(context: Context, k: int, min_score: float | None) -> tuple[list[list[Found]], str]:
@@ -123,58 +195,6 @@ def _reranked(
     return lists, ranking.road
 
 
-def the_encoder(index: Index, given: "Encoder | None" = None) -> "Encoder":
-    """Return the encoder that made the index: the one in its folder, or ``given`` where it is the same.
-
-    Raises:
-        PerisphereError: there is none, or ``given`` maps into another space.
-    """
-    if given is None:
-        kept = index.encoder()
-        if kept is None:
-            raise PerisphereError(
-                f"{index.folder}: holds no encoder, so no image can be searched for. Pass --encoder FOLDER."
-            )
-        return kept
-    known: dict[str, Any] = index.info()["encoder"] or {}
-    if known.get("identity") not in (None, given.identity):
-        raise PerisphereError(
-            f"the encoder {given.name!r} ({given.identity}) did not make {index.folder}; "
-            f"{known['identity']} did. Pass that one, or leave --encoder out where the index keeps its own."
-        )
-    if given.dim != index.dim:
-        raise PerisphereError(
-            f"the encoder {given.name!r} makes {given.dim} numbers an image, and {index.folder} "
-            f"holds {index.dim}. Pass the encoder that made the index."
-        )
-    return given
-
-
-def same_file(index: Index, image: Query) -> tuple[frozenset[int], str | None]:
-    """Return the ids of the index's rows of this very file, and their label where they have one."""
-    if not isinstance(image, Path | str):
-        return frozenset(), None
-    file = Path(image).resolve()
-    parts = file.parts
-    tails = ["/".join(parts[start:]) for start in range(1, len(parts))]
-    tails = [tail for tail in [*tails, file.as_posix()] if _is_text(tail)]
-    if not tails:
-        return frozenset(), None
-    rows = index.rows(index.ids(In("path", tuple(tails))), missing_ok=True)
-    own = [row for row in rows.iter_rows(named=True) if _lies_at(row, file)]
-    label = next((row["label"] for row in own if row["label"] is not None), None)
-    return frozenset(row["id"] for row in own), label
-
-
-def _lies_at(row: dict[str, Any], file: Path) -> bool:
-    kept = file_of(row)
-    return kept is not None and kept.resolve() == file
-
-
-def _is_text(path: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in path)
-
-
 def _calibration(index: Index, metric: str) -> "Calibration | None":
     calibration = index.calibration
     return calibration if calibration is not None and calibration.metric == metric else None
@@ -196,32 +216,13 @@ def _cut_off(
     return threshold if min_score is None else max(min_score, threshold)
 
 
-def _vectors(
-    index: Index, encoder: "Encoder | None", queries: Sequence[Query], classes: "ClassPoints | None"
-) -> np.ndarray:
-    """Return the points of photos and classes, float32 ``[q, d]``, in the order of the queries."""
-    vectors = np.empty((len(queries), index.dim), np.float32)
-    asked = [isinstance(query, ClassQuery) for query in queries]
-    photos = [query for query in queries if not isinstance(query, ClassQuery)]
-    if photos:
-        vectors[~np.array(asked)] = _encode(the_encoder(index, encoder), photos)
-    if classes is not None:
-        vectors[asked] = class_vectors([query for query in queries if isinstance(query, ClassQuery)], classes)
-    return vectors
-
-
-def _encode(encoder: "Encoder", images: Sequence[Source]) -> np.ndarray:
-    try:
-        return encoder.encode(images)
-    except ImageError as error:
-        raise ImageError(
-            str(error).removesuffix(f": {error.reason}."),
-            f"{error.reason}, so it cannot be a query; check the name, or leave it out",
-        ) from error
-
-
-def _results(index: Index, found: Sequence[Found], calibration: "Calibration | None") -> tuple[Result, ...]:
+def _described(
+    asked: Asked, search: Search, query: int, found: Sequence[Found], calibration: "Calibration | None"
+) -> tuple[Result, ...]:
     """Describe what was found, without rows that were removed meanwhile."""
+    if search.centroids is not None:
+        return tuple(centroid_results(asked, search.centroids, query, found))
+    index = asked.index
     known = {id_: (score, reranked) for id_, score, reranked in found}
     rows = index.rows(list(known), missing_ok=True)
     scores, again = zip(*(known[id_] for id_ in rows["id"]), strict=True) if len(rows) else ((), ())

@@ -8,6 +8,7 @@ import numpy as np
 import PIL.Image
 
 from perisphere.catalog.images import display
+from perisphere.errors import UsageError
 
 Source = Path | str | PIL.Image.Image | np.ndarray
 """A photo as a query: a file, an open picture, or uint8 RGB ``[h, w, 3]``."""
@@ -26,7 +27,30 @@ class ClassQuery:
     title: str = ""
 
 
-Query = Source | ClassQuery
+@dataclass(frozen=True)
+class Photos:
+    """Several photos of one thing as one query: their centroid is searched for.
+
+    Attributes:
+        photos: files, open pictures or arrays; at least one.
+    """
+
+    photos: tuple[Source, ...]
+
+    def __post_init__(self) -> None:
+        if not self.photos:
+            raise UsageError("a query of several photos has none. Name at least one.")
+
+
+Query = Source | Photos | ClassQuery
+NAMED = 3
+
+
+def photos_of(query: Query) -> tuple[Source, ...]:
+    """Return the photos that a query consists of; a class has none."""
+    if isinstance(query, Photos):
+        return query.photos
+    return () if isinstance(query, ClassQuery) else (query,)
 
 
 Mark = Literal["right", "wrong", "ignored"]
@@ -34,7 +58,7 @@ Mark = Literal["right", "wrong", "ignored"]
 
 @dataclass(frozen=True)
 class Result:
-    """One image of the index beside a query.
+    """One image of the index beside a query, or one centroid.
 
     Attributes:
         rank: from 1.
@@ -46,6 +70,9 @@ class Result:
         file: where it lies, where the index knows.
         mark: what a ground truth says of it; ``None`` where only labels can tell.
         rerank: its score in the re-ranking, which decides the order; ``None`` without one.
+        count: of a centroid, how many photos are behind it; its ``id`` is the centroid's then, and ``path``
+            and ``file`` are those of its first photo.
+        examples: of a centroid, the files of its first photos.
     """
 
     rank: int
@@ -57,6 +84,8 @@ class Result:
     file: Path | None
     mark: Mark | None = None
     rerank: float | None = None
+    count: int | None = None
+    examples: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +93,7 @@ class Answer:
     """A query and its results.
 
     Attributes:
-        image: the query, a photo or a class.
+        image: the query, a photo, several photos or a class.
         label: its label: given, or that of the same file in the index.
         results: best first.
         note: a line to be shown with the query, e.g. a verdict.
@@ -80,6 +109,10 @@ class Answer:
         """The printable name of the query."""
         if isinstance(self.image, ClassQuery):
             return self.image.title or self.image.name
+        if isinstance(self.image, Photos):
+            names = [display(photo) for photo in self.image.photos]
+            more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
+            return " + ".join([*names[:NAMED], *more])
         return display(self.image)
 
     def right(self, result: Result) -> bool | None:
@@ -99,6 +132,7 @@ class Answer:
             {
                 "rank": result.rank,
                 "id": result.id,
+                "count": result.count,
                 "score": result.score,
                 "rerank": result.rerank,
                 "precision": result.precision,
@@ -110,7 +144,14 @@ class Answer:
             for result in self.results
         ]
         asked = self.image.name if isinstance(self.image, ClassQuery) else None
-        return {"query": self.name, "class": asked, "label": self.label, "results": results}
+        photos = [display(photo) for photo in photos_of(self.image)]
+        return {
+            "query": self.name,
+            "class": asked,
+            "photos": photos,
+            "label": self.label,
+            "results": results,
+        }
 
 
 @dataclass(frozen=True)
@@ -123,6 +164,7 @@ class Results:
         metric: ``"cosine"``, ``"l2"`` or ``"l1"``.
         min_score: the cut-off, where there was one.
         rerank: the chain of re-rankers, where there was one.
+        among: what was searched: ``"photos"``, ``"centroids"`` or ``"centroids-then-photos"``.
     """
 
     answers: tuple[Answer, ...]
@@ -130,10 +172,12 @@ class Results:
     metric: str
     min_score: float | None
     rerank: str | None = None
+    among: str = "photos"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         return {
+            "among": self.among,
             "metric": self.metric,
             "road": self.road,
             "min_score": self.min_score,

@@ -1,5 +1,6 @@
 """The result sheet: each query and its results in one picture."""
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from perisphere.catalog.images import ImageError, decode, display
 from perisphere.errors import UsageError
-from perisphere.search.results import Answer, ClassQuery, Mark, Query, Result
+from perisphere.search.results import Answer, ClassQuery, Mark, Photos, Query, Result, Source
 from perisphere.storage import whole_file
 
 Colour: TypeAlias = tuple[int, int, int]
@@ -39,6 +40,8 @@ GUTTER = 2 * GAP
 CAPTION = 66
 HEADER = 92
 FOOTER = 56
+MOSAIC = 9
+SEAM = 4
 ROW_GAP = 26
 
 Font: TypeAlias = ImageFont.FreeTypeFont
@@ -114,7 +117,9 @@ def _header(sheet: Image.Image, answers: Sequence[Answer], title: str) -> None:
     _write(sheet, (MARGIN, 34), title, 30, INK, sheet.width - 2 * MARGIN)
     room = sheet.width - left - MARGIN
     if MARGIN + _width(title, 30) + GAP < left:
-        _write(sheet, (left, 44), "nearest images, best first", 19, FADED, room)
+        found = [result for answer in answers for result in answer.results]
+        kind = "centroids" if any(result.count is not None for result in found) else "images"
+        _write(sheet, (left, 44), f"nearest {kind}, best first", 19, FADED, room)
 
 
 def _rule(sheet: Image.Image, y: int) -> None:
@@ -123,8 +128,9 @@ def _rule(sheet: Image.Image, y: int) -> None:
 
 def _row(sheet: Image.Image, answer: Answer, top: int, columns: int) -> None:
     _tile(sheet, answer.image, (MARGIN, top), QUERY)
+    several = f"query: {len(answer.image.photos)} photos" if isinstance(answer.image, Photos) else "query"
     _write(sheet, (MARGIN + 2, top + TILE + 9), answer.label or Path(answer.name).name, 21, INK, TILE - 4)
-    _write(sheet, (MARGIN + 2, top + TILE + 36), answer.note or "query", 17, FADED, TILE - 4)
+    _write(sheet, (MARGIN + 2, top + TILE + 36), answer.note or several, 17, FADED, TILE - 4)
     left = MARGIN + TILE + GUTTER
     if not answer.results:
         _write(sheet, (left, top + TILE // 2 - 12), "no result above the cut-off", 21, FADED, TILE * columns)
@@ -138,9 +144,11 @@ def _row(sheet: Image.Image, answer: Answer, top: int, columns: int) -> None:
 
 def _result(sheet: Image.Image, result: Result, corner: tuple[int, int], mark: Mark | None) -> None:
     x, y = corner
-    _tile(sheet, result.file, corner, FRAMES[mark])
+    _tile(sheet, Photos(result.examples) if result.examples else result.file, corner, FRAMES[mark])
     name = result.label or (Path(result.path).name if result.path else f"image {result.id}")
     score = f"{result.score:.3f}"
+    if result.count is not None:
+        score += f"   {result.count:,} photo{'s' if result.count != 1 else ''}"
     _write(sheet, (x + 2, y + TILE + 9), name, 21, INK, TILE - 4)
     _write(sheet, (x + 2, y + TILE + 36), score, 17, FADED, TILE - 4)
     if result.precision is not None:
@@ -191,26 +199,51 @@ def _tile(sheet: Image.Image, source: Query | None, corner: tuple[int, int], col
     x, y = corner
     inner = TILE - 2 * FRAME
     sheet.paste(colour, (x, y), _rounded(TILE, TILE, ROUND))
-    sheet.paste(_thumbnail(source, inner), (x + FRAME, y + FRAME), _rounded(inner, inner, ROUND - FRAME // 2))
+    sheet.paste(_picture(source, inner), (x + FRAME, y + FRAME), _rounded(inner, inner, ROUND - FRAME // 2))
 
 
-def _thumbnail(source: Query | None, side: int) -> Image.Image:
-    mat = Image.new("RGB", (side, side), MAT)
+def _picture(source: Query | None, side: int) -> Image.Image:
     if isinstance(source, ClassQuery):
-        return _named(mat, source.title or source.name)
+        return _named(Image.new("RGB", (side, side), MAT), source.title or source.name)
+    if isinstance(source, Photos):
+        return _mosaic(source.photos, side)
+    return _thumbnail(source, side, side)
+
+
+def _mosaic(photos: Sequence[Source], side: int) -> Image.Image:
+    """Several photos in a grid of at most nine places; the last counts those left out."""
+    mat = Image.new("RGB", (side, side), PAPER)
+    shown = photos if len(photos) <= MOSAIC else photos[: MOSAIC - 1]
+    cells = min(len(photos), MOSAIC)
+    columns = math.ceil(math.sqrt(cells))
+    lines = -(-cells // columns)
+    width, height = (side - SEAM * (columns - 1)) // columns, (side - SEAM * (lines - 1)) // lines
+    for cell in range(cells):
+        corner = (cell % columns * (width + SEAM), cell // columns * (height + SEAM))
+        if cell < len(shown):
+            mat.paste(_thumbnail(shown[cell], width, height), corner)
+        else:
+            text = f"+{len(photos) - len(shown)}"
+            middle = (corner[0] + (width - _width(text, 21)) // 2, corner[1] + height // 2 - 12)
+            _write(mat, middle, text, 21, FADED, width)
+    return mat
+
+
+def _thumbnail(source: Source | None, width: int, height: int) -> Image.Image:
+    mat = Image.new("RGB", (width, height), MAT)
     try:
         if source is None:
             raise ImageError("image", "no file is known")
-        photo = Image.fromarray(decode(source, at_least=side))
+        photo = Image.fromarray(decode(source, at_least=min(width, height)))
     except ImageError:
         text = "no picture"
-        _write(mat, ((side - _width(text, 17)) // 2, side // 2 - 10), text, 17, FADED, side)
+        _write(mat, (max(0, width - _width(text, 17)) // 2, height // 2 - 10), text, 17, FADED, width)
         return mat
-    scale = min(side / photo.width, side / photo.height)
+    scale = min(width / photo.width, height / photo.height)
     size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
     # Small pictures are enlarged by whole pixels, so that they look small rather than blurred.
     way = Image.Resampling.NEAREST if scale >= 3 else Image.Resampling.LANCZOS
-    mat.paste(photo.resize(size, way), ((side - size[0]) // 2, (side - size[1]) // 2))
+    mat.paste(photo.resize(size, way), ((width - size[0]) // 2, (height - size[1]) // 2))
     return mat
 
 

@@ -1,0 +1,102 @@
+"""The points on the sphere that are searched with: a photo's, the centroid of several photos', a class's."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perisphere.catalog.images import ImageError
+from perisphere.errors import PerisphereError
+from perisphere.index import Index
+from perisphere.index.centroids import SHORTEST
+from perisphere.search.class_query import class_vectors
+from perisphere.search.results import ClassQuery, Query, Source, photos_of
+from perisphere.sphere.geometry import Vectors
+from perisphere.taxonomy import ClassPoints
+
+if TYPE_CHECKING:
+    from perisphere.encoder import Encoder
+
+
+def query_points(
+    index: Index, encoder: "Encoder | None", queries: Sequence[Query], classes: ClassPoints | None
+) -> Vectors:
+    """Return the points of the queries, float32 ``[q, d]``.
+
+    Several photos are one point: the mean of their vectors, of length 1 where the index's metric is cosine,
+    as the index's own centroids are.
+
+    Args:
+        index: that will be searched.
+        encoder: see :func:`the_encoder`.
+        queries: photos, several photos together, or classes.
+        classes: the class points, where there is a class among the queries.
+
+    Raises:
+        ImageError: a photo cannot be read.
+        PerisphereError: no encoder, no such class, or photos whose vectors cancel each other.
+    """
+    vectors = np.empty((len(queries), index.dim), np.float32)
+    asked = np.array([isinstance(query, ClassQuery) for query in queries])
+    if classes is not None:
+        vectors[asked] = class_vectors([query for query in queries if isinstance(query, ClassQuery)], classes)
+    photos = [photos_of(query) for query in queries if not isinstance(query, ClassQuery)]
+    if photos:
+        flat = [photo for group in photos for photo in group]
+        encoded = _encode(the_encoder(index, encoder), flat)
+        parts = np.split(encoded, np.cumsum([len(group) for group in photos])[:-1])
+        vectors[~asked] = [_centroid(part, index.metric) for part in parts]
+    return vectors
+
+
+def the_encoder(index: Index, given: "Encoder | None" = None) -> "Encoder":
+    """Return the encoder that made the index: the one in its folder, or ``given`` where it is the same.
+
+    Raises:
+        PerisphereError: there is none, or ``given`` maps into another space.
+    """
+    if given is None:
+        kept = index.encoder()
+        if kept is None:
+            raise PerisphereError(
+                f"{index.folder}: holds no encoder, so no image can be searched for. Pass --encoder FOLDER."
+            )
+        return kept
+    known: dict[str, Any] = index.info()["encoder"] or {}
+    if known.get("identity") not in (None, given.identity):
+        raise PerisphereError(
+            f"the encoder {given.name!r} ({given.identity}) did not make {index.folder}; "
+            f"{known['identity']} did. Pass that one, or leave --encoder out where the index keeps its own."
+        )
+    if given.dim != index.dim:
+        raise PerisphereError(
+            f"the encoder {given.name!r} makes {given.dim} numbers an image, and {index.folder} "
+            f"holds {index.dim}. Pass the encoder that made the index."
+        )
+    return given
+
+
+def _centroid(vectors: Vectors, metric: str) -> NDArray[np.floating]:
+    if len(vectors) == 1:
+        return vectors[0]
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    length = float(np.linalg.norm(mean))
+    if metric != "cosine":
+        return mean
+    if length < SHORTEST:
+        raise PerisphereError(
+            f"the vectors of {len(vectors)} photos cancel each other, so that they have no common point. "
+            "Search with each by itself (--each)."
+        )
+    return mean / length
+
+
+def _encode(encoder: "Encoder", images: Sequence[Source]) -> Vectors:
+    try:
+        return encoder.encode(images)
+    except ImageError as error:
+        raise ImageError(
+            str(error).removesuffix(f": {error.reason}."),
+            f"{error.reason}, so it cannot be a query; check the name, or leave it out",
+        ) from error
