@@ -18,9 +18,11 @@ MARKERS = (
     "demo.json",
     "embeddings.json",
     "encoder.json",
+    "features.json",
     "index.sqlite",
     "recipe.yaml",
     "scenes.json",
+    "similar.json",
     "splits.json",
 )
 

@@ -95,6 +95,7 @@ from perisphere.cli import (  # noqa: E402, F401
     encoder,
     evaluate,
     index,
+    inference,
     map,
     read,
     recipes,
