@@ -1,6 +1,12 @@
+import json
+from pathlib import Path
+
 import pytest
 
-from perisphere.training import load
+from perisphere.catalog.readers import read
+from perisphere.catalog.scenes import write_scenes
+from perisphere.encoder import Encoder
+from perisphere.training import load, train
 from perisphere.training.recipe import Recipe
 
 ROWS = [
@@ -65,3 +71,23 @@ def test_a_baseline_differs_in_the_centroids_and_the_sampler_alone(name: str) ->
 
 def _rest(recipe: Recipe, apart: set[str]) -> dict[str, object]:
     return recipe.model_dump(exclude=apart)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("people")
+    world = {"layout": "market1501", "landmarks": 6, "photos": 6, "cameras": 2, "size": 32, "truth": False}
+    write_scenes(folder / "world", **world, workers=1)  # type: ignore[arg-type]
+    read("market1501", folder / "world/market1501", out=folder / "catalog")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["centroid-small", "centroid-small-baseline"])
+def test_recipes_for_generated_identities_learn_and_are_judged(name: str, people: Path) -> None:
+    words = [f"data.0.catalog={people / 'catalog'}", f"out={people / name}", "epochs=2", "judge.every=1"]
+    recipe = load(name, [*words, "centroid.identities=3", "preprocessing.size=[32, 16]"])
+    assert Encoder.load(train(recipe)).preprocessing == recipe.input
+    history = json.loads((people / name / "history.json").read_text())
+    assert len(history) == 2
+    assert all(0 < epoch["val/mAP"] <= 1 for epoch in history)
+    assert all(("train/centroid_loss" in epoch) == (name == "centroid-small") for epoch in history)
