@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from training_photos import write_photos
 from perisphere.encoder import Encoder
 from perisphere.errors import UsageError
 from perisphere.training import train
+from perisphere.training.method_rules import CentroidRule
 from perisphere.training.recipe_files import load
 from perisphere.training.trained_classifier import TrainedClassifier
 
@@ -180,3 +183,10 @@ def test_the_batch_size_follows_and_a_wrong_loss_is_one_line(tree, changes, tmp_
     with pytest.raises(UsageError, match=r"centroid.extra.0.*Did you mean 'CircleLoss'") as error:
         load(path, ["centroid.extra=[{loss: CircelLoss}]"])
     assert "\n" not in str(error.value)
+
+
+def test_the_further_losses_of_the_manual_work():
+    pytest.importorskip("pytorch_metric_learning")
+    manual = (Path(__file__).parents[2] / "docs" / "manual.md").read_text()
+    (block,) = re.findall(r"```yaml\n(centroid:.*?)```", manual, flags=re.DOTALL)
+    assert len(CentroidRule.model_validate(yaml.safe_load(block)["centroid"]).extra) == 3
