@@ -129,6 +129,21 @@ def test_a_camera_keeps_its_side_and_its_colours() -> None:
     assert between > within
 
 
+def test_what_is_hard_is_to_match_across_cameras(market: Path) -> None:
+    files = [f for f in sorted((market / "market1501").rglob("*.jpg")) if f.name[:4] not in ("0000", "-1_c")]
+    small = [np.asarray(Image.open(file).resize((8, 16)), np.float64).ravel() for file in files]
+    pixels = np.array(small) - np.mean(small, axis=1, keepdims=True)
+    pixels /= np.linalg.norm(pixels, axis=1, keepdims=True)
+    identity = np.array([file.name[:4] for file in files])
+    camera = np.array([file.name[6] for file in files])
+    alike = pixels @ pixels.T - 9 * np.eye(len(files))
+    own = camera[:, None] == camera
+    within, across = (
+        (identity[np.where(seen, alike, -9).argmax(1)] == identity).mean() for seen in (own, ~own)
+    )
+    assert within > across + 0.2
+
+
 def test_a_landmark_comes_by_all_cameras_in_the_same_recording() -> None:
     level = DIFFICULTIES["normal"]
     devices = [draw_device(1, k, 6, level) for k in range(6)]
