@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from training_photos import write_photos
 
 from perisphere.encoder import Encoder
-from perisphere.errors import UsageError
+from perisphere.errors import PerisphereError, UsageError
 from perisphere.training import train
+from perisphere.training.devices import place_from_environment
 from perisphere.training.method_rules import CentroidRule
 from perisphere.training.recipe_files import load
 from perisphere.training.trained_classifier import TrainedClassifier
@@ -171,6 +172,14 @@ def test_what_does_not_fit_together_is_refused_by_name(recipe, changes, section,
     section = changes["centroid"] | section
     with pytest.raises(ValidationError, match=mend):
         recipe(**changes | {"centroid": section} | others)
+
+
+def test_a_launcher_cannot_cut_identities(recipe, changes):
+    made = recipe(**changes | {"centroid": {"identities": 4, "instances": 4}, "batch_size": 16})
+    words = {"LOCAL_RANK": "0", "WORLD_SIZE": "2"}
+    assert place_from_environment(made, words).world == 2
+    with pytest.raises(PerisphereError, match="4 identities cannot be shared by 4 devices, two or more"):
+        place_from_environment(made, words | {"WORLD_SIZE": "4"})
 
 
 def test_the_batch_size_follows_and_a_wrong_loss_is_one_line(tree, changes, tmp_path):

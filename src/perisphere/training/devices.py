@@ -59,11 +59,8 @@ def place_from_environment(recipe: Recipe, environment: Mapping[str, str] = os.e
     if "LOCAL_RANK" not in environment:
         return None
     world = int(environment.get("WORLD_SIZE", "1"))
-    if recipe.batch_size % world:
-        raise PerisphereError(
-            f"batch_size {recipe.batch_size} cannot be shared by {world} processes: "
-            f"make it a multiple of {world}."
-        )
+    if problem := recipe.unshared(world):
+        raise PerisphereError(f"{problem}.")
     local = int(environment.get("LOCAL_WORLD_SIZE", str(world)))
     return Place(recipe.accelerator, int(environment.get("RANK", environment["LOCAL_RANK"])), world, local)
 

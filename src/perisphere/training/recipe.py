@@ -257,11 +257,6 @@ class Recipe(Part):
                 f"batch_size {self.batch_size} is not centroid.identities x centroid.instances = "
                 f"{rule.photos}: leave it out"
             )
-        if rule.identities % self.devices or rule.identities < 2 * self.devices:
-            raise ValueError(
-                f"{rule.identities} identities cannot be shared by {self.devices} devices, two or more to "
-                f"each: set centroid.identities to a multiple of {self.devices}"
-            )
         if not self.net.bnneck or self.net.softmax:
             raise ValueError("method: centroid needs net.bnneck: true, without net.softmax")
         if not rule.class_weight and any(data.val or data.val_fraction for data in self.data):
@@ -291,11 +286,8 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _devices_share_the_batch(self) -> "Recipe":
-        if self.batch_size % self.devices:
-            raise ValueError(
-                f"batch_size {self.batch_size} cannot be shared by {self.devices} devices: "
-                f"make it a multiple of {self.devices}"
-            )
+        if problem := self.unshared(self.devices):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")
@@ -322,6 +314,21 @@ class Recipe(Part):
                 f"the input, {self.input.size}"
             )
         return self
+
+    def unshared(self, devices: int) -> str:
+        """Return why so many devices cannot share a batch, and the mend; empty where they can."""
+        identities = self.centroid.identities if self.method == "centroid" else 2 * devices
+        if identities % devices or identities < 2 * devices:
+            return (
+                f"{identities} identities cannot be shared by {devices} devices, two or more to each: "
+                f"set centroid.identities to a multiple of {devices}"
+            )
+        if self.batch_size % devices:
+            return (
+                f"batch_size {self.batch_size} cannot be shared by {devices} devices: "
+                f"make it a multiple of {devices}"
+            )
+        return ""
 
     @property
     def input(self) -> Preprocessing:
