@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from perisphere.losses import batch_hard, centroid_triplet, class_centers, metric_learning
-from perisphere.methods import Centroid, CentroidHead, Extra, Terms
+from perisphere.methods import Centroid, CentroidHead, CentroidTerms, Extra
 from perisphere.methods.centroid import ClassCenters
 from perisphere.nets import NetSpec, build
 
@@ -24,7 +24,7 @@ def batch():
     return images, torch.tensor([2, 2, 2, 0, 0, 0, 3, 3, 3]), real
 
 
-def method(terms: Terms, extra=(), smoothing=0.1) -> Centroid:
+def method(terms: CentroidTerms, extra=(), smoothing=0.1) -> Centroid:
     net = build(NetSpec(backbone="pixels", input_size=4, projection=DIM, bnneck=True), seed=0)
     torch.manual_seed(5)
     head = CentroidHead(DIM, CLASSES, terms, extra=extra)
@@ -44,7 +44,7 @@ def method(terms: Terms, extra=(), smoothing=0.1) -> Centroid:
 
 def test_each_term_sees_its_feature_and_the_loss_is_their_weighted_sum(batch):
     images, targets, real = batch
-    terms = Terms(triplet=0.5, centroid=2, center=0.01, classes=0.7, margin=0.3, instances=3)
+    terms = CentroidTerms(triplet=0.5, centroid=2, center=0.01, classes=0.7, margin=0.3, instances=3)
     made = method(terms)
     figures = made.learn(made.features(images, real), targets, real)
     features = made.net.projection(made.net.pooled(images))
@@ -74,7 +74,7 @@ def test_each_term_sees_its_feature_and_the_loss_is_their_weighted_sum(batch):
 
 def test_the_classifier_has_no_offset_and_starts_near_zero():
     torch.manual_seed(0)
-    classifier = CentroidHead(512, 100, Terms()).classifier
+    classifier = CentroidHead(512, 100, CentroidTerms()).classifier
     assert classifier.bias is None
     assert classifier.weight.std().item() == pytest.approx(0.001, rel=0.05)
 
@@ -84,7 +84,7 @@ def test_empty_places_are_zero_images_unless_corrected_leaves_them_out(batch):
     other = images.clone()
     other[8] = torch.rand(3, 4, 4)
     prepared = [
-        method(Terms(instances=3)).on_after_batch_transfer(
+        method(CentroidTerms(instances=3)).on_after_batch_transfer(
             SimpleNamespace(pictures=pictures, targets=targets, real=real), 0
         )[0]
         for pictures in (images, other)
@@ -93,10 +93,10 @@ def test_empty_places_are_zero_images_unless_corrected_leaves_them_out(batch):
     assert prepared[0][8].abs().sum() == 0
     results = {}
     for corrected in (False, True):
-        made = method(Terms(instances=3, corrected=corrected, margin=5.0))
+        made = method(CentroidTerms(instances=3, corrected=corrected, margin=5.0))
         features = made.features(images, real)
         figures = made.learn(features, targets, real)
-        alone = method(Terms(margin=5.0)).features(images[:8], real[:8])
+        alone = method(CentroidTerms(margin=5.0)).features(images[:8], real[:8])
         np.testing.assert_allclose(features[:8].detach(), alone.detach(), rtol=1e-6)
         results[corrected] = figures["triplet_loss"].item()
     eight = batch_hard(alone, targets[:8], margin=5.0).loss.item()
@@ -112,7 +112,7 @@ def test_corrected_keeps_empty_places_from_the_batch_norms():
     alone, corrected, published = (build(spec, seed=0).train() for _ in range(3))
     alone.pooled(images[:5])
     options = {"prepare": None, "optimise": None}
-    for net, terms in ((corrected, Terms(corrected=True)), (published, Terms())):
+    for net, terms in ((corrected, CentroidTerms(corrected=True)), (published, CentroidTerms())):
         Centroid(net, CentroidHead(net.dim, 2, terms), terms, **options).features(images, real)
     statistics = [
         torch.cat([value.flatten() for name, value in net.named_buffers() if "running_mean" in name])
@@ -149,7 +149,7 @@ def test_an_overflown_feature_does_not_stay_in_a_centre():
 def test_a_step_moves_the_centres_whatever_the_weight(batch):
     moved = []
     for weight in (5e-4, 3.0):
-        made = method(Terms(center=weight, instances=3))
+        made = method(CentroidTerms(center=weight, instances=3))
         before = made.head.centers.centers.clone()
         made.training_step(batch, 0)
         moved.append(made.head.centers.centers - before)
@@ -161,7 +161,7 @@ def test_a_step_moves_the_centres_whatever_the_weight(batch):
 
 def test_terms_without_weight_are_not_computed(batch):
     images, targets, real = batch
-    made = method(Terms(triplet=0, centroid=0, center=0, instances=3))
+    made = method(CentroidTerms(triplet=0, centroid=0, center=0, instances=3))
     figures = made.learn(made.features(images, real), targets, real)
     assert set(figures) == {"loss", "accuracy", "class_loss"} == {*made.figures, *made.learned}
     assert made.head.centers is None
@@ -172,7 +172,7 @@ def test_further_losses_alone(batch):
     images, targets, real = batch
     made_loss = metric_learning("ContrastiveLoss", {}, None, {}, dim=DIM, classes=CLASSES)
     extra = [Extra("extra.0.ContrastiveLoss", 0.3, made_loss)]
-    made = method(Terms(triplet=0, centroid=0, center=0, classes=0, instances=3), extra)
+    made = method(CentroidTerms(triplet=0, centroid=0, center=0, classes=0, instances=3), extra)
     figures = made.learn(made.features(images, real), targets, real)
     features = made.net.projection(made.net.pooled(images))
     wanted = 0.3 * made_loss(features[real], targets[real])
@@ -185,7 +185,7 @@ def test_further_losses_alone(batch):
 
 def test_validation_is_by_the_classifier_without_smoothing(batch):
     images, targets, _ = batch
-    made = method(Terms(instances=3)).eval()
+    made = method(CentroidTerms(instances=3)).eval()
     figures = made.judge(images, targets, False)
     logits = made.head.classifier(made.net(images))
     assert figures["loss"].item() == pytest.approx(functional.cross_entropy(logits, targets).item())
@@ -194,7 +194,7 @@ def test_validation_is_by_the_classifier_without_smoothing(batch):
 
 def test_gradients_are_finite_under_half_precision(batch):
     images, targets, real = batch
-    made = method(Terms(instances=3))
+    made = method(CentroidTerms(instances=3))
     with torch.autocast("cpu", torch.bfloat16):
         loss = made.training_step((images, targets, real), 0)
     assert loss.dtype == torch.float32

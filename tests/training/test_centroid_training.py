@@ -95,10 +95,11 @@ def test_further_losses_learn_by_themselves_and_beside_ours(recipe, changes, pho
         {"loss": "MultiSimilarityLoss", "options": {"alpha": 1}, "miner": "MultiSimilarityMiner"},
     ]
     nothing = dict.fromkeys(("triplet_weight", "centroid_weight", "center_weight", "class_weight"), 0)
-    alone = changes["centroid"] | nothing | {"extra": extra}
+    alone = changes["centroid"] | nothing | {"extra": extra, "margin": 0.5}
     data = [{"format": "folders", "root": str(photos), "val": None}]
+    changes |= {"epochs": 3, "data": data, "label_smoothing": 0}
     for name, section in (("beside", changes["centroid"] | {"extra": extra}), ("alone", alone)):
-        made = recipe(**changes | {"centroid": section}, epochs=3, data=data, out=tmp_path / name)
+        made = recipe(**changes | {"centroid": section}, out=tmp_path / name)
         train(made)
         rows = json.loads((made.folder / "history.json").read_text())
         assert rows[-1]["train/extra.0.ProxyAnchorLoss"] < rows[0]["train/extra.0.ProxyAnchorLoss"]
@@ -155,7 +156,18 @@ def test_two_devices_move_the_centres_as_one_does(recipe, changes, tmp_path):
             {},
             "nothing to learn from",
         ),
-        ({"class_weight": 0}, {}, r"no classifier to validate with: set data.0.val to null"),
+        (
+            {"class_weight": 0},
+            {"label_smoothing": 0},
+            r"no classifier to validate with: set data.0.val to null",
+        ),
+        ({"class_weight": 0}, {"label_smoothing": 0.1}, "label_smoothing does nothing"),
+        ({"center_weight": 0, "center_lr": 0.1}, {}, "center_lr does nothing where center_weight"),
+        (
+            {"triplet_weight": 0, "centroid_weight": 0, "margin": None},
+            {},
+            "margin does nothing where triplet_weight and centroid_weight",
+        ),
         ({}, {"net": {"backbone": "small32"}}, "needs net.bnneck: true"),
         ({}, {"net": {"backbone": "small32", "bnneck": True, "softmax": True}}, "without net.softmax"),
         ({}, {"devices": 3}, "cannot be shared by 3 devices"),

@@ -1,7 +1,7 @@
 """One file per training method."""
 
 from perisphere.methods.center import Center, Centers
-from perisphere.methods.centroid import Centroid, CentroidHead, Extra, Terms
+from perisphere.methods.centroid import Centroid, CentroidHead, CentroidTerms, Extra
 from perisphere.methods.hierarchy import Hierarchy
 from perisphere.methods.label_embedding import LabelEmbedding, LabelEmbeddings
 from perisphere.methods.landmark import Landmark
@@ -12,11 +12,11 @@ __all__ = [
     "Centers",
     "Centroid",
     "CentroidHead",
+    "CentroidTerms",
     "Extra",
     "Hierarchy",
     "LabelEmbedding",
     "LabelEmbeddings",
     "Landmark",
-    "Terms",
     "Tuples",
 ]

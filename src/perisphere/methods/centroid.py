@@ -21,7 +21,7 @@ from perisphere.nets import EmbeddingNet, LinearClassifier
 
 
 @dataclass(frozen=True)
-class Terms:
+class CentroidTerms:
     """What the loss is the sum of.
 
     Attributes:
@@ -116,7 +116,13 @@ class CentroidHead(nn.Module):
     """
 
     def __init__(
-        self, dim: int, classes: int, terms: Terms, *, center_lr: float = 0.5, extra: Sequence[Extra] = ()
+        self,
+        dim: int,
+        classes: int,
+        terms: CentroidTerms,
+        *,
+        center_lr: float = 0.5,
+        extra: Sequence[Extra] = (),
     ) -> None:
         super().__init__()
         self.classifier = None
@@ -151,7 +157,7 @@ class Centroid(Supervised):
         self,
         net: EmbeddingNet,
         head: CentroidHead,
-        terms: Terms,
+        terms: CentroidTerms,
         *,
         extra: Sequence[Extra] = (),
         label_smoothing: float = 0.0,

@@ -157,3 +157,19 @@ class CentroidRule(Part):
         if self.corrected and self.resample:
             raise ValueError("corrected is about empty places, and resample leaves none: give one of them")
         return self
+
+    @model_validator(mode="after")
+    def _nothing_without_its_term(self) -> "CentroidRule":
+        """Refuse options of terms that the weights leave out."""
+        terms = {
+            "center_weight is": (self.center_weight, ("center_lr",)),
+            "triplet_weight and centroid_weight are": (
+                self.triplet_weight + self.centroid_weight,
+                ("margin", "distance"),
+            ),
+        }
+        for weights, (weight, options) in terms.items():
+            for name in options:
+                if not weight and getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} does nothing where {weights} 0: leave it out")
+        return self

@@ -14,12 +14,12 @@ from perisphere.methods import (
     Centers,
     Centroid,
     CentroidHead,
+    CentroidTerms,
     Extra,
     Hierarchy,
     LabelEmbedding,
     LabelEmbeddings,
     Landmark,
-    Terms,
     Tuples,
 )
 from perisphere.methods.supervised import Supervised
@@ -130,7 +130,7 @@ def _label_embedding(recipe: Recipe, learning: Learning) -> LabelEmbedding:
 
 def _centroid(recipe: Recipe, learning: Learning) -> Centroid:
     rule, dim, classes = recipe.centroid, learning.net.dim, learning.classes
-    terms = Terms(
+    terms = CentroidTerms(
         triplet=rule.triplet_weight,
         centroid=rule.centroid_weight,
         center=rule.center_weight,

@@ -259,6 +259,8 @@ class Recipe(Part):
             )
         if not self.net.bnneck or self.net.softmax:
             raise ValueError("method: centroid needs net.bnneck: true, without net.softmax")
+        if not rule.class_weight and self.label_smoothing:
+            raise ValueError("label_smoothing does nothing where centroid.class_weight is 0: leave it out")
         if not rule.class_weight and any(data.val or data.val_fraction for data in self.data):
             raise ValueError(
                 "centroid.class_weight: 0 leaves no classifier to validate with: set data.0.val to null"
