@@ -50,16 +50,21 @@ class Points:
         return self.rows["label"].to_list()
 
     def where(self, mask: pl.Series) -> "Points":
-        """Return the rows where ``mask`` is true; all of them are returned without a copy."""
-        mask = mask.fill_null(False)
-        if mask.all():
+        """Return the rows where ``mask`` is true; rows that follow one another are not copied."""
+        positions = np.flatnonzero(mask.fill_null(False).to_numpy())
+        if len(positions) == len(self):
             return self
-        return self.take(np.flatnonzero(mask.to_numpy()))
+        if len(positions) and positions[-1] - positions[0] == len(positions) - 1:
+            return self._part(slice(int(positions[0]), int(positions[-1]) + 1))
+        return self._part(positions)
 
     def take(self, positions: Sequence[int] | NDArray[np.int64]) -> "Points":
         """Return the rows at these positions, in this order."""
-        lengths = None if self.lengths is None else self.lengths[positions]
-        return replace(self, vectors=self.vectors[positions], rows=self.rows[positions], lengths=lengths)
+        return self._part(np.asarray(positions, np.int64))
+
+    def _part(self, some: slice | NDArray[np.int64]) -> "Points":
+        lengths = None if self.lengths is None else self.lengths[some]
+        return replace(self, vectors=self.vectors[some], rows=self.rows[some], lengths=lengths)
 
     def of_split(self, splits: Sequence[str] | None) -> "Points":
         """Return the rows of these splits; ``None`` returns all.
