@@ -25,7 +25,7 @@ def scenes(
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     difficulty: Annotated[str, typer.Option(help="easy, normal or hard.")] = "normal",
     cameras: Annotated[
-        int | None, typer.Option(help="Fixed cameras of market1501, 1 to 9; 6 if not given.")
+        int | None, typer.Option(help="Fixed cameras of market1501, 2 to 9; 6 if not given.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0: one per core.")] = 0,
     truth: Annotated[

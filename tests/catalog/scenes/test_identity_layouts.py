@@ -161,7 +161,8 @@ def test_one_camera_stands_in_front() -> None:
     ("change", "message"),
     [
         ({"photos": 5}, "--photos 5: --layout market1501 takes from 6"),
-        ({"cameras": 10, "photos": 20}, "--cameras 10: must be from 1 to 9"),
+        ({"cameras": 10, "photos": 20}, "--cameras 10: must be from 2 to 9"),
+        ({"cameras": 1}, "--cameras 1: must be from 2 to 9"),
         ({"landmarks": 1}, "--landmarks 1: --layout market1501 takes at least 2"),
         ({"layout": "folders"}, "--cameras: --layout folders has no fixed cameras; market1501 has."),
     ],

@@ -45,8 +45,20 @@ class Market1501(Layout):
 
     def rolls(self, landmarks: int, photos: int) -> list[Roll]:
         """All photos of all landmarks, then distractors; junk comes with the landmarks for testing."""
-        if not 1 <= self.cameras <= MOST_CAMERAS:
-            raise UsageError(f"--cameras {self.cameras}: must be from 1 to {MOST_CAMERAS}.")
+        self._check(landmarks, photos)
+        spare = photos - self.cameras
+        tested = range(1, landmarks, 2)
+        rolls = super().rolls(landmarks, photos)
+        junk = round(JUNK * (1 + DISTRACTORS) * spare)
+        rolls += [Roll(number, OUTSIDE, OUTSIDE + junk) for number in tested]
+        strangers = round(DISTRACTORS * spare * len(tested) / _PER_DISTRACTOR)
+        firsts = (k * _PER_DISTRACTOR % self.cameras for k in range(strangers))
+        return rolls + [Roll(OUTSIDE + k, f, f + _PER_DISTRACTOR) for k, f in enumerate(firsts)]
+
+    def _check(self, landmarks: int, photos: int) -> None:
+        """Refuse what cannot be named, or leaves a query without a photo to find."""
+        if not 2 <= self.cameras <= MOST_CAMERAS:
+            raise UsageError(f"--cameras {self.cameras}: must be from 2 to {MOST_CAMERAS}.")
         if not 2 * self.cameras <= photos <= MOST_PHOTOS:
             raise UsageError(
                 f"--photos {photos}: --layout market1501 takes from {2 * self.cameras} (a query and a "
@@ -56,15 +68,6 @@ class Market1501(Layout):
             raise UsageError(
                 f"--landmarks {landmarks}: --layout market1501 takes at least 2, one for testing."
             )
-        spare = photos - self.cameras
-        tested = range(1, landmarks, 2)
-        rolls = super().rolls(landmarks, photos)
-        rolls += [
-            Roll(number, OUTSIDE, OUTSIDE + round(JUNK * (1 + DISTRACTORS) * spare)) for number in tested
-        ]
-        strangers = round(DISTRACTORS * spare * len(tested) / _PER_DISTRACTOR)
-        firsts = (k * _PER_DISTRACTOR % self.cameras for k in range(strangers))
-        return rolls + [Roll(OUTSIDE + k, f, f + _PER_DISTRACTOR) for k, f in enumerate(firsts)]
 
     def take(self, seed: int, of: int, number: int, *, size: int, difficulty: str) -> Photo:
         """Take a photo with the camera whose turn it is, and cut out what the detector found."""
