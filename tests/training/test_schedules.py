@@ -187,3 +187,12 @@ def test_schedules_that_know_how_long_they_are(tree, length):
 def test_an_invalid_value_is_refused_by_name(tree, key):
     with pytest.raises(ValidationError, match=key):
         TypeAdapter(Schedule).validate_python(tree)
+
+
+def test_the_warm_up_of_re_identification_is_a_tenth_more_in_each_of_ten_epochs():
+    schedule = MultiStep(name="multistep", milestones=(40, 70), warmup=9, warmup_start=0.1, per="epoch")
+    rates = [schedule.factor(epoch + 0.7, 120, LR) for epoch in range(120)]
+    assert rates[:10] == pytest.approx([(epoch + 1) / 10 for epoch in range(10)])
+    assert rates[10:40] == [1.0] * 30
+    assert rates[40:70] == pytest.approx([0.1] * 30)
+    assert rates[70:] == pytest.approx([0.01] * 50)

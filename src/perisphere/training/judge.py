@@ -60,7 +60,9 @@ class RetrievalJudge(Callback):
         found = self.figures(vectors) if trainer.is_global_zero else None
         figures: dict[str, float] = trainer.strategy.broadcast(found)
         self._logged = list(figures)
-        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in figures.items()})
+        trainer.callback_metrics.update(
+            {name: torch.tensor(value, dtype=torch.float64) for name, value in figures.items()}
+        )
 
     def figures(self, vectors: np.ndarray) -> dict[str, float]:
         """Return mAP, mINP and rank-k, as logged, of embeddings float32 ``[n, d]``, queries first."""
