@@ -51,13 +51,17 @@ def centroid_form(
 
 
 def centroid_input(found: CentroidCheckpoint, size: int | None) -> Preprocessing:
-    """Return the program's input for tests: squashed to its size, ImageNet's mean and deviation.
+    """Return the program's input for tests: squashed to its size by Pillow, ImageNet's mean and deviation.
 
     Args:
         found: the checkpoint.
         size: another side, of a square, in pixels.
     """
-    values = asdict(input_spec(found.spec.backbone)) | {"size": found.size, "resize": "squash"}
+    values = asdict(input_spec(found.spec.backbone)) | {
+        "size": found.size,
+        "resize": "squash",
+        "smooth": True,
+    }
     values |= {key: value for key in ("mean", "std") if (value := getattr(found, key)) is not None}
     preprocessing = Preprocessing(**values)
     return preprocessing if size is None else preprocessing.at_size(size, size)

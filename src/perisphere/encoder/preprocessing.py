@@ -55,6 +55,8 @@ class Preprocessing(BaseModel):
         interpolation: of the last step; a shrinking of two times or more is first halved by box averages,
             as the reduced decoding of a JPEG does, so that both give nearly the same pixels. ``long`` takes
             the anti-aliasing filter of this name.
+        smooth: ``squash`` decodes at full size and takes the anti-aliasing filter of this name in one step,
+            as programs that resize with Pillow do, to the same pixels; slower for large photos.
         channels: order of the channels that the network was trained with.
         scale: factor of the uint8 values, before ``mean`` and ``std``.
         mean: subtracted, in the order of ``channels``, in scaled units.
@@ -67,6 +69,7 @@ class Preprocessing(BaseModel):
     shorter: Annotated[int, Field(ge=1, le=8192)] | None = None
     resize: Literal["squash", "crop", "pad", "long"] = "crop"
     interpolation: Literal["bilinear", "area", "bicubic"] = "bilinear"
+    smooth: bool = False
     channels: Literal["RGB", "BGR"] = "RGB"
     scale: float = Field(default=1 / 255, gt=0, allow_inf_nan=False)
     mean: Triple = (0.485, 0.456, 0.406)
@@ -110,6 +113,12 @@ class Preprocessing(BaseModel):
             raise ValueError(
                 f"resize long has one limit for the longer side, so size is S, S, not {self.size}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _smooth_squash(self) -> Self:
+        if self.smooth and self.resize != "squash":
+            raise ValueError(f"smooth is for resize: squash, not {self.resize}; leave it out")
         return self
 
     @model_validator(mode="after")
@@ -168,8 +177,10 @@ class Preprocessing(BaseModel):
         return self.model_copy(update={"size": (height, width), "shorter": shorter})
 
     @property
-    def at_least(self) -> int:
-        """Shorter side, in pixels, below which decoding must not reduce a picture."""
+    def at_least(self) -> int | None:
+        """Shorter side, in pixels, below which decoding must not reduce a picture; ``None``: not at all."""
+        if self.smooth:
+            return None
         return self.shorter or max(self.size)
 
     @property
@@ -252,6 +263,8 @@ class Preprocessing(BaseModel):
 
     def _filled(self, image: np.ndarray) -> np.ndarray:
         height, width = self.size
+        if self.at_least is None:
+            return np.asarray(Image.fromarray(image).resize((width, height), _SMOOTH[self.interpolation]))
         image = self._halved(image, self.at_least)
         h, w = image.shape[:2]
         if self.resize == "squash":
