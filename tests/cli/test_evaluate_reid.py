@@ -72,6 +72,16 @@ def test_centroid_gives_honest_and_published_figures(vectors):
     assert found["counts"]["photos_by_themselves"] == 4
 
 
+def test_centroids_are_of_features_whose_lengths_were_kept(vectors, tmp_path):
+    unit = Embeddings.load(vectors)
+    lengths = np.linspace(0.1, 9, len(unit), dtype=np.float32)
+    kept = Embeddings(unit.vectors, unit.rows, root=unit.root, encoder=unit.encoder, lengths=lengths)
+    raw, plain = figures("centroid", kept.save(tmp_path / "kept")), figures("centroid", vectors)
+    assert "as the network gave them" in raw["conventions"]["centroid"]
+    assert "length 1" in plain["conventions"]["centroid"]
+    assert raw["values"]["mAP"] != plain["values"]["mAP"]
+
+
 def test_both_protocols_print_both(vectors, tmp_path):
     report = tmp_path / "report.json"
     one, other = (figures(name, vectors, "--both", "-o", report) for name in ("reid", "centroid"))

@@ -16,6 +16,7 @@ from PIL import Image
 
 from perisphere.catalog import Catalog
 from perisphere.encoder import Embeddings, Encoder, Preprocessing, embed
+from perisphere.encoder.loading import batches
 from perisphere.errors import PerisphereError
 from perisphere.nets import NetSpec, build
 
@@ -39,6 +40,7 @@ def whole(catalog: Catalog, encoder: Encoder, tmp_path: Path) -> Embeddings:
 
 def _same(one: Embeddings, other: Embeddings) -> None:
     np.testing.assert_array_equal(one.vectors, other.vectors)
+    np.testing.assert_array_equal(one.lengths, other.lengths)
     assert one.rows.equals(other.rows)
     assert one.skipped == other.skipped
 
@@ -60,6 +62,15 @@ def test_rows_vectors_and_skipped_belong_together(
     assert whole.run["images"] == 20
     assert whole.run["images_per_second"] > 0
     assert 0 < whole.run["network_share"] <= 1
+
+
+def test_lengths_are_those_that_the_network_gave(whole: Embeddings, encoder: Encoder) -> None:
+    paths = [whole.root / path for path in whole.rows["path"][:3]]
+    size = encoder.preprocessing
+    pictures = [batch.pictures for batch in batches(paths, size, batch_size=1, workers=1)]
+    features = np.concatenate([encoder.inference(device="cpu", unit=False)(one) for one in pictures])
+    assert not np.allclose(whole.lengths, 1)
+    np.testing.assert_allclose(whole.vectors[:3] * whole.lengths[:3, None], features, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
@@ -101,6 +112,7 @@ def test_a_killed_run_goes_on_to_the_same_result(
     assert not partial.exists()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "embeddings.json",
+        "lengths.npy",
         "rows.parquet",
         "vectors.npy",
     ]

@@ -14,14 +14,18 @@ def embeddings(tmp_path: Path) -> Embeddings:
     vectors = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
     rows = pl.DataFrame({"id": range(6), "split": ["train", "test", None, "test", "val", "train"]})
     encoder = {"name": "tiny", "identity": "0" * 16, "dim": 4, "path": None}
+    lengths = np.arange(1, 7, dtype=np.float32)
     skipped = [{"path": "a\nb.jpg", "reason": "truncated"}]
-    return Embeddings(vectors, rows, root=tmp_path, encoder=encoder, skipped=skipped, run={"device": "cpu"})
+    return Embeddings(
+        vectors, rows, root=tmp_path, encoder=encoder, skipped=skipped, run={"device": "cpu"}, lengths=lengths
+    )
 
 
 def test_load_gives_back_what_was_saved(embeddings: Embeddings, tmp_path: Path) -> None:
     loaded = Embeddings.load(embeddings.save(tmp_path / "out"))
     np.testing.assert_array_equal(loaded.vectors, embeddings.vectors)
     assert isinstance(loaded.vectors, np.memmap)
+    np.testing.assert_array_equal(loaded.lengths, embeddings.lengths)
     assert loaded.rows.equals(embeddings.rows)
     for name in ("root", "encoder", "skipped", "run", "dim"):
         assert getattr(loaded, name) == getattr(embeddings, name)
@@ -40,6 +44,13 @@ def test_select_takes_vectors_and_rows_together(embeddings: Embeddings, split, i
     selected = embeddings.select(split=split)
     assert selected.rows["id"].to_list() == ids
     np.testing.assert_array_equal(selected.vectors, embeddings.vectors[ids])
+    np.testing.assert_array_equal(selected.lengths, embeddings.lengths[ids])
+
+
+def test_a_folder_of_an_earlier_version_has_no_lengths(embeddings: Embeddings, tmp_path: Path) -> None:
+    folder = embeddings.save(tmp_path / "out")
+    (folder / "lengths.npy").unlink()
+    assert Embeddings.load(folder).lengths is None
 
 
 def test_select_names_an_unknown_split_and_the_known_ones(embeddings: Embeddings) -> None:
@@ -53,6 +64,14 @@ def test_shapes_that_do_not_fit_are_refused(embeddings: Embeddings, tmp_path: Pa
 
     with pytest.raises(PerisphereError, match="one row a vector"):
         made(embeddings.vectors[:5])
+    with pytest.raises(PerisphereError, match="lengths of float32"):
+        Embeddings(
+            embeddings.vectors,
+            embeddings.rows,
+            root=tmp_path,
+            encoder=embeddings.encoder,
+            lengths=np.ones(5, np.float32),
+        )
     with pytest.raises(PerisphereError, match="float32"):
         made(embeddings.vectors.astype(np.float64))
     with pytest.raises(PerisphereError, match=r"\[24\]"):
@@ -71,6 +90,10 @@ def _cut(name: str):
 
 def _other_vectors(folder: Path) -> None:
     np.save(folder / "vectors.npy", np.zeros((5, 4), np.float32))
+
+
+def _other_lengths(folder: Path) -> None:
+    np.save(folder / "lengths.npy", np.ones(5, np.float32))
 
 
 def _pickled_vectors(folder: Path) -> None:
@@ -96,6 +119,7 @@ def _without_rows(folder: Path) -> None:
         (_cut("vectors.npy"), r"vectors\.npy: cannot be read"),
         (_cut("rows.parquet"), r"rows\.parquet: cannot be read"),
         (_cut("embeddings.json"), r"embeddings\.json: cannot be read"),
+        (_other_lengths, r"lengths\.npy: holds float32 \[5\], but rows\.parquet 6 rows"),
         (_other_vectors, r"vectors\.npy holds \[5, 4\]"),
         (_pickled_vectors, r"vectors\.npy: cannot be read"),
         (_newer, r"format 2 is newer"),

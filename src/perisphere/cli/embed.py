@@ -39,7 +39,8 @@ def embed(
 ) -> None:
     """Embed every image of a catalog with an encoder.
 
-    Writes `vectors.npy` (float32, with --half float16; one unit row an image), `rows.parquet` (the catalog's
+    Writes `vectors.npy` (float32, with --half float16; one unit row an image), `lengths.npy`
+    (the length that the network gave each), `rows.parquet` (the catalog's
     rows in the same order) and `embeddings.json` (which encoder, the speed, and what was skipped and why). An
     image that cannot be read is skipped. Killed? The same command goes on where it was. Where the
     catalog has a box, what lies in it is embedded.

@@ -155,8 +155,8 @@ def centroid(
     centroid, which flatters. **published** figures are those of the published program, which reads the
     gallery's cameras from the wrong rows; they are for comparison with its figures alone.
 
-    A centroid is the mean of the features as the network gave them, where `perisphere embed --lengths` kept
-    their lengths; else of the vectors of length 1.
+    A centroid is the mean of the features as the network gave them, whose lengths embeddings keep beside the
+    vectors; of an index, which keeps none, it is the mean of the vectors of length 1.
 
     **Examples**
 

@@ -44,7 +44,7 @@ def embed(
     Args:
         catalog: the images.
         encoder: what embeds them.
-        out: a new folder: ``vectors.npy``, ``rows.parquet``, ``embeddings.json``.
+        out: a new folder: ``vectors.npy``, ``lengths.npy``, ``rows.parquet``, ``embeddings.json``.
         batch_size: images that pass through the network at once.
         device: a torch device; ``None`` takes the fastest kind that is there.
         workers: decoding threads; 0 means one a core.
@@ -62,17 +62,18 @@ def embed(
     check_replaceable(out, overwrite)
     if not len(catalog):
         raise PerisphereError(f"the catalog of {catalog.root} has no images; read a folder that has some.")
-    inference = encoder.inference(device=device, precision=precision)
+    inference = encoder.inference(device=device, precision=precision, unit=False)
     photos = Photos(catalog.paths(), [None] * len(catalog) if whole else catalog.table["box"].to_list())
     identity = encoder.identity
     state = {"encoder": identity, "images": photos.fingerprint(), "precision": str(inference.dtype)}
+    state["lengths"] = "kept"
     if half:
         state["vectors"] = "float16"
     with Journal(out, encoder.dim, state, half=half) as journal:
         if journal.discarded:
             log.warning("%s: other images, encoder or precision; starting again", journal.folder)
         meter = Meter(resumed_at=journal.done)
-        embed_rest(photos, inference, journal, meter, batch_size=batch_size, workers=workers)
+        embed_rest(photos, inference, journal, meter, batch_size=batch_size, workers=workers, lengths=True)
         if not journal.kept:
             row, reason = journal.skipped[0]
             raise PerisphereError(
@@ -86,7 +87,9 @@ def embed(
                 "boxes": boxes,
                 "seeds": _seeds(catalog, encoder),
             }
-            _described(catalog, encoder, identity, vectors, journal.skipped, run).write_description(part)
+            described = _described(catalog, encoder, identity, vectors, journal.skipped, run)
+            described.lengths = np.array(journal.lengths, np.float32)
+            described.write_description(part)
         journal.remove()
     return Embeddings.load(out)
 

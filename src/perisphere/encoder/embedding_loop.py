@@ -59,8 +59,12 @@ def embed_rest(
     *,
     batch_size: int,
     workers: int,
+    lengths: bool = False,
 ) -> None:
-    """Embed what the journal has not yet, a block every few seconds."""
+    """Embed what the journal has not yet, a block every few seconds.
+
+    With ``lengths`` the features are brought to length 1, and their own lengths are kept beside them.
+    """
     begun = synced = time.perf_counter()
     read = batches(
         photos.paths,
@@ -77,7 +81,9 @@ def embed_rest(
             advance(batch.stop - batch.start)
             now = time.perf_counter()
             if now - synced > SYNC_SECONDS or batch.stop == len(photos.paths):
-                journal.append(np.concatenate(meter.waiting), done=batch.stop, skipped=meter.skipped)
+                rows = np.concatenate(meter.waiting)
+                rows, own = _unit(rows) if lengths else (rows, None)
+                journal.append(rows, done=batch.stop, skipped=meter.skipped, lengths=own)
                 meter.waiting, meter.skipped, synced = [], [], now
     meter.total = time.perf_counter() - begun
 
@@ -92,6 +98,12 @@ def _embed_batch(batch: Batch, inference: Inference, meter: Meter) -> None:
     failures += [(int(row), NO_DIRECTION) for row in batch.rows[~directed]]
     meter.skipped += sorted(failures)
     meter.waiting.append(vectors[directed])
+
+
+def _unit(features: np.ndarray) -> tuple[np.ndarray, list[float]]:
+    """Return features of length 1, and the lengths that they had."""
+    own = np.linalg.norm(features, axis=1)
+    return features / np.where(own > 0, own, 1)[:, None], own.tolist()
 
 
 def run_facts(inference: Inference, meter: Meter, batch_size: int) -> dict[str, Any]:

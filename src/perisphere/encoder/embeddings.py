@@ -12,7 +12,8 @@ from perisphere.errors import PerisphereError
 from perisphere.storage import whole_folder
 
 FORMAT = 1
-VECTORS, ROWS, DESCRIPTION = "vectors.npy", "rows.parquet", "embeddings.json"
+VECTORS, LENGTHS = "vectors.npy", "lengths.npy"
+ROWS, DESCRIPTION = "rows.parquet", "embeddings.json"
 
 
 class Embeddings:
@@ -25,6 +26,8 @@ class Embeddings:
         encoder: ``name``, ``identity``, ``dim`` and ``path`` of the encoder.
         skipped: ``path`` and ``reason`` of each image that has no vector.
         run: how they were computed: device, precision, images per second and so on.
+        lengths: that the features had before they were brought to length 1, float32 ``[n]``, where they were
+            kept: a centroid is a mean of features as the network gave them.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Embeddings:
         encoder: dict[str, Any],
         skipped: Sequence[dict[str, str]] = (),
         run: dict[str, Any] | None = None,
+        lengths: np.ndarray | None = None,
     ) -> None:
         if vectors.ndim != 2 or vectors.dtype not in (np.float32, np.float16):
             raise PerisphereError(
@@ -48,7 +52,13 @@ class Embeddings:
                 f"vectors of {vectors.shape[1]} numbers, but the encoder gives {encoder['dim']}."
             )
         self.vectors, self.rows, self.root = vectors, rows, Path(root)
+        if lengths is not None and (lengths.shape != (len(vectors),) or lengths.dtype != np.float32):
+            raise PerisphereError(
+                f"lengths of {lengths.dtype} {list(lengths.shape)} for {len(vectors)} vectors: "
+                "float32, one a vector, is needed."
+            )
         self.encoder, self.skipped, self.run = encoder, list(skipped), run or {}
+        self.lengths = lengths
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -80,10 +90,11 @@ class Embeddings:
             encoder=self.encoder,
             skipped=self.skipped,
             run=self.run,
+            lengths=None if self.lengths is None else self.lengths[mask.to_numpy()],
         )
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> Path:
-        """Write the three files into a new folder, whole or not at all."""
+        """Write the files into a new folder, whole or not at all."""
         folder = Path(folder)
         with whole_folder(folder, overwrite=overwrite) as part:
             np.save(part / VECTORS, self.vectors)
@@ -91,7 +102,9 @@ class Embeddings:
         return folder
 
     def write_description(self, folder: Path) -> None:
-        """Write ``rows.parquet`` and ``embeddings.json`` beside vectors that are already in ``folder``."""
+        """Write everything but the vectors, which are already in ``folder``."""
+        if self.lengths is not None:
+            np.save(folder / LENGTHS, self.lengths)
         self.rows.write_parquet(folder / ROWS)
         description = {
             "format": FORMAT,
@@ -130,6 +143,7 @@ class Embeddings:
             encoder=described["encoder"],
             skipped=described["skipped"],
             run=described["run"],
+            lengths=_read_lengths(folder / LENGTHS, len(rows)),
         )
 
 
@@ -155,6 +169,19 @@ def _read_description(path: Path) -> dict[str, Any]:
         if not isinstance(described.get(name), kind):
             raise PerisphereError(f"{path}: {name!r} is missing or damaged; run `perisphere embed` again.")
     return described
+
+
+def _read_lengths(path: Path, rows: int) -> np.ndarray | None:
+    """Return the lengths, ``None`` for a folder written before they were kept."""
+    if not path.is_file():
+        return None
+    lengths: np.ndarray = _opened(path, lambda path: np.load(path, allow_pickle=False))
+    if lengths.shape != (rows,) or lengths.dtype != np.float32:
+        raise PerisphereError(
+            f"{path}: holds {lengths.dtype} {list(lengths.shape)}, but {ROWS} {rows} rows; "
+            "run `perisphere embed` again."
+        )
+    return lengths
 
 
 def _opened(path: Path, read: Any) -> Any:

@@ -28,6 +28,7 @@ class Journal:
         done: images dealt with, skipped ones included.
         kept: images that have a vector.
         skipped: row and reason of each image that has none.
+        lengths: of the features behind the vectors, where they are kept.
         discarded: whether the work of another state was thrown away.
     """
 
@@ -37,6 +38,7 @@ class Journal:
         self.dtype = np.dtype(np.float16 if half else np.float32)
         self.done = self.kept = 0
         self.skipped: list[tuple[int, str]] = []
+        self.lengths: list[float] = []
         self.discarded = False
 
     def __enter__(self) -> Self:
@@ -56,22 +58,34 @@ class Journal:
         self._vectors.close()
         self._lines.close()
 
-    def append(self, vectors: np.ndarray, *, done: int, skipped: list[tuple[int, str]]) -> None:
+    def append(
+        self,
+        vectors: np.ndarray,
+        *,
+        done: int,
+        skipped: list[tuple[int, str]],
+        lengths: list[float] | None = None,
+    ) -> None:
         """Add vectors ``[m, dim]`` and bring it to the disk.
 
         Args:
             vectors: of the images since the last block, without the skipped ones.
             done: images dealt with so far.
             skipped: row and reason of the skipped ones since the last block.
+            lengths: of the features behind ``vectors``, if they are to be kept.
         """
+        line: dict[str, Any] = {"done": done, "kept": self.kept + len(vectors), "skipped": skipped}
+        if lengths is not None:
+            line["lengths"] = lengths
         try:
             self._vectors.write(np.ascontiguousarray(vectors, self.dtype).data)
             _synced(self._vectors)
-            self._write_line({"done": done, "kept": self.kept + len(vectors), "skipped": skipped})
+            self._write_line(line)
         except OSError as error:
             raise self._unwritable(error) from error
         self.done, self.kept = done, self.kept + len(vectors)
         self.skipped += skipped
+        self.lengths += lengths or []
 
     def finish(self, folder: Path, name: str = VECTORS) -> np.ndarray:
         """Put the vectors into ``folder`` as a whole ``.npy`` file and map it; the journal stays as it is."""
@@ -109,6 +123,7 @@ class Journal:
             if number:
                 self.done, self.kept = block["done"], block["kept"]
                 self.skipped += [(row, reason) for row, reason in block["skipped"]]
+                self.lengths += block.get("lengths", [])
             length += len(line)
         header = _header(0, self.dim, self.dtype)
         size = len(header) + self.kept * self.dim * self.dtype.itemsize
@@ -120,7 +135,7 @@ class Journal:
 
     def _start_again(self, header: bytes) -> None:
         self.done = self.kept = 0
-        self.skipped = []
+        self.skipped, self.lengths = [], []
         # The file may be a finished folder's too, by a hard link: that one must stay as it is.
         self._vectors.close()
         (self.folder / VECTORS).unlink()

@@ -168,7 +168,7 @@ def _counts(entries: CentroidGallery, found: Sides) -> dict[str, int]:
 
 
 def _conventions(found: Sides, ties: str, values: dict[str, float]) -> dict[str, str]:
-    mean = "mean of the vectors of length 1; the network's lengths were not kept (`embed --lengths` does)"
+    mean = "mean of the vectors of length 1; the lengths that the network gave are not known here"
     if found.shown.lengths is not None:
         mean = "mean of the features as the network gave them"
     meant = {"mAP, rank-k ...": MEANINGS["every"]}

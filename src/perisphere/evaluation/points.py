@@ -101,7 +101,9 @@ def read_points(folder: Path) -> Points:
         embeddings = Embeddings.load(folder)
         rows = embeddings.rows.with_columns(pl.lit(str(embeddings.root)).alias("root"))
         seeds = embeddings.run.get("seeds", {})
-        return Points(embeddings.vectors, rows, str(folder), embeddings.encoder, seeds)
+        return Points(
+            embeddings.vectors, rows, str(folder), embeddings.encoder, seeds, lengths=embeddings.lengths
+        )
     if (folder / "index.sqlite").is_file():
         from perisphere.index import Index
 
