@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from photos import write_photo
+from PIL import Image
 
 from perisphere.catalog import Skipped
+from perisphere.catalog.crops import Style, crop
 from perisphere.catalog.readers import read
 from perisphere.errors import PerisphereError
 
@@ -99,6 +102,20 @@ def test_photos_as_their_archive_is_unpacked(deepfashion: Path) -> None:
     (deepfashion / "img").rename(deepfashion / "Img/img")
     found = read("deepfashion", deepfashion, strict=True)
     assert found.table["path"][0] == "Img/img/CLOTHING/Blouse/id_00000001/comsumer_01.jpg"
+
+
+def test_the_conversion_from_the_original_files(deepfashion: Path, tmp_path: Path) -> None:
+    """Boxes are cut as corners: taken for a width and a height they would show other pixels."""
+    pixels = np.zeros((40, 30, 3), np.uint8)
+    pixels[5:30, 3:20] = 255
+    for path in sorted((deepfashion / "img").rglob("*.jpg")):
+        Image.fromarray(pixels).save(path, quality=100)
+    found = read("deepfashion", deepfashion)
+    made = crop(found, Style(8, 8, fit="squash"), tmp_path / "crops").catalog
+    columns = ("split", "label", "camera", "domain", "categories")
+    assert made.table.select(columns).rows() == found.table.select(columns).rows()
+    for path in made.paths():
+        assert np.asarray(Image.open(path)).min() > 200
 
 
 PLACE = "img/DRESSES/Dress/id_00000002/extra.jpg"

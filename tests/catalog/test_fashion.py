@@ -11,6 +11,7 @@ from photos import write_photo
 from perisphere.catalog import Catalog, Skipped
 from perisphere.catalog.readers import read
 from perisphere.catalog.readers.pairs import NO_SHOP
+from perisphere.catalog.readers.read import BOX_CUT
 from perisphere.errors import PerisphereError
 
 Content = dict[str, Any]
@@ -116,7 +117,9 @@ def test_an_annotation_that_cannot_be_used_is_counted(wrong: Content, reason: st
 
 def test_a_box_that_reaches_over_the_edge_is_cut_there(fashion: Path) -> None:
     change(fashion, "gallery", lambda content: content["annotations"][2].update(bbox=[-3, 20, 60, 60]))
-    assert read("fashion", fashion).table["box"].to_list()[-1] == [0, 20, 48, 32]
+    found = read("fashion", fashion)
+    assert found.table["box"].to_list()[-1] == [0, 20, 48, 32]
+    assert found.source["remarks"][BOX_CUT] == ["gallery/0012.jpg"]
 
 
 def test_images_and_annotations_without_each_other_are_counted(fashion: Path) -> None:

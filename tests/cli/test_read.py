@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 import perisphere.cli.read
 from perisphere.catalog import Catalog
+from perisphere.catalog.readers import READERS, reader_options
 from perisphere.cli.main import app
 from perisphere.errors import PerisphereError, UsageError
 
@@ -78,11 +79,27 @@ def test_columns_are_options(photos: Path, tmp_path: Path) -> None:
     assert Catalog.load(tmp_path / "catalog").table.select("label", "tags").rows() == [("x", ["p", "q"])]
 
 
-def test_every_csv_option_reaches_the_reader() -> None:
-    from perisphere.catalog.readers import reader_options
+@pytest.mark.parametrize("format", list(READERS))
+def test_every_option_of_a_reader_is_offered(format: str) -> None:
+    assert set(reader_options(format)) <= set(perisphere.cli.read.read.__annotations__)
 
-    offered = set(perisphere.cli.read.read.__annotations__)
-    assert set(reader_options("csv")) <= offered
+
+def test_options_of_three_files_reach_the_reader(photos: Path, tmp_path: Path) -> None:
+    files = []
+    for split, pairs in (("train", []), ("query", []), ("gallery", [3, 4])):
+        images = [{"id": pair, "file_name": f"{pair}.jpg"} for pair in pairs]
+        annotations = [
+            {"image_id": pair, "pair_id": pair, "source": "shop", "bbox": [8, 0, 60, 4]} for pair in pairs
+        ]
+        (tmp_path / split).write_text(json.dumps({"images": images, "annotations": annotations}))
+        files += [f"--{split}", tmp_path / split]
+        for pair in pairs:
+            (photos / split).mkdir(exist_ok=True)
+            Image.new("RGB", (16, 12)).save(photos / split / f"{pair}.jpg")
+    result = run("fashion", photos, "-o", tmp_path / "catalog", *files)
+    assert result.exit_code == 0, result.exception
+    assert "2 x box cut at the edge of its image: gallery/3.jpg, gallery/4.jpg" in result.stdout
+    assert Catalog.load(tmp_path / "catalog").labels() == ["3", "4"]
 
 
 @pytest.mark.parametrize(

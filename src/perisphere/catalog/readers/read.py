@@ -42,6 +42,7 @@ from perisphere.errors import PerisphereError, UsageError, nearest
 from perisphere.storage import check_replaceable, whole_folder
 
 BLOCK = 1 << 16  # rows that are checked together
+BOX_CUT = "box cut at the edge of its image"
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,6 @@ def read(
         "root": str(root),
         "options": {name: str(value) for name, value in options.items() if value is not None},
         "read_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        **({"remarks": listing.remarks} if listing.remarks else {}),
     }
     if out is not None:
         return _saved(listing, source, Path(out), overwrite, workers, strict)
@@ -178,7 +178,8 @@ def _catalog(listing: Listing, source: dict[str, Any], workers: int, strict: boo
     skipped = sorted(listing.bad + bad + listing.ignored, key=lambda item: item.path)
     if table.height == 0:
         raise PerisphereError(f"{display(Path(source['root']))}: {_nothing(skipped)}")
-    return Catalog(table, listing.root, source, skipped, classes=listing.classes)
+    remarks = {"remarks": listing.remarks} if listing.remarks else {}
+    return Catalog(table, listing.root, source | remarks, skipped, classes=listing.classes)
 
 
 def _check_name(root: Path) -> None:
@@ -210,7 +211,7 @@ def _checked(listing: Listing, workers: int, strict: bool) -> tuple[pl.DataFrame
     rows = chain(listing.rows, listing.later)
     while block := list(islice(rows, BLOCK)):
         _refuse(listing.bad, strict)
-        good, refused = _checked_block(block, listing.root, workers, strict)
+        good, refused = _checked_block(block, listing, workers, strict)
         tables.append(pl.DataFrame(good, schema=schema))
         bad += refused
     _refuse(listing.bad, strict)
@@ -223,9 +224,10 @@ def _refuse(bad: list[Skipped], strict: bool) -> None:
 
 
 def _checked_block(
-    block: list[dict[str, Any]], root: Path, workers: int, strict: bool
+    block: list[dict[str, Any]], listing: Listing, workers: int, strict: bool
 ) -> tuple[list[dict[str, Any]], list[Skipped]]:
-    """Check each file once, however many of the rows name it."""
+    """Check each file once, however many of the rows name it; remark the boxes that are cut."""
+    root = listing.root
     paths = list(dict.fromkeys(row["path"] for row in block))
     found: dict[str, ImageInfo] = {}
     bad = []
@@ -240,7 +242,10 @@ def _checked_block(
     for row in block:
         if row["path"] in found:
             try:
-                rows.append(_with_size(row, found[row["path"]]))
+                row, cut = _with_size(row, found[row["path"]])
+                rows.append(row)
+                if cut:
+                    listing.remarks.setdefault(BOX_CUT, []).append(row["path"])
             except ImageError as error:
                 if strict:
                     raise PerisphereError(f"{error} {STRICT_MEND}") from error
@@ -248,21 +253,22 @@ def _checked_block(
     return rows, bad
 
 
-def _with_size(row: dict[str, Any], info: ImageInfo) -> dict[str, Any]:
+def _with_size(row: dict[str, Any], info: ImageInfo) -> tuple[dict[str, Any], bool]:
+    """Return the row with the photo's size and its box within it, and whether the box was cut for that."""
     row = {**row, "width": info.width, "height": info.height}
     stored = row.pop("stored_box", None)
-    if stored is not None:
-        row["box"] = upright_box(stored, info)
-    if row.get("box") is not None:
-        x0, y0, x1, y1 = row["box"]
-        row["box"] = [max(x0, 0), max(y0, 0), min(x1, info.width), min(y1, info.height)]
-        if row["box"][0] >= row["box"][2] or row["box"][1] >= row["box"][3]:
-            raise ImageError(
-                row["path"],
-                f"box {[x0, y0, x1, y1]} lies outside the image of {info.width} x {info.height} pixels",
-                "box outside the image",
-            )
-    return row
+    box = upright_box(stored, info) if stored is not None else row.get("box")
+    if box is None:
+        return row, False
+    x0, y0, x1, y1 = box
+    row["box"] = [max(x0, 0), max(y0, 0), min(x1, info.width), min(y1, info.height)]
+    if row["box"][0] >= row["box"][2] or row["box"][1] >= row["box"][3]:
+        raise ImageError(
+            row["path"],
+            f"box {[x0, y0, x1, y1]} lies outside the image of {info.width} x {info.height} pixels",
+            "box outside the image",
+        )
+    return row, row["box"] != [x0, y0, x1, y1]
 
 
 def _nothing(skipped: list[Skipped]) -> str:
