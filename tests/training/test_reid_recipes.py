@@ -43,6 +43,7 @@ def test_recipes_are_the_published_scripts(
     assert (recipe.optimizer.name, recipe.optimizer.lr, recipe.optimizer.weight_decay) == ("adam", rate, 5e-4)
     assert (recipe.label_smoothing, recipe.epochs, recipe.precision) == (0.1, 120, precision)
     assert recipe.input.size == SIZES[net]
+    assert (recipe.input.resize, recipe.input.smooth) == ("squash", True)
     assert (recipe.net.last_stride, recipe.net.bnneck, recipe.net.pooling) == (1, True, "spoc")
     assert recipe.net.stem_relu == (net != "resnet50")
     assert recipe.judge is not None
@@ -85,7 +86,8 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", ["centroid-small", "centroid-small-baseline"])
 def test_recipes_for_generated_identities_learn_and_are_judged(name: str, people: Path) -> None:
     words = [f"data.0.catalog={people / 'catalog'}", f"out={people / name}", "epochs=2", "judge.every=1"]
-    recipe = load(name, [*words, "centroid.identities=3", "preprocessing.size=[32, 16]"])
+    words += ["centroid.identities=3", "preprocessing.size=[32, 16]", "preprocessing.smooth=true"]
+    recipe = load(name, words)
     assert Encoder.load(train(recipe)).preprocessing == recipe.input
     history = json.loads((people / name / "history.json").read_text())
     assert len(history) == 2
