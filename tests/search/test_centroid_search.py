@@ -10,7 +10,7 @@ from coloured import COLOURS, EACH, pixels, rows
 
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
-from perisphere.search import Photos, draw_sheet, search_images, write_sheet
+from perisphere.search import Photos, classify_images, draw_sheet, search_images, write_sheet
 from perisphere.search.matches import write_matches
 
 
@@ -252,6 +252,13 @@ def test_where_centroids_or_photos_are_missing(made: Path, photos: Path, tmp_pat
         assert search_images(only, query, where="label == 'sky'").answers[0].results[0].label == "sky"
     with pytest.raises(UsageError, match="has none"):
         Photos(())
+
+
+def test_nearest_centroids_classify_where_nothing_else_is_kept(photos: Path, tmp_path: Path) -> None:
+    with Index.open(make(tmp_path / "only", photos, "only")) as only:
+        verdicts = classify_images(only, [photos / "new" / f"{label}.png" for label in COLOURS], 2)
+    assert [verdict.label for verdict in verdicts] == list(COLOURS)
+    assert [len(verdict.votes) for verdict in verdicts] == [2, 2, 2]
 
 
 def test_photos_that_cancel_each_other_are_no_query(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:

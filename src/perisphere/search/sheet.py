@@ -128,9 +128,11 @@ def _rule(sheet: Image.Image, y: int) -> None:
 
 def _row(sheet: Image.Image, answer: Answer, top: int, columns: int) -> None:
     _tile(sheet, answer.image, (MARGIN, top), QUERY)
-    several = f"query: {len(answer.image.photos)} photos" if isinstance(answer.image, Photos) else "query"
-    _write(sheet, (MARGIN + 2, top + TILE + 9), answer.label or Path(answer.name).name, 21, INK, TILE - 4)
-    _write(sheet, (MARGIN + 2, top + TILE + 36), answer.note or several, 17, FADED, TILE - 4)
+    name, kind = answer.name, "query"
+    if isinstance(answer.image, Photos):
+        name, kind = display(answer.image.photos[0]), f"query: {len(answer.image.photos)} photos"
+    _write(sheet, (MARGIN + 2, top + TILE + 9), answer.label or Path(name).name, 21, INK, TILE - 4)
+    _write(sheet, (MARGIN + 2, top + TILE + 36), answer.note or kind, 17, FADED, TILE - 4)
     left = MARGIN + TILE + GUTTER
     if not answer.results:
         _write(sheet, (left, top + TILE // 2 - 12), "no result above the cut-off", 21, FADED, TILE * columns)
@@ -212,7 +214,7 @@ def _picture(source: Query | None, side: int) -> Image.Image:
 
 def _mosaic(photos: Sequence[Source], side: int) -> Image.Image:
     """Several photos in a grid of at most nine places; the last counts those left out."""
-    mat = Image.new("RGB", (side, side), PAPER)
+    mat = Image.new("RGB", (side, side), MAT)
     shown = photos if len(photos) <= MOSAIC else photos[: MOSAIC - 1]
     cells = min(len(photos), MOSAIC)
     columns = math.ceil(math.sqrt(cells))
