@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from perisphere.losses.distances import Distance, distances, inner_products
+from perisphere.losses.distances import Distance, distance_of, distances, inner_products
 
 
 class BatchHard(NamedTuple):
@@ -30,11 +30,11 @@ class BatchHard(NamedTuple):
 
 
 class Hardest(NamedTuple):
-    """Hardest positive and negative of anchors; zero where an anchor does not count.
+    """Hardest positive and negative of anchors; of no meaning where an anchor does not count.
 
     Attributes:
-        positive: float ``[..., n]``.
-        negative: float ``[..., n]``.
+        positive: distance, float ``[..., n]``.
+        negative: distance, float ``[..., n]``.
         counted: bool ``[..., n]``, anchors that have both.
     """
 
@@ -46,7 +46,7 @@ class Hardest(NamedTuple):
         """Return the triplet loss of each anchor, ``[..., n]``, zero where it does not count."""
         apart = self.positive - self.negative
         each = functional.softplus(apart) if margin is None else (apart + margin).clamp(min=0)
-        return each.where(self.counted, 0)
+        return each * self.counted
 
 
 def batch_hard(
@@ -71,25 +71,39 @@ def batch_hard(
         present: bool ``[n]``, rows that may be positives and negatives; default all.
     """
     everyone = torch.ones_like(labels, dtype=torch.bool)
-    anchors = everyone if anchors is None else anchors
-    apart = distances(inner_products(vectors), distance)
-    found = hardest(apart, labels[:, None] == labels[None], anchors, everyone if present is None else present)
+    same = labels[:, None] == labels[None]
+    found = hardest(
+        inner_products(vectors),
+        same,
+        everyone if anchors is None else anchors,
+        everyone if present is None else present,
+        distance,
+    )
     loss = found.losses(margin).sum() / found.counted.sum().clamp(min=1)
-    return BatchHard(loss, found.positive.detach(), found.negative.detach())
+    positive, negative = (apart.detach() * found.counted for apart in found[:2])
+    return BatchHard(loss, positive, negative)
 
 
-def hardest(apart: Tensor, same: Tensor, anchors: Tensor, present: Tensor) -> Hardest:
+def hardest(products: Tensor, same: Tensor, anchors: Tensor, present: Tensor, distance: Distance) -> Hardest:
     """Find the farthest positive and the nearest negative of each anchor.
 
+    The search needs no gradient: that flows through the pairs that were found, and through no other.
+
     Args:
-        apart: distances, float ``[..., n, n]``.
+        products: inner products of the rows, float ``[..., n, n]``.
         same: whether two rows have one label, bool ``[n, n]``.
         anchors: bool ``[..., n]``.
         present: rows that may be positives and negatives, bool ``[..., n]``.
+        distance: between rows.
     """
-    others = present[..., None, :]
-    positive = apart.where(same & others, -math.inf).max(-1).values
-    negative = apart.where(~same & others, math.inf).min(-1).values
-    # An infinity would be a NaN in the gradient of the soft margin, even where the loss leaves it out.
-    counted = anchors & (positive > -math.inf) & (negative < math.inf)
-    return Hardest(positive.where(counted, 0), negative.where(counted, 0), counted)
+    with torch.no_grad():
+        apart, others = distances(products, distance), present[..., None, :]
+        farthest = apart.where(same & others, -1).max(-1)  # no distance is below zero
+        nearest = apart.where(~same & others, math.inf).min(-1)
+        counted = anchors & (farthest.values >= 0) & (nearest.values < math.inf)
+        found = torch.stack([farthest.indices, nearest.indices])
+    squares = products.diagonal(dim1=-2, dim2=-1)
+    pairs = products.expand(2, *products.shape).gather(-1, found[..., None]).squeeze(-1)
+    ends = squares.expand(2, *squares.shape).gather(-1, found)
+    positive, negative = distance_of(pairs, squares, ends, distance).unbind()
+    return Hardest(positive, negative, counted)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from perisphere.errors import PerisphereError
 from perisphere.losses.batch_hard import hardest
-from perisphere.losses.distances import Distance, distances, full_precision, inner_products
+from perisphere.losses.distances import Distance, full_precision, inner_products
 
 NOWHERE = 1e-7
 """A centroid with a length up to this has no direction, and counts as missing."""
@@ -72,27 +72,23 @@ def centroid_triplet(
     with torch.autocast(vectors.device.type, enabled=False):
         products = combinations @ inner_products(vectors) @ combinations.mT
         norms = products.detach().diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt()
-        norms = norms[:, len(labels) // instances :]
-        present = present & (norms > NOWHERE)
-        both = torch.cat([present, present], 1)
+        present = present & (norms[:, len(labels) // instances :] > NOWHERE).repeat(1, 2)
         names = labels[::instances].repeat(2)
-        found = hardest(distances(products, distance), names[:, None] == names[None], both, both)
+        found = hardest(products, names[:, None] == names[None], present, present, distance)
+        watched = torch.stack([found.positive.detach(), found.negative.detach(), norms]) * found.counted
+        watched[2, :, : len(labels) // instances] = 0
         counts = found.counted.sum(1)
-        lengths = norms.where(found.counted[:, : norms.shape[1]], 0)
-        return CentroidTriplet(
-            _mean(found.losses(margin), counts),
-            _mean(found.positive.detach(), counts),
-            _mean(found.negative.detach(), counts),
-            2 * _mean(lengths, counts),  # half of those that count are centroids
-        )
+        shares = (counts.clamp(min=1) * (counts > 0).sum().clamp(min=1)).to(products.dtype).reciprocal()
+        positive, negative, norm = watched.sum(2) @ shares
+        return CentroidTriplet(found.losses(margin).sum(1) @ shares, positive, negative, 2 * norm)
 
 
 def _problems(real: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Write queries and centroids as combinations of the batch's ``n = identities * K`` vectors.
 
     Returns:
-        float ``[K, 2 * identities, n]``, queries before centroids, and which identities have both, bool
-        ``[K, identities]``.
+        float ``[K, 2 * identities, n]``, queries before centroids, and which of them are there, bool
+        ``[K, 2 * identities]``: those of identities that have both.
     """
     identities, instances = real.shape
     rows = torch.eye(real.numel(), dtype=dtype, device=real.device).view(identities, instances, -1)
@@ -100,9 +96,4 @@ def _problems(real: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     others = (own.sum(1, keepdim=True) - own).transpose(0, 1)
     counts = (real.sum(1, keepdim=True) - real.int()).T
     centroids = others / counts.clamp(min=1)[..., None]
-    return torch.cat([rows.transpose(0, 1), centroids], 1), real.T & (counts > 0)
-
-
-def _mean(values: Tensor, counts: Tensor) -> Tensor:
-    """Return the mean over problems of the mean of their values ``[K, m]``, of which ``counts`` count."""
-    return (values.sum(1) / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)
+    return torch.cat([rows.transpose(0, 1), centroids], 1), (real.T & (counts > 0)).repeat(1, 2)

@@ -22,14 +22,16 @@ def full_precision(vectors: Tensor) -> Tensor:
 
 
 def inner_products(vectors: Tensor) -> Tensor:
-    """Return the inner product of every two rows, ``[..., n, n]``, in at least single precision.
+    """Return the inner product of every two rows, float ``[n, n]``, in at least single precision.
 
     Args:
-        vectors: float ``[..., n, d]``.
+        vectors: float ``[n, d]``.
     """
     with torch.autocast(vectors.device.type, enabled=False):
         vectors = full_precision(vectors)
-        return vectors @ vectors.mT
+        half = vectors @ vectors.detach().T
+        # The values are those of half. Its gradient is gathered both ways, and costs one product, not two.
+        return half + (half - half.detach()).T
 
 
 def distances(products: Tensor, distance: Distance) -> Tensor:
@@ -40,9 +42,19 @@ def distances(products: Tensor, distance: Distance) -> Tensor:
         distance: which one.
     """
     squares = products.diagonal(dim1=-2, dim2=-1)
+    return distance_of(products, squares[..., :, None], squares[..., None, :], distance)
+
+
+def distance_of(products: Tensor, left: Tensor, right: Tensor, distance: Distance) -> Tensor:
+    """Return the distance of pairs of vectors.
+
+    Args:
+        products: of the two vectors of each pair.
+        left: of the first vector with itself.
+        right: of the second vector with itself.
+        distance: which one.
+    """
     if distance == "euclidean":
-        squared = squares[..., :, None] + squares[..., None, :] - 2 * products
-        return squared.clamp(min=FLOOR).sqrt()
-    scale = squares.clamp(min=FLOOR**2).rsqrt()
-    cosines = products * scale[..., :, None] * scale[..., None, :]
+        return (left + right - 2 * products).clamp(min=FLOOR).sqrt()
+    cosines = products * left.clamp(min=FLOOR**2).rsqrt() * right.clamp(min=FLOOR**2).rsqrt()
     return (1 - cosines).abs().clamp(min=FLOOR)
