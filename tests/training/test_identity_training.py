@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from lightning.pytorch import Callback
 from reid_photos import write_market
 
+from perisphere.catalog import Catalog
+from perisphere.catalog.readers import read
 from perisphere.nets import build
 from perisphere.training import Recipe, run, train
 from perisphere.training.devices import Place
@@ -163,6 +166,18 @@ def test_a_run_broken_off_goes_on_with_the_identities_and_the_judgement_it_would
         for recipe in (whole, killed)
     ]
     assert best[0] == best[1]
+
+
+def test_identities_with_one_photo_are_counted(wished, market, tmp_path):
+    catalog = read("market1501", market)
+    first = pl.col("label") == "0001"
+    table = catalog.table.filter(
+        ~first | (pl.col("path").rank().over("label") == 1) | (pl.col("split") != "train")
+    )
+    Catalog(table, catalog.root, catalog.source).save(tmp_path / "catalog")
+    notes = []
+    train(wished(data=[{"catalog": str(tmp_path / "catalog"), "val": None}], epochs=1), tell=notes.append)
+    assert "1 of 7 identities have one photo to learn from and are never drawn." in notes
 
 
 @pytest.mark.slow

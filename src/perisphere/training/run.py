@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -108,6 +109,9 @@ def run(recipe: Recipe, place: Place, *, tell: Callable[[str], None] = lambda _:
 def _stage(recipe: Recipe, number: int, tell: Callable[[str], None]) -> Stage:
     data = recipe.data[number - 1]
     photos = labelled_data(data, recipe.seed, judge=recipe.judge, tell=tell)
+    alone = int((np.bincount(photos.train.targets) == 1).sum())
+    if recipe.method == "centroid" and alone:
+        tell(f"{alone} of {len(photos.classes)} identities have one photo to learn from and are never drawn.")
     rule = recipe.class_points
     return Stage(
         number,
