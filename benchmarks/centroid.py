@@ -5,9 +5,9 @@
 
 ``loss``: the centroid triplet loss forward and backward. The loop re-expresses the published algorithm: masks
 are filled in Python from the labels of the batch, every mask is laid over the whole batch, and the instances
-are gone through one by one. Both must give one loss and one gradient. Floors beside them: the inner products
-of the batch with their gradient, which is all the arithmetic that grows with the dimensions, and reading the
-features and writing as many bytes once.
+are gone through one by one. Both must give the same loss, gradient and watched figures. Floors beside them:
+the inner products of the batch with their gradient, which is all the arithmetic that grows with the
+dimensions, and reading the features and writing as many bytes once.
 
 ``step``: forward, backward and Adam of the whole method, without its centroid term (plain triplets) and with
 it; each in a process of its own for its memory (resident, or the GPU's). The term's own time stands beside
@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from peak import Peak
-from perisphere.losses import centroid_triplet
+from perisphere.losses import CentroidTriplet, centroid_triplet
 from perisphere.losses.distances import inner_products
 
 IDENTITIES, INSTANCES, DIM = 16, 4, 2048
@@ -37,8 +37,8 @@ MOST_OF_A_STEP = 0.05
 MOST_APART = 1e-5
 
 
-def looped(vectors: Tensor, labels: Tensor, real: Tensor) -> Tensor:
-    """Compute the loss with Python masks and a loop over the instances."""
+def looped(vectors: Tensor, labels: Tensor, real: Tensor) -> CentroidTriplet:
+    """Compute the loss, and what is watched, with Python masks and a loop over the instances."""
     rows_of: dict[int, list[int]] = {}
     for row, label in enumerate(labels.tolist()):
         rows_of.setdefault(label, []).append(row)
@@ -53,7 +53,7 @@ def looped(vectors: Tensor, labels: Tensor, real: Tensor) -> Tensor:
     shape = (INSTANCES, len(rows_of), INSTANCES)
     counts = kept.view(shape).sum(-1)
     centroids = spread.view(*shape, -1).sum(2) / counts.clamp(min=1).unsqueeze(-1)
-    losses = []
+    found = []
     for number in range(INSTANCES):
         if (counts[number] > 0).sum() < 2:
             continue
@@ -61,22 +61,24 @@ def looped(vectors: Tensor, labels: Tensor, real: Tensor) -> Tensor:
         there = centroids[number][centroids[number].abs().sum(1) > 1e-7]
         points = torch.cat([vectors[chosen], there])
         names = torch.cat([labels[chosen], labels[chosen]])
-        losses.append(_mined(points, names))
-    return torch.stack(losses).mean()
+        found.append((*_mined(points, names), there.detach().norm(dim=1).mean()))
+    return CentroidTriplet(*(torch.stack(values).mean() for values in zip(*found, strict=True)))
 
 
-def _mined(points: Tensor, names: Tensor) -> Tensor:
-    """Return the mean triplet loss over the hardest pairs of every point."""
+def _mined(points: Tensor, names: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the mean triplet loss over the hardest pairs of every point, and their mean distances."""
     squares = (points**2).sum(1)
     apart = (squares[:, None] + squares - 2 * points @ points.T).clamp(min=1e-12).sqrt()
     same = names[:, None] == names
     farthest = apart[same].view(len(points), -1).max(1).values
     nearest = apart[~same].view(len(points), -1).min(1).values
-    return torch.nn.functional.margin_ranking_loss(nearest, farthest, torch.ones_like(nearest), margin=MARGIN)
+    ones = torch.ones_like(nearest)
+    loss = torch.nn.functional.margin_ranking_loss(nearest, farthest, ones, margin=MARGIN)
+    return loss, farthest.detach().mean(), nearest.detach().mean()
 
 
-def ours(vectors: Tensor, labels: Tensor, real: Tensor) -> Tensor:
-    return centroid_triplet(vectors, labels, real, INSTANCES, margin=MARGIN).loss
+def ours(vectors: Tensor, labels: Tensor, real: Tensor) -> CentroidTriplet:
+    return centroid_triplet(vectors, labels, real, INSTANCES, margin=MARGIN)
 
 
 def inputs(device: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -116,9 +118,9 @@ def loss(options: argparse.Namespace) -> None:
     """Compare the losses, and show them with their floors."""
     vectors, labels, real = inputs(options.device)
 
-    def gradient(of: Callable[[Tensor, Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        value = of(vectors, labels, real)
-        return value.detach(), torch.autograd.grad(value, vectors)[0]
+    def gradient(of: Callable[[Tensor, Tensor, Tensor], CentroidTriplet]) -> tuple[Tensor, ...]:
+        loss, *watched = of(vectors, labels, real)
+        return loss.detach(), *watched, torch.autograd.grad(loss, vectors)[0]
 
     def products() -> None:
         value = inner_products(vectors)
@@ -179,7 +181,7 @@ def step(options: argparse.Namespace) -> None:
         found[name] = json.loads(done.stdout.splitlines()[-1])
     vectors, labels, real = inputs(options.device)
     clock, processor = fastest(
-        lambda: torch.autograd.grad(ours(vectors, labels, real), vectors), options.device, options.rounds
+        lambda: torch.autograd.grad(ours(vectors, labels, real).loss, vectors), options.device, options.rounds
     )
     kind = "bfloat16 mixed" if options.mixed else "float32"
     places = f"{len(labels)} photos of 256 x 128, {kind}, {options.device}, {torch.get_num_threads()} threads"

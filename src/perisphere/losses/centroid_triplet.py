@@ -4,7 +4,7 @@ Source: Wieczorek, Rychalska and Dabrowski, "On the unreasonable effectiveness o
 retrieval", ICONIP 2021, equation (3).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -91,9 +91,10 @@ def _problems(real: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         ``[K, 2 * identities]``: those of identities that have both.
     """
     identities, instances = real.shape
-    rows = torch.eye(real.numel(), dtype=dtype, device=real.device).view(identities, instances, -1)
-    own = rows * real[..., None]
-    others = (own.sum(1, keepdim=True) - own).transpose(0, 1)
-    counts = (real.sum(1, keepdim=True) - real.int()).T
+    options: Any = {"dtype": dtype, "device": real.device}
+    queries = torch.eye(real.numel(), **options).view(identities, instances, -1).transpose(0, 1)
+    own = torch.eye(identities, **options).repeat_interleave(instances, 1)
+    others = (own - queries) * real.flatten()
+    counts = others.sum(-1)
     centroids = others / counts.clamp(min=1)[..., None]
-    return torch.cat([rows.transpose(0, 1), centroids], 1), (real.T & (counts > 0)).repeat(1, 2)
+    return torch.cat([queries, centroids], 1), (real.T & (counts > 0)).repeat(1, 2)
