@@ -139,7 +139,7 @@ def loss(options: argparse.Namespace) -> None:
     faster = min(theirs / own for theirs, own in zip(times["loop"], times["perisphere"], strict=True))
     print(f"  times as fast {faster:.1f}, at least {TIMES_AS_FAST}: {word(faster >= TIMES_AS_FAST)}")
     pairs = zip(gradient(looped), gradient(ours), strict=True)
-    apart = max(float((one - other).abs().max()) for one, other in pairs)
+    apart = max(float(((one - other).abs() / (1 + one.abs())).max()) for one, other in pairs)
     print(f"  values and gradients apart by {apart:.1g}, at most {MOST_APART}: {word(apart <= MOST_APART)}")
 
 
