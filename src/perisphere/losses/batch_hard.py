@@ -5,14 +5,13 @@ and its soft margin log(1 + exp(x)); the cosine distance as in Wieczorek et al.,
 effectiveness of centroids in image retrieval", ICONIP 2021.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from perisphere.losses.distances import Distance, distance_of, distances, inner_products
+from perisphere.losses.distances import Distance, full_precision
+from perisphere.losses.hard_triplets import hard_triplets
 
 
 class BatchHard(NamedTuple):
@@ -27,26 +26,6 @@ class BatchHard(NamedTuple):
     loss: Tensor
     positive: Tensor
     negative: Tensor
-
-
-class Hardest(NamedTuple):
-    """Hardest positive and negative of anchors; of no meaning where an anchor does not count.
-
-    Attributes:
-        positive: distance, float ``[..., n]``.
-        negative: distance, float ``[..., n]``.
-        counted: bool ``[..., n]``, anchors that have both.
-    """
-
-    positive: Tensor
-    negative: Tensor
-    counted: Tensor
-
-    def losses(self, margin: float | None) -> Tensor:
-        """Return the triplet loss of each anchor, ``[..., n]``, zero where it does not count."""
-        apart = self.positive - self.negative
-        each = functional.softplus(apart) if margin is None else (apart + margin).clamp(min=0)
-        return each * self.counted
 
 
 def batch_hard(
@@ -71,39 +50,16 @@ def batch_hard(
         present: bool ``[n]``, rows that may be positives and negatives; default all.
     """
     everyone = torch.ones_like(labels, dtype=torch.bool)
-    same = labels[:, None] == labels[None]
-    found = hardest(
-        inner_products(vectors),
-        same,
-        everyone if anchors is None else anchors,
-        everyone if present is None else present,
-        distance,
-    )
-    loss = found.losses(margin).sum() / found.counted.sum().clamp(min=1)
-    positive, negative = (apart.detach() * found.counted for apart in found[:2])
-    return BatchHard(loss, positive, negative)
-
-
-def hardest(products: Tensor, same: Tensor, anchors: Tensor, present: Tensor, distance: Distance) -> Hardest:
-    """Find the farthest positive and the nearest negative of each anchor.
-
-    The search needs no gradient: that flows through the pairs that were found, and through no other.
-
-    Args:
-        products: inner products of the rows, float ``[..., n, n]``.
-        same: whether two rows have one label, bool ``[n, n]``.
-        anchors: bool ``[..., n]``.
-        present: rows that may be positives and negatives, bool ``[..., n]``.
-        distance: between rows.
-    """
-    with torch.no_grad():
-        apart, others = distances(products, distance), present[..., None, :]
-        farthest = apart.where(same & others, -1).max(-1)  # no distance is below zero
-        nearest = apart.where(~same & others, math.inf).min(-1)
-        counted = anchors & (farthest.values >= 0) & (nearest.values < math.inf)
-        found = torch.stack([farthest.indices, nearest.indices])
-    squares = products.diagonal(dim1=-2, dim2=-1)
-    pairs = products.expand(2, *products.shape).gather(-1, found[..., None]).squeeze(-1)
-    ends = squares.expand(2, *squares.shape).gather(-1, found)
-    positive, negative = distance_of(pairs, squares, ends, distance).unbind()
-    return Hardest(positive, negative, counted)
+    with torch.autocast(vectors.device.type, enabled=False):
+        vectors = full_precision(vectors)
+        found = hard_triplets(
+            vectors,
+            vectors.detach() @ vectors.detach().T,
+            labels[:, None] == labels[None],
+            everyone if anchors is None else anchors,
+            everyone if present is None else present,
+            margin=margin,
+            distance=distance,
+        )
+    positive, negative = (apart.where(found.counted, 0) for apart in (found.positive, found.negative))
+    return BatchHard(found.loss, positive, negative)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from perisphere.errors import PerisphereError
-from perisphere.losses.batch_hard import hardest
-from perisphere.losses.distances import Distance, full_precision, inner_products
+from perisphere.losses.distances import Distance, full_precision
+from perisphere.losses.hard_triplets import hard_triplets
 
 NOWHERE = 1e-7
 """A centroid with a length up to this has no direction, and counts as missing."""
@@ -68,19 +68,27 @@ def centroid_triplet(
             f"centroid_triplet: {len(vectors)} vectors are no whole number of identities with {instances} "
             "instances each, two or more; mend the sampler or instances."
         )
-    combinations, present = _problems(real.view(-1, instances), full_precision(vectors).dtype)
     with torch.autocast(vectors.device.type, enabled=False):
-        products = combinations @ inner_products(vectors) @ combinations.mT
-        norms = products.detach().diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt()
-        present = present & (norms[:, len(labels) // instances :] > NOWHERE).repeat(1, 2)
-        names = labels[::instances].repeat(2)
-        found = hardest(products, names[:, None] == names[None], present, present, distance)
-        watched = torch.stack([found.positive.detach(), found.negative.detach(), norms]) * found.counted
-        watched[2, :, : len(labels) // instances] = 0
-        counts = found.counted.sum(1)
-        shares = (counts.clamp(min=1) * (counts > 0).sum().clamp(min=1)).to(products.dtype).reciprocal()
-        positive, negative, norm = watched.sum(2) @ shares
-        return CentroidTriplet(found.losses(margin).sum(1) @ shares, positive, negative, 2 * norm)
+        vectors = full_precision(vectors)
+        fixed = vectors.detach()
+        combinations, present = _problems(real.view(-1, instances), fixed.dtype)
+        products = combinations @ (fixed @ fixed.T) @ combinations.mT
+        centroids = slice(len(labels) // instances, None)
+        norms = products.diagonal(dim1=-2, dim2=-1)[:, centroids].clamp(min=0).sqrt()
+        present = present & _twice(norms > NOWHERE)
+        names = _twice(labels[::instances])
+        found = hard_triplets(
+            vectors,
+            products,
+            names[:, None] == names[None],
+            present,
+            present,
+            margin=margin,
+            distance=distance,
+            combinations=combinations,
+        )
+        watched = torch.stack([found.positive, found.negative, _twice(norms)])
+        return CentroidTriplet(found.loss, *(watched.masked_fill_(~found.counted, 0).sum(-1) @ found.shares))
 
 
 def _problems(real: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -93,8 +101,13 @@ def _problems(real: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     identities, instances = real.shape
     options: Any = {"dtype": dtype, "device": real.device}
     queries = torch.eye(real.numel(), **options).view(identities, instances, -1).transpose(0, 1)
-    own = torch.eye(identities, **options).repeat_interleave(instances, 1)
+    own = torch.eye(identities, **options)[..., None].expand(-1, -1, instances).reshape(identities, -1)
     others = (own - queries) * real.flatten()
     counts = others.sum(-1)
     centroids = others / counts.clamp(min=1)[..., None]
-    return torch.cat([queries, centroids], 1), (real.T & (counts > 0)).repeat(1, 2)
+    return torch.cat([queries, centroids], 1), _twice(real.T & (counts > 0))
+
+
+def _twice(values: Tensor) -> Tensor:
+    """Say of queries and of centroids what holds for identities, ``[..., 2 * identities]``."""
+    return torch.cat([values, values], -1)  # several times as fast as repeat

@@ -13,25 +13,15 @@ Distance = Literal["euclidean", "cosine"]
 """euclidean: |u - v|; cosine: the absolute value of 1 - cos(u, v)."""
 
 FLOOR = 1e-12
-"""Of squared Euclidean, and of cosine distances: roots have a slope there."""
+"""Of squared Euclidean, and of cosine distances; nothing is learned from nearer ones."""
+
+NEAREST = 1.01 * FLOOR**0.5
+"""Above the Euclidean distance of the floor, whose root is rounded."""
 
 
 def full_precision(vectors: Tensor) -> Tensor:
     """Return float vectors in at least single precision: distances of near vectors drown in half."""
     return vectors if vectors.dtype == torch.float64 else vectors.float()
-
-
-def inner_products(vectors: Tensor) -> Tensor:
-    """Return the inner product of every two rows, float ``[n, n]``, in at least single precision.
-
-    Args:
-        vectors: float ``[n, d]``.
-    """
-    with torch.autocast(vectors.device.type, enabled=False):
-        vectors = full_precision(vectors)
-        half = vectors @ vectors.detach().T
-        # The values are those of half. Its gradient is gathered both ways, and costs one product, not two.
-        return half + (half - half.detach()).T
 
 
 def distances(products: Tensor, distance: Distance) -> Tensor:
@@ -42,19 +32,35 @@ def distances(products: Tensor, distance: Distance) -> Tensor:
         distance: which one.
     """
     squares = products.diagonal(dim1=-2, dim2=-1)
-    return distance_of(products, squares[..., :, None], squares[..., None, :], distance)
+    if distance == "euclidean":
+        return (squares[..., :, None] + squares[..., None, :] - 2 * products).clamp(min=FLOOR).sqrt()
+    inverse = _inverse(squares)
+    return (1 - products * inverse[..., :, None] * inverse[..., None, :]).abs().clamp(min=FLOOR)
 
 
-def distance_of(products: Tensor, left: Tensor, right: Tensor, distance: Distance) -> Tensor:
-    """Return the distance of pairs of vectors.
+def slopes(products: Tensor, others: Tensor, apart: Tensor, distance: Distance) -> tuple[Tensor, ...]:
+    """Return how the distances of some pairs grow with inner products.
 
     Args:
-        products: of the two vectors of each pair.
-        left: of the first vector with itself.
-        right: of the second vector with itself.
+        products: of the vectors with each other, float ``[..., n, n]``.
+        others: int ``[..., n]``, the partner of each vector.
+        apart: their distance, float ``[..., n]``.
         distance: which one.
+
+    Returns:
+        The derivatives by the product of the two, by that of the vector with itself, and by that of its
+        partner with itself; each ``[..., n]``.
     """
     if distance == "euclidean":
-        return (left + right - 2 * products).clamp(min=FLOOR).sqrt()
-    cosines = products * left.clamp(min=FLOOR**2).rsqrt() * right.clamp(min=FLOOR**2).rsqrt()
-    return (1 - cosines).abs().clamp(min=FLOOR)
+        half = (apart > NEAREST) / (2 * apart)
+        return -2 * half, half, half
+    squares = products.diagonal(dim1=-2, dim2=-1)
+    theirs = squares.gather(-1, others)
+    shrink = _inverse(squares) * _inverse(theirs)
+    cosines = products.gather(-1, others[..., None]).squeeze(-1) * shrink
+    slope = (cosines - 1).sign() * (apart > 1.01 * FLOOR)
+    return slope * shrink, *(-slope * cosines / 2 * _inverse(length) ** 2 for length in (squares, theirs))
+
+
+def _inverse(squares: Tensor) -> Tensor:
+    return squares.clamp(min=FLOOR**2).rsqrt()
