@@ -86,9 +86,13 @@ class CentroidGallery:
         return len(self.ids)
 
     def points(self, vectors: NDArray, lengths: NDArray | None = None) -> Vectors:
-        """Return the entries' means of ``vectors``, float32 ``[m, d]``, of length 1 where those are."""
+        """Return the entries' means of ``vectors``, float32 ``[m, d]``, of length 1 where those are.
+
+        Rows whose ``lengths`` are known were brought to length 1, be it to the three digits of float16.
+        """
         found = means(vectors, self.members, lengths)
-        return normalise(found) if is_unit(finite_squares(vectors, "gallery")) else found
+        unit = lengths is not None or is_unit(finite_squares(vectors, "gallery"))
+        return normalise(found) if unit else found
 
 
 def every_identity(photos: Photos) -> CentroidGallery:
@@ -161,6 +165,9 @@ def published(photos: Photos) -> CentroidGallery:
     shifted = [*photos.query_cameras, *photos.gallery_cameras][: len(photos.gallery_ids)]
     return asked_identities(replace(photos, gallery_cameras=shifted))
 
+
+DISTRACTOR = "0000"
+"""The label of Market-1501's photos of nobody in particular."""
 
 Identities = Literal["every", "asked", "published"]
 
@@ -252,12 +259,11 @@ def photos_of(
 def without_distractors(query_ids: Sequence[Hashable], gallery_ids: Sequence[Hashable]) -> list[Hashable]:
     """Return the gallery's identities, ``None`` for the distractors of Market-1501.
 
-    Their label is a number of zeros alone, such as ``"0000"``, which no query has; they are of many people,
-    so that one centroid of all of them would be nobody's. Where a query has that label it is an identity like
-    any other (MSMT17 counts from 0).
+    Their label is ``"0000"``, which no query has; they are of many people, so that one centroid of all of
+    them would be nobody's. Where a query has that label it is an identity like any other, and so is a product
+    ``"0"`` that nobody asks for.
     """
     asked = set(query_ids)
     return [
-        None if identity not in asked and str(identity).strip("0") == "" else identity
-        for identity in gallery_ids
+        None if identity == DISTRACTOR and identity not in asked else identity for identity in gallery_ids
     ]

@@ -11,6 +11,9 @@ from perisphere.errors import PerisphereError
 from perisphere.metrics.matching import Positions
 from perisphere.sphere.geometry import Vectors
 
+ROWS = 1024
+"""Rows of a group that are summed at a time: half a million distractors may share one label."""
+
 
 class Centroids(NamedTuple):
     """One point for each identity, in the order in which the identities first appear.
@@ -66,10 +69,14 @@ def means(vectors: NDArray, groups: Iterable[Positions], lengths: NDArray | None
     listed = list(groups)
     found = np.empty((len(listed), vectors.shape[1]), np.float32)
     for mean, rows in zip(found, listed, strict=True):
-        if lengths is None:
-            mean[:] = vectors[rows].mean(axis=0, dtype=np.float64)
-        else:
-            mean[:] = lengths[rows].astype(np.float64) @ vectors[rows] / len(rows)
+        total = np.zeros(vectors.shape[1])
+        for start in range(0, len(rows), ROWS):
+            some = rows[start : start + ROWS]
+            if lengths is None:
+                total += vectors[some].sum(axis=0, dtype=np.float64)
+            else:
+                total += lengths[some].astype(np.float64) @ vectors[some]
+        mean[:] = total / len(rows)
     return found
 
 
