@@ -126,6 +126,17 @@ def test_an_index_is_judged_like_its_vectors(vectors, tmp_path):
         )
 
 
+@pytest.mark.parametrize("protocol", ["reid", "centroid", "retrieval"])
+def test_an_index_of_centroids_only_names_what_to_judge_instead(protocol, vectors, tmp_path):
+    folder = tmp_path / "small.index"
+    made = Embeddings.load(vectors)
+    with Index.create(folder, 8, centroids="only") as index:
+        index.add(made.vectors, made.rows.drop("id"), root=made.root)
+    done = run(protocol, folder)
+    assert isinstance(done.exception, PerisphereError)
+    assert "keeps centroids only, and no vectors of the photos. Name the embeddings" in str(done.exception)
+
+
 @pytest.mark.parametrize(
     ("words", "kind", "message"),
     [

@@ -201,6 +201,15 @@ def test_both_protocols_make_one_report_that_is_saved_and_drawn(tmp_path):
     assert {file.name for file in draw({"one": report}, tmp_path)} >= {"cmc.png", "found.svg"}
 
 
+@pytest.mark.parametrize("judge", [judge_reid, judge_centroid])
+def test_a_wrong_depth_is_found_before_anything_is_ranked(judge, monkeypatch):
+    monkeypatch.setattr("perisphere.evaluation.reid.rank_blocks", None)
+    monkeypatch.setattr("perisphere.evaluation.centroid.entries_of", None)
+    for ks, message in {(0, 1): "k is 0", (): "k is empty"}.items():
+        with pytest.raises(UsageError, match=message):
+            judge(crowd(), ks=ks)
+
+
 def test_bad_input_is_one_line():
     points = crowd()
     blind = Points(points.vectors, points.rows.with_columns(pl.lit(None, pl.String).alias("camera")))
@@ -209,8 +218,6 @@ def test_bad_input_is_one_line():
     assert judge_reid(blind, cameras=False).report.counts["gallery"] == 45
     with pytest.raises(PerisphereError, match="no row of split 'querry'"):
         judge_centroid(points, query=["querry"])
-    with pytest.raises(UsageError, match="k is 0"):
-        judge_reid(points, ks=[0, 1])
     alone = Points(points.vectors, points.rows.with_columns(pl.lit("0").alias("camera")))
     for judge in (judge_reid, judge_centroid):
         with pytest.raises(PerisphereError, match="no query has a photo of its identity left"):

@@ -68,7 +68,7 @@ def judge_centroid(
     Raises:
         PerisphereError: as there; or a query stands in the gallery, whose centroid it would be part of.
     """
-    found = sides_of(points, query, gallery, cameras=cameras, user_to_shop=user_to_shop)
+    found = sides_of(points, query, gallery, cameras=cameras, user_to_shop=user_to_shop, ks=ks)
     if found.overlap:
         raise PerisphereError(
             f"{points.source}: queries are in the gallery, and so in their own centroids; name splits that "
@@ -79,7 +79,7 @@ def judge_centroid(
     shown = _as_points(found.shown, entries)
     figures = _figures(found, entries, shown.vectors, rules)
     check_any_right(points, figures)
-    values = found.values(figures, ks) | _published_values(found, rules, ks)
+    values = found.values(figures) | _published_values(found, rules)
     report = Report(
         protocol="centroid",
         values=values,
@@ -129,7 +129,7 @@ def _figures(found: Sides, entries: CentroidGallery, vectors: Any, rules: dict[s
     return ReidFigures(ranked(found.asked, vectors, entries.relevant, rules | {"ignored": entries.ignored}))
 
 
-def _published_values(found: Sides, rules: dict[str, Any], ks: Sequence[int] | None) -> dict[str, float]:
+def _published_values(found: Sides, rules: dict[str, Any]) -> dict[str, float]:
     """Return the figures of the published rules, named so; none where no query has a right centroid."""
     values: dict[str, float] = {}
     names: tuple[Identities, ...] = ("asked", "published") if found.cameras else ("published",)
@@ -140,7 +140,7 @@ def _published_values(found: Sides, rules: dict[str, Any], ks: Sequence[int] | N
         vectors = entries.points(found.shown.vectors, found.shown.lengths)
         figures = _figures(found, entries, vectors, rules)
         if figures.skipped < len(figures):
-            values |= {f"{name} {key}": value for key, value in found.values(figures, ks).items()}
+            values |= {f"{name} {key}": value for key, value in found.values(figures).items()}
     return values
 
 

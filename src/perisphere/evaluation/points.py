@@ -108,6 +108,11 @@ def read_points(folder: Path) -> Points:
         from perisphere.index import Index
 
         with Index.open(folder) as index:
+            if index.centroids_kept == "only":
+                raise PerisphereError(
+                    f"{folder}: keeps centroids only, and no vectors of the photos. Name the embeddings that "
+                    "it was made of (`perisphere embed`), or an index that keeps photos too."
+                )
             ids, vectors = index.vectors()
             seeds = _encoder_seed(folder / "encoder" / "encoder.json")
             return Points(vectors, index.rows(ids), str(folder), index.info()["encoder"] or {}, seeds)

@@ -49,17 +49,14 @@ class Sides:
         shown: the gallery.
         cameras: whether a camera's own photos are left out.
         user_to_shop: whether users' photos ask for the shop's.
+        depths: where the curve is read.
     """
 
     asked: Points
     shown: Points
     cameras: bool
     user_to_shop: bool
-
-    @property
-    def depths(self) -> tuple[int, ...]:
-        """Where the field reads the curve."""
-        return SHOP_DEPTHS if self.user_to_shop else DEPTHS
+    depths: Sequence[int]
 
     def cameras_of(self, points: Points) -> list[str | None] | None:
         """Return the camera of each row, ``None`` where cameras are ignored."""
@@ -70,9 +67,9 @@ class Sides:
         """Whether a query stands in the gallery too."""
         return not set(self.asked.ids).isdisjoint(self.shown.ids)
 
-    def values(self, figures: ReidFigures, ks: Sequence[int] | None) -> dict[str, float]:
+    def values(self, figures: ReidFigures) -> dict[str, float]:
         """Return the means as the field names them."""
-        found = figures.means(checked_depths(ks) if ks is not None else self.depths)
+        found = figures.means(self.depths)
         if not self.user_to_shop:
             return found
         return {name.replace("rank-", "top-"): value for name, value in found.items()}
@@ -109,7 +106,7 @@ def judge_reid(
     Raises:
         PerisphereError: no labels, cameras or domains, an unknown split, or no query has a right photo.
     """
-    found = sides_of(points, query, gallery, cameras=cameras, user_to_shop=user_to_shop)
+    found = sides_of(points, query, gallery, cameras=cameras, user_to_shop=user_to_shop, ks=ks)
     asked, shown = found.asked, found.shown
     relevant, aside = matching(asked.labels, shown.labels), left_out(found)
     parts = [(shown, np.arange(len(shown)))]
@@ -126,7 +123,7 @@ def judge_reid(
     options = {"metric": metric, "cameras": found.cameras, "user_to_shop": user_to_shop}
     report = Report(
         protocol="reid",
-        values=found.values(figures, ks),
+        values=found.values(figures),
         counts=counts_of(found, figures) | {"gallery": len(shown)},
         conventions=conventions(found, None if reranking else ties),
         options=options | ({"ties": ties} if reranking is None else reranking.options),
@@ -149,23 +146,33 @@ def judge_reid(
     )
 
 
-def sides_of(points: Points, query: Splits, gallery: Splits, *, cameras: bool, user_to_shop: bool) -> Sides:
+def sides_of(
+    points: Points,
+    query: Splits,
+    gallery: Splits,
+    *,
+    cameras: bool,
+    user_to_shop: bool,
+    ks: Sequence[int] | None,
+) -> Sides:
     """Return queries and gallery, with cameras and domains where they are asked for.
 
     Raises:
         PerisphereError: a side is empty, or no photo has a camera.
+        UsageError: a depth below 1.
     """
+    depths = (SHOP_DEPTHS if user_to_shop else DEPTHS) if ks is None else checked_depths(ks)
     asked, shown = sides(points, query, gallery)
     if user_to_shop:
         asked, shown = _of_domain(asked, "user"), _of_domain(shown, "shop")
-        return Sides(asked, shown, cameras=False, user_to_shop=True)
+        return Sides(asked, shown, cameras=False, user_to_shop=True, depths=depths)
     for side in (asked, shown) if cameras else ():
         if "camera" not in side.rows.columns or not side.rows["camera"].drop_nulls().len():
             raise PerisphereError(
                 f"{points.source}: no photo has a camera; ignore cameras with --ignore-cameras, or read the "
                 "photos with a format that gives them, such as `perisphere read market1501`."
             )
-    return Sides(asked, shown, cameras=cameras, user_to_shop=False)
+    return Sides(asked, shown, cameras=cameras, user_to_shop=False, depths=depths)
 
 
 def _of_domain(points: Points, domain: str) -> Points:
