@@ -123,6 +123,7 @@ def test_the_sheet(index: Path, tmp_path: Path) -> None:
         (["dark/0.png", "--sheet", "sheet.pdf"], UsageError, ".jpg or .png"),
         (["dark/0.png", "--min-score", "nan"], UsageError, "least score is nan"),
         (["dark/0.png", "--encoder", "nowhere"], PerisphereError, "nowhere"),
+        (["dark/0.png", "-n", "3"], UsageError, "not for photos. Leave -n out"),
         (["dark/0.png", "--label", "a", "--label", "b"], UsageError, "2 labels for 1 queries"),
         (["dark/0.png", "--metric", "l2", "--min-precision", "0.5"], PerisphereError, "--min-score"),
     ],

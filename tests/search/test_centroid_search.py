@@ -9,8 +9,8 @@ import pytest
 from coloured import COLOURS, EACH, pixels, rows
 
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.index import Index
-from perisphere.search import Photos, classify_images, draw_sheet, search_images, write_sheet
+from perisphere.index import Centroids, Index
+from perisphere.search import Photos, among, classify_images, draw_sheet, search_images, write_sheet
 from perisphere.search.matches import write_matches
 
 
@@ -112,6 +112,18 @@ def test_a_photo_is_taken_out_of_its_own_centroid(index: Index, photos: Path, re
     assert gone.answers[0].results == (), "of a photo that is alone nothing is left"
 
 
+def test_centroids_without_a_query_are_held_one_query_at_a_time(
+    index: Index, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, searched = [], []
+    without, context = Centroids.without, among.Context
+    monkeypatch.setattr(Centroids, "without", lambda *words: made.append(1) or without(*words))
+    monkeypatch.setattr(among, "Context", lambda *words: searched.append(len(made)) or context(*words))
+    own = [photos / "sky" / f"{number}.png" for number in range(3)]
+    search_images(index, own, among="centroids", exclude_self=True)
+    assert searched == [1, 2, 3]
+
+
 def test_the_photos_of_the_nearest_centroids(index: Index, photos: Path) -> None:
     queries = [photos / "new" / f"{label}.png" for label in COLOURS]
     found = search_images(index, queries, 100, among="centroids-then-photos", identities=1)
@@ -210,6 +222,7 @@ def test_under_l2_a_centroid_is_the_mean_itself(photos: Path, tmp_path: Path) ->
     [
         ({"among": "centroid"}, UsageError, r"Did you mean 'centroids'\?"),
         ({"among": "centroids-then-photos", "identities": 0}, UsageError, "0 identities"),
+        ({"among": "centroids", "identities": 3}, UsageError, "not for centroids. Leave -n out"),
         ({"among": "centroids", "min_precision": 0.5}, UsageError, "not of centroids. Cut by a score"),
         (
             {"among": "centroids", "rerank": "aqe+geometric"},

@@ -36,7 +36,7 @@ FILTER = Annotated[
 ]
 LABEL = Annotated[
     list[str] | None,
-    typer.Option(help="The true label of the photo; once for all photos, or once for each."),
+    typer.Option(help="The true label of the query; with --each once for all photos, or once for each."),
 ]
 EACH = Annotated[
     bool, typer.Option("--each", help="Search with each photo by itself; without it all are one query.")
@@ -48,7 +48,14 @@ AMONG = Annotated[
         "index keeps them."
     ),
 ]
-IDENTITIES = Annotated[int, typer.Option("--identities", "-n", help="How many centroids choose the photos.")]
+IDENTITIES = Annotated[
+    int | None,
+    typer.Option(
+        "--identities",
+        "-n",
+        help="centroids-then-photos: how many centroids choose the photos (default: 10).",
+    ),
+]
 EXCLUDE_SELF = Annotated[
     bool, typer.Option("--exclude-self", help="Leave the photo's own file out of its results.")
 ]
@@ -83,7 +90,7 @@ def search(
     classes: CLASSES = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Results a query, at most.")] = 5,
     among: AMONG = None,
-    identities: IDENTITIES = 10,
+    identities: IDENTITIES = None,
     metric: METRIC = None,
     where: FILTER = None,
     min_score: Annotated[float | None, typer.Option(help="Leave out what scores lower.")] = None,

@@ -16,6 +16,8 @@ from perisphere.sphere.geometry import Metric, Vectors
 
 AMONG = ("photos", "centroids", "centroids-then-photos")
 MOST_IDENTITIES = 1000
+IDENTITIES = 10
+"""How many centroids choose the photos, where nobody says."""
 EXAMPLES = 4
 """How many of a centroid's photos a result names."""
 
@@ -72,6 +74,24 @@ def chosen(index: Index, among: str | None) -> str:
     return among
 
 
+def identities_of(among: str, identities: int | None) -> int:
+    """Return how many centroids choose the photos.
+
+    Raises:
+        UsageError: a number out of range, or one where centroids choose no photos.
+    """
+    if identities is None:
+        return IDENTITIES
+    if among != AMONG[-1]:
+        raise UsageError(
+            f"{identities} identities: they choose photos for --among {AMONG[-1]}, not for {among}. "
+            "Leave -n out; -k says how many results."
+        )
+    if not 1 <= identities <= MOST_IDENTITIES:
+        raise UsageError(f"{identities} identities: choose the photos of 1 to {MOST_IDENTITIES}.")
+    return identities
+
+
 def searches(asked: Asked, among: str, identities: int) -> Iterator[Search]:
     """Yield the searches that answer all queries; one whose filter leaves no centroid has none.
 
@@ -82,10 +102,7 @@ def searches(asked: Asked, among: str, identities: int) -> Iterator[Search]:
 
     Raises:
         PerisphereError: centroids are asked for, and the index keeps none.
-        UsageError: a number of identities out of range.
     """
-    if not 1 <= identities <= MOST_IDENTITIES:
-        raise UsageError(f"{identities} identities: choose the photos of 1 to {MOST_IDENTITIES}.")
     if among == "photos":
         yield _among_photos(asked, range(len(asked.vectors)), asked.where)
     elif among == "centroids":
@@ -110,9 +127,8 @@ def _among_centroids(asked: Asked) -> Iterator[Search]:
     centroids = asked.index.centroids(asked.where)
     alone = [query for query, own in enumerate(asked.own) if own]
     together = [query for query in range(len(asked.vectors)) if query not in alone]
-    groups = [(together, centroids)] if together else []
-    groups += [([query], _without(asked, centroids, asked.own[query])) for query in alone]
-    for queries, left in groups:
+    for queries in filter(None, [together, *([query] for query in alone)]):
+        left = centroids if queries is together else _without(asked, centroids, asked.own[queries[0]])
         if len(left):
             gallery = ArrayGallery(left.points, asked.metric, ids=left.ids, labels=left.labels)
             yield Search(queries, Context(gallery, asked.vectors[queries]), left)

@@ -8,7 +8,7 @@ from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
 from perisphere.index.filters import Expression, parse
 from perisphere.index.ranking import NONE
-from perisphere.search.among import Asked, Search, centroid_results, chosen, searches
+from perisphere.search.among import Asked, Search, centroid_results, chosen, identities_of, searches
 from perisphere.search.class_query import check_class_queries, judged, known_classes
 from perisphere.search.points import query_points
 from perisphere.search.rerank.chain import Chain, parse_chain
@@ -39,7 +39,7 @@ def search_images(
     encoder: "Encoder | None" = None,
     classes: "ClassPoints | None" = None,
     among: str | None = None,
-    identities: int = 10,
+    identities: int | None = None,
     labels: Sequence[str | None] | None = None,
     exclude_self: bool = False,
     metric: str | None = None,
@@ -61,7 +61,7 @@ def search_images(
         classes: points of classes in the space of the index; by default those of its encoder.
         among: ``"photos"``, ``"centroids"`` (one result a label), or ``"centroids-then-photos"``: the photos
             of the ``identities`` nearest centroids. By default photos, where the index keeps them.
-        identities: how many centroids choose the photos.
+        identities: how many centroids choose the photos; 10 by default.
         labels: the labels of the queries; else a query that is in the index has its label there.
         exclude_self: leave a query's own files out of its results, and out of the centroids that it finds.
         metric: ``"cosine"``, ``"l2"`` or ``"l1"``; the index's own by default.
@@ -77,13 +77,14 @@ def search_images(
         PerisphereError: no encoder, another encoder, no such class, no calibration or no centroids where they
             are needed.
         UsageError: no query, an unknown metric, a filter that cannot be read, a precision or a geometric
-            verification of what is no pair of photos.
+            verification of what is no pair of photos, or identities where centroids choose no photos.
     """
     if not images:
         raise UsageError("there is no query. Name at least one image or class.")
     if labels is not None and len(labels) != len(images):
         raise UsageError(f"{len(labels)} labels for {len(images)} queries. Give one a query.")
     among = chosen(index, among)
+    nearest = identities_of(among, identities)
     chain = parse_chain(rerank) if isinstance(rerank, str) else rerank
     _check(images, among, labels, min_precision, chain)
     calibration = _calibration(index, metric or index.metric)
@@ -101,7 +102,7 @@ def search_images(
     )
     found: list[tuple[Result, ...]] = [() for _ in images]
     road = "exact"
-    for search in searches(asked, among, identities):
+    for search in searches(asked, among, nearest):
         lists, road = _lists(search, k, min_score, chain)
         for query, rows in zip(search.queries, lists, strict=True):
             pairs = among != "centroids" and asked.photos[query] is not None
