@@ -37,7 +37,8 @@ test-all: lint  ## lint and every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # landmarks.py and verification.py are not among them: they need photos that are given to them.
-BENCHMARKS := embed.py index.py evaluation.py scenes.py vlad.py revisited.py hierarchy.py \
+BENCHMARKS := embed.py index.py evaluation.py scenes.py vlad.py revisited.py hierarchy.py reid.py \
+	"reid.py --size msmt17" "centroid.py loss" "centroid.py step" \
 	"rerank.py search" "rerank.py kreciprocal" "rerank.py kreciprocal --size msmt17"
 
 bench: $(READY)  ## the programs behind every performance claim
