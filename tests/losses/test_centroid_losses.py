@@ -201,6 +201,16 @@ def test_gradients_stay_finite_where_there_is_nothing_to_compare(kind, margin, d
         assert loss.item() == 0
 
 
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_what_is_no_number_shows_in_the_losses(broken, distance):
+    vectors = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
+    vectors[3, 2] = broken
+    labels, real = torch.arange(2).repeat_interleave(4), torch.ones(8).bool()
+    assert not batch_hard(vectors, labels, distance=distance).loss.isfinite()
+    assert not centroid_triplet(vectors, labels, real, 4, distance=distance).loss.isfinite()
+
+
 def test_half_precision_is_compared_in_single(golden):
     case = Case(golden["padded"])
     halves = case.vectors.detach().bfloat16()

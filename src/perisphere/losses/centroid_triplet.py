@@ -75,7 +75,7 @@ def centroid_triplet(
         products = combinations @ (fixed @ fixed.T) @ combinations.mT
         centroids = slice(len(labels) // instances, None)
         norms = products.diagonal(dim1=-2, dim2=-1)[:, centroids].clamp(min=0).sqrt()
-        present = present & _twice(norms > NOWHERE)
+        present = present & ~_twice(norms <= NOWHERE)  # what is not a number stays, and shows
         names = _twice(labels[::instances])
         found = hard_triplets(
             vectors,

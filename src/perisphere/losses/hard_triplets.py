@@ -63,7 +63,7 @@ def hard_triplets(
         barred = torch.stack([absent | ~same, absent | same])
         extreme = torch.stack([apart, -apart]).masked_fill_(barred, -math.inf).max(-1)
         excess = extreme.values.sum(0)
-        counted = anchors & (excess > -math.inf)
+        counted = anchors & (excess != -math.inf)  # what is not a number counts, and shows
         excess.masked_fill_(~counted, -math.inf)
         counts = counted.sum(-1)
         shares = products.new_ones(()) / (counts.clamp(min=1) * (counts > 0).sum().clamp(min=1))
