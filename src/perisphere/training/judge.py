@@ -83,8 +83,11 @@ class RetrievalJudge(Callback):
 
     def _vectors(self, module: LightningModule) -> np.ndarray:
         """Return the embeddings of all photos, gathered from all devices."""
-        own = embedded(self.net, self.loader)
         world, total = module.trainer.world_size, len(self.judged.queries) + len(self.judged.gallery)
+        if world > 1:  # the batch norms of each device saw other photos; the first one's are kept
+            for buffer in self.net.buffers():
+                torch.distributed.broadcast(buffer, 0)
+        own = embedded(self.net, self.loader)
         if world == 1:
             return own.cpu().numpy()
         whole = own.new_zeros(-(-total // world), own.shape[1])
