@@ -193,7 +193,11 @@ class Recipe(Part):
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int = Field(default=1, ge=1)
     workers: int = Field(default=0, ge=0, description="decoding threads; 0: one a core")
-    cache_mb: int = Field(default=2048, ge=0, description="photos are kept decoded in memory up to this")
+    cache_mb: int = Field(
+        default=2048,
+        ge=0,
+        description="photos to learn from, to validate with and to judge by are each kept decoded up to this",
+    )
     checkpoint_every: int = Field(default=5, ge=0, description="epochs between the ones kept; 0: none")
     out: Path | None = Field(default=None, description="folder of the run; default runs/NAME")
 
