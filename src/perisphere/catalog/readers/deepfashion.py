@@ -15,6 +15,7 @@ from perisphere.catalog.readers.listing import Listing
 from perisphere.catalog.readers.lists import is_inside, read_lines
 from perisphere.catalog.readers.pairs import CAMERAS, check_pairs
 from perisphere.errors import PerisphereError
+from perisphere.progress import track
 
 _PARTITION, _BOXES = "Eval/list_eval_partition.txt", "Anno/list_bbox_consumer2shop.txt"
 _DOMAINS = {"1": "shop", "2": "user"}
@@ -50,7 +51,7 @@ def list_images(root: Path, *, high_res: bool = False) -> Listing:
     listing = Listing(root)
     photos = _Photos(root, high_res)
     parts = _parts(listing, root / _PARTITION)
-    for path, words in _table(listing, root / _BOXES, 7):
+    for path, words in track(_table(listing, root / _BOXES, 7), "listing"):
         row = _row(path, words, parts)
         if isinstance(row, dict):
             row = photos.place(row)
@@ -59,7 +60,7 @@ def list_images(root: Path, *, high_res: bool = False) -> Listing:
         else:
             left_out = listing.ignored if row == _VAL_USER else listing.bad
             left_out.append(Skipped(path, row))
-    check_pairs(listing)
+    listing.check = check_pairs
     return listing
 
 

@@ -41,7 +41,7 @@ def list_images(
     listing = Listing(root)
     for split, given in (("train", train), ("query", query), ("gallery", gallery)):
         _add(listing, split, Path(given) if given is not None else _find(root, split))
-    check_pairs(listing)
+    listing.check = check_pairs
     return listing
 
 

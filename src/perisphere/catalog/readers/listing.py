@@ -1,10 +1,12 @@
 """What a reader hands over before the images are checked, and the walk that folder readers share."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import polars as pl
 
 from perisphere.catalog.catalog import Skipped
 from perisphere.catalog.images import SUFFIXES, display
@@ -29,6 +31,8 @@ class Listing:
         bad: images that the layout names and that cannot be used; an error when reading is strict.
         ignored: files that never were candidates, such as text beside the images.
         remarks: what is worth knowing of rows that are kept: names by remark.
+        check: what rows must fulfil together, asked once their images are known to decode; it returns those
+            that are kept, and counts the others here.
     """
 
     root: Path
@@ -39,6 +43,7 @@ class Listing:
     bad: list[Skipped] = field(default_factory=list)
     ignored: list[Skipped] = field(default_factory=list)
     remarks: dict[str, list[str]] = field(default_factory=dict)
+    check: Callable[[Self, pl.DataFrame], pl.DataFrame] | None = None
 
 
 def split_name(name: str) -> str:

@@ -175,6 +175,8 @@ def _saved(
 
 def _catalog(listing: Listing, source: dict[str, Any], workers: int, strict: bool) -> Catalog:
     table, bad = _checked(listing, workers, strict)
+    if listing.check is not None:
+        table = listing.check(listing, table)
     skipped = sorted(listing.bad + bad + listing.ignored, key=lambda item: item.path)
     if table.height == 0:
         raise PerisphereError(f"{display(Path(source['root']))}: {_nothing(skipped)}")

@@ -61,7 +61,7 @@ def list_images(root: Path, *, images: Path | None = None) -> Listing:
         labels = {product: str(number) for number, product in enumerate(products, first)}
         first += len(products)
         _add(listing, category, labels, photos)
-    check_pairs(listing)
+    listing.check = check_pairs
     return listing
 
 
