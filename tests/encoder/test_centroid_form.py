@@ -129,6 +129,26 @@ def test_an_unknown_backbone_and_another_program_are_named(saved, tmp_path) -> N
         encoder_from(tmp_path / "plain.pth", {"backbone": "ctl-resnet18"})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"SIZE_TEST": [0, 128]}, "size: .*between 1 and 8192"),
+        ({"PIXEL_MEAN": [float("nan"), 0, 0]}, "mean: .*finite"),
+        ({"PIXEL_MEAN": [10**400, 0, 0]}, "mean: "),
+        ({"PIXEL_STD": [0.2, 0, 0.2]}, "std: .*above 0"),
+    ],
+)
+def test_an_input_that_cannot_be_is_an_error_that_names_the_file(
+    monkeypatch, tmp_path, wrong, message
+) -> None:
+    whole = checkpoint(monkeypatch, "resnet18")
+    whole["hyper_parameters"]["INPUT"].update(wrong)
+    torch.save(whole, tmp_path / "bad.ckpt")
+    monkeypatch.undo()
+    with pytest.raises(PerisphereError, match=rf"bad\.ckpt: the input in its settings cannot be \({message}"):
+        encoder_from(tmp_path / "bad.ckpt", {})
+
+
 class _Bomb:
     def __reduce__(self):
         return (eval, ("__import__('pathlib').Path('ran').touch()",))

@@ -4,6 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from perisphere.encoder.preprocessing import Preprocessing
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets import input_spec
@@ -50,12 +52,16 @@ def centroid_form(
     return found
 
 
-def centroid_input(found: CentroidCheckpoint, size: int | None) -> Preprocessing:
+def centroid_input(file: Path, found: CentroidCheckpoint, size: int | None) -> Preprocessing:
     """Return the program's input for tests: squashed to its size by Pillow, ImageNet's mean and deviation.
 
     Args:
+        file: where the checkpoint came from, for errors.
         found: the checkpoint.
         size: another side, of a square, in pixels.
+
+    Raises:
+        PerisphereError: the file's settings name an input that cannot be.
     """
     values = asdict(input_spec(found.spec.backbone)) | {
         "size": found.size,
@@ -63,5 +69,11 @@ def centroid_input(found: CentroidCheckpoint, size: int | None) -> Preprocessing
         "smooth": True,
     }
     values |= {key: value for key in ("mean", "std") if (value := getattr(found, key)) is not None}
-    preprocessing = Preprocessing(**values)
+    try:
+        preprocessing = Preprocessing(**values)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise PerisphereError(
+            f"{file}: the input in its settings cannot be ({wrong['loc'][0]}: {wrong['msg']})."
+        ) from None
     return preprocessing if size is None else preprocessing.at_size(size, size)

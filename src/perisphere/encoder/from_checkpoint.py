@@ -121,7 +121,9 @@ def _from_centroids(
     report.classifier.extend(found.left_out)
     _check_classes(classes, file, net, None)
     preprocessing = (
-        centroid_input(found, size) if preset == "auto" else _preprocessing(found.spec, None, preset, size)
+        centroid_input(file, found, size)
+        if preset == "auto"
+        else _preprocessing(found.spec, None, preset, size)
     )
     provenance = {"weights": file.name, "seed": seed, "program": "centroids-reid", **found.about}
     encoder = Encoder(net, preprocessing, name=name or file.stem, provenance=provenance, classes=classes)

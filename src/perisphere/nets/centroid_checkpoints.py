@@ -129,7 +129,7 @@ def _size(value: Any) -> tuple[int, int] | None:
 def _triple(value: Any) -> tuple[float, ...] | None:
     if not isinstance(value, list | tuple) or len(value) != 3:
         return None
-    return tuple(map(float, value)) if all(isinstance(part, int | float) for part in value) else None
+    return tuple(value) if all(isinstance(part, int | float) for part in value) else None
 
 
 def _about(checkpoint: Checkpoint, settings: Any) -> dict[str, Any]:
