@@ -139,6 +139,9 @@ def test_arrays_of_another_program_are_read_and_never_run(tmp_path) -> None:
         ("features.json", "{", r"features\.json: cannot be read"),
         ("features.json", "{}", "has no format number"),
         ("features.json", json.dumps({"format": 99}), "format 99 is newer"),
+        ("features.json", "[" * 100_000, r"features\.json: cannot be read"),
+        ("features.json", json.dumps({"format": 1, "encoder": ["x"]}), "is damaged \\(encoder or"),
+        ("features.json", json.dumps({"format": 1, "centroids": "label"}), "is damaged \\(encoder or"),
         ("members.parquet", "no parquet", r"members\.parquet: is damaged"),
     ],
 )

@@ -194,6 +194,9 @@ def test_other_pickles_are_refused_in_one_line(tmp_path, content, message) -> No
     assert pickle.dumps(content)
     with pytest.raises(PerisphereError, match=message):
         read_results(tmp_path / "results.npy")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(PerisphereError, match=r"deep\.json: is damaged"):
+        read_results(tmp_path / "deep.json")
     with pytest.raises(UsageError, match=r"results are \.parquet, \.json or \.npy"):
         read_results(tmp_path / "results.txt")
 

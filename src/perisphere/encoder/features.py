@@ -128,7 +128,7 @@ def _description(path: Path) -> dict[str, Any]:
         return {}
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PerisphereError(f"{path}: cannot be read ({error}); embed again.") from error
     if not isinstance(described, dict) or not isinstance(described.get("format"), int):
         raise PerisphereError(f"{path}: has no format number; embed again.")
@@ -137,4 +137,7 @@ def _description(path: Path) -> dict[str, Any]:
             f"{path}: format {described['format']} is newer than this Perisphere reads ({FORMAT}); "
             "upgrade with `pip install -U perisphere`."
         )
+    encoder, by = described.get("encoder"), described.get("centroids")
+    if not isinstance(encoder, dict | None) or by not in (None, *get_args(By)):
+        raise PerisphereError(f"{path}: is damaged (encoder or centroids); embed again.")
     return described

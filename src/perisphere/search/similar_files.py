@@ -14,6 +14,15 @@ from perisphere.storage import whole_file
 
 Format = Literal["parquet", "json"]
 RESULTS = "results"
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RecursionError,
+    pl.exceptions.PolarsError,
+)
 COLUMNS = {
     "query": pl.String(),
     "indices": pl.List(pl.Int64),
@@ -60,7 +69,7 @@ def read_results(path: Path) -> pl.DataFrame:
     try:
         found = readers[path.suffix](path)
         return found.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, pl.exceptions.PolarsError) as error:
+    except _DAMAGE as error:
         reason = " ".join(str(error).split())[:200]
         raise PerisphereError(f"{path}: is damaged or holds no results ({reason}). Get it again.") from error
 
