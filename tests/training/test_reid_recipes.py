@@ -50,6 +50,16 @@ def test_recipes_are_the_published_scripts(
     assert (recipe.judge.every, recipe.judge.protocol) == (40, "instances")
 
 
+@pytest.mark.parametrize(("data", "net"), [row[:2] for row in ROWS])
+def test_published_figures_stand_beside_with_where_they_are_from(data: str, net: str) -> None:
+    recipe = load(f"{data}-ctl-{net}")
+    first = "rank-1" if data in ("market1501", "dukemtmc") else "top-1"
+    assert list(recipe.published) == ["centroid mAP", f"centroid {first}"]
+    assert all(0 < figure < 1 for figure in recipe.published.values())
+    assert "of a gallery of centroids" in recipe.source
+    assert "not checked against the paper's tables" in recipe.source
+
+
 @pytest.mark.parametrize("name", [f"{row[0]}-ctl-{row[1]}" for row in ROWS])
 def test_the_rate_warms_up_and_falls_as_published(name: str) -> None:
     recipe = load(name)
