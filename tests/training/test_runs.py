@@ -1,5 +1,7 @@
 import json
 import statistics
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -73,3 +75,25 @@ def test_only_figures_that_all_runs_have_are_summed_up():
     assert found["mean"] == {"val/mAP": 0.5}
     assert found["deviation"]["val/mAP"] == pytest.approx(0.5 * 2**-0.5)
     assert summary(runs[1:])["deviation"] == {"val/mAP": None}
+
+
+@pytest.mark.slow
+def test_processes_of_torchrun_train_every_run_together_and_one_of_them_tells(recipe_file, tmp_path):
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words += [
+        "-m",
+        "perisphere",
+        "train",
+        str(recipe_file),
+        "--runs",
+        "2",
+        "--json",
+        "-o",
+        str(tmp_path / "all"),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found == json.loads((tmp_path / "all" / "runs.json").read_text())
+    assert [run["seed"] for run in found["runs"]] == [0, 1]
+    assert done.stderr.count("run 2 of 2") == 1

@@ -45,6 +45,7 @@ def train_encoder(
     import time
 
     from perisphere.training import load, train, train_runs
+    from perisphere.training.devices import place_from_environment
 
     words = list(overrides or [])
     if devices is not None:
@@ -52,12 +53,18 @@ def train_encoder(
     if out is not None:
         words.append(f"out={json.dumps(str(out))}")
     checked = load(recipe, words)
-    if runs is not None:
-        found = train_runs(checked, runs, resume=resume, tell=_note)
-        typer.echo(json.dumps(found, indent=1) if as_json else _of_runs(found, checked.folder))
-        return
+    place = place_from_environment(checked)
+    first = place is None or place.rank == 0  # torchrun starts this command once for each device
+    tell = _note if first else lambda _: None
     begun = time.monotonic()
-    folder = train(checked, resume=resume, tell=_note)
+    if runs is not None:
+        found = train_runs(checked, runs, resume=resume, tell=tell)
+        if first:
+            typer.echo(json.dumps(found, indent=1) if as_json else _of_runs(found, checked.folder))
+        return
+    folder = train(checked, resume=resume, tell=tell)
+    if not first:
+        return
     summary = _summary(folder, time.monotonic() - begun)
     typer.echo(json.dumps(summary, indent=1) if as_json else _in_words(summary))
 

@@ -50,7 +50,13 @@ class Place:
             from lightning.pytorch.plugins.environments import LightningEnvironment
             from lightning.pytorch.strategies import DDPStrategy
 
-            options["strategy"] = DDPStrategy(cluster_environment=LightningEnvironment())
+            class Launched(LightningEnvironment):
+                """Leaves this process its place, since another run may follow in it."""
+
+                def teardown(self) -> None:
+                    pass
+
+            options["strategy"] = DDPStrategy(cluster_environment=Launched())
         return options
 
 

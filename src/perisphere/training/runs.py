@@ -38,9 +38,10 @@ def train_runs(
     Raises:
         PerisphereError: the folder holds something else, and what ``train`` raises.
     """
-    _check_folder(recipe.folder, resume=resume)
     place = place_from_environment(recipe)
     first = place is None or place.rank == 0
+    if first:
+        _check_folder(recipe.folder, resume=resume)
     done: list[dict[str, Any]] = []
     for number in range(runs):
         one = recipe.model_copy(update={"seed": recipe.seed + number, "out": recipe.folder / f"run-{number}"})
