@@ -1,6 +1,7 @@
 """``perisphere search``: the nearest images or identities of a photo, of several, or of a class."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
-    from perisphere.search import Answer, Results
+    from perisphere.search import Answer, ClassQuery, Photos, Results
     from perisphere.search.rerank import Chain
     from perisphere.taxonomy import ClassPoints
 
@@ -132,7 +133,7 @@ def search(
     `perisphere search index photo.jpg --rerank "aqe(n=10,alpha=3)+geometric(n=20)" --matches lines.png`
     """
     from perisphere.index import Index
-    from perisphere.search import ClassQuery, Photos, search_images
+    from perisphere.search import search_images
     from perisphere.search.rerank import parse_chain
     from perisphere.search.sheet import sheet_format
 
@@ -144,10 +145,7 @@ def search(
         raise UsageError(
             "--classes holds what --class can search for. Name a class with --class, or leave it out."
         )
-    photos: list[Path | Photos] = [*(query or [])]
-    if not each and len(photos) > 1:
-        photos = [Photos(tuple(query or ()))]
-    named = [ClassQuery(name) for name in of_class or ()]
+    photos, named = _queries(query or [], of_class or [], each)
     with Index.open(index) as opened:
         results = search_images(
             opened,
@@ -176,6 +174,16 @@ def search(
         _show(results, images, centroids)
         for line in drawn:
             typer.echo(line)
+
+
+def _queries(
+    files: list[Path], classes: list[str], each: bool
+) -> "tuple[Sequence[Path | Photos], list[ClassQuery]]":
+    """Return the photos, several as one query unless each is searched by itself, and the classes."""
+    from perisphere.search import ClassQuery, Photos
+
+    together = len(files) > 1 and not each
+    return [Photos(tuple(files))] if together else files, [ClassQuery(name) for name in classes]
 
 
 def _draw(results: "Results", chain: "Chain | None", sheet: Path | None, matches: Path | None) -> list[str]:
