@@ -148,6 +148,7 @@ def test_two_devices_move_the_centres_as_one_does(recipe, changes, tmp_path):
     ("section", "others", "mend"),
     [
         ({"identities": 1}, {}, "greater than or equal to 2"),
+        ({"margin": float("inf")}, {}, "finite number"),
         ({}, {"batch_size": 16}, r"batch_size 16 is not .* = 15: leave it out"),
         ({"resample": True, "corrected": True}, {}, "give one of them"),
         ({"corrected": 1, "weight": 2}, {}, "weight"),

@@ -140,6 +140,14 @@ def test_nothing_to_judge_by_is_an_error_before_anything_is_learned(judged, judg
     assert not (recipe.folder / "history.json").exists()
 
 
+def test_a_network_that_has_diverged_is_named_and_not_its_photos(judged):
+    recipe = judged(judge={"every": 1}, optimizer={"name": "sgd", "lr": 1e30})
+    with pytest.raises(
+        PerisphereError, match=r"epoch 1: the network gives .* not finite.*lower optimizer\.lr"
+    ):
+        train(recipe)
+
+
 def test_photos_without_cameras_are_judged_without(judged, market, tmp_path):
     catalog = read("market1501", market)
     Catalog(catalog.table.with_columns(camera=pl.lit(None, pl.String)), catalog.root, catalog.source).save(

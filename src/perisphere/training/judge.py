@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from perisphere.errors import PerisphereError
 from perisphere.metrics.centroid_gallery import centroid_reid, without_distractors
 from perisphere.metrics.reid import reid
 from perisphere.nets import EmbeddingNet
@@ -57,6 +58,11 @@ class RetrievalJudge(Callback):
         if epoch % self.rule.every and epoch != trainer.max_epochs:
             return
         vectors = self._vectors(pl_module)
+        if not np.isfinite(vectors).all():
+            raise PerisphereError(
+                f"epoch {epoch}: the network gives embeddings that are not finite: it learned too fast. "
+                "Begin another run with a lower optimizer.lr, or with clip_gradient."
+            )
         found = self.figures(vectors) if trainer.is_global_zero else None
         figures: dict[str, float] = trainer.strategy.broadcast(found)
         self._logged = list(figures)

@@ -12,7 +12,7 @@ from perisphere.losses.metric_learning import check
 class Part(BaseModel):
     """A part of a recipe: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class TupleRule(Part):
