@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,22 @@ def parse(file: Path, lists: Sequence[str], kept: frozenset[str]) -> dict[str, l
     def slim(entry: dict[str, Any]) -> dict[str, Any]:
         return entry if lists[0] in entry else {name: entry[name] for name in kept & entry.keys()}
 
+    content = load(file, slim)
+    for name in lists:
+        if not is_list(content.get(name) if isinstance(content, dict) else None):
+            raise PerisphereError(f"{file}: holds no list {name!r}. Is it another data set's file?")
+    return content
+
+
+def load(file: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """Return what a JSON file holds; each object is what ``hook`` makes of it.
+
+    Raises:
+        PerisphereError: the file is missing, cannot be read or is no JSON.
+    """
     try:
         with file.open("rb") as data:
-            content = json.load(data, object_hook=slim)
+            return json.load(data, object_hook=hook)
     except FileNotFoundError:
         raise PerisphereError(f"{file}: missing. Is the data set complete?") from None
     except OSError as error:
@@ -37,10 +50,6 @@ def parse(file: Path, lists: Sequence[str], kept: frozenset[str]) -> dict[str, l
         raise PerisphereError(
             f"{file}: no JSON ({' '.join(str(error).split())[:200]}). Get it again."
         ) from error
-    for name in lists:
-        if not is_list(content.get(name) if isinstance(content, dict) else None):
-            raise PerisphereError(f"{file}: holds no list {name!r}. Is it another data set's file?")
-    return content
 
 
 def is_list(entries: object) -> bool:

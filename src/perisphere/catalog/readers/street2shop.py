@@ -5,14 +5,13 @@ what is query and what is gallery: Wieczorek et al., "On the Unreasonable Effect
 Retrieval", ICONIP 2021.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from perisphere.catalog.catalog import Skipped
 from perisphere.catalog.images import SUFFIXES
-from perisphere.catalog.readers.coco import corners, is_list, is_number
+from perisphere.catalog.readers.coco import corners, is_list, is_number, load
 from perisphere.catalog.readers.listing import Listing
 from perisphere.catalog.readers.pairs import CAMERAS, check_pairs
 from perisphere.errors import PerisphereError
@@ -99,16 +98,7 @@ def _categories(listing: Listing, meta: Path) -> list[_Category]:
 
 
 def _items(listing: Listing, file: Path) -> list[_Item]:
-    try:
-        entries = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise PerisphereError(f"{file}: missing. Is the data set complete?") from None
-    except OSError as error:
-        raise PerisphereError(f"{file}: cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
-        raise PerisphereError(
-            f"{file}: no JSON ({' '.join(str(error).split())[:200]}). Get it again."
-        ) from error
+    entries = load(file)
     if not is_list(entries):
         raise PerisphereError(f"{file}: is no list of objects. Is it another data set's file?")
     items = []
