@@ -163,6 +163,18 @@ def test_reranked_lists_are_judged_with_cameras_left_out():
     assert short.report.conventions["ties"] == "as re-ranked"
 
 
+@pytest.mark.parametrize("chain", ["label", "softlabel"])
+def test_photos_that_are_left_out_do_not_vote(chain):
+    """Each camera's photos of an identity are the same; those by two cameras have nothing in common."""
+    points = crowd(distractors=0)
+    alike = np.repeat(unit(np.random.default_rng(0).standard_normal((18, 8))), 3, axis=0)
+    points = Points(alike.astype(np.float32), points.rows)
+    assert judge_reid(points).report.values["rank-1"] < 0.5
+    reranked = judge_reid(points, reranking=Reranking(parse_chain(chain), 36))
+    assert reranked.report.values["rank-1"] < 0.5
+    assert not reranked.shows_ignored
+
+
 def test_table_of_queries_has_the_worst_first_and_the_skipped_last(tmp_path):
     points = crowd()
     lost = points.rows.with_columns(

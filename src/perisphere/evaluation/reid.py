@@ -111,11 +111,12 @@ def judge_reid(
     relevant, aside = matching(asked.labels, shown.labels), left_out(found)
     parts = [(shown, np.arange(len(shown)))]
     ranking = None
+    hides = reranking is not None and (reranking.looks or reranking.votes)
     if reranking is None:
         rules = {"ignored": aside, "metric": metric, "ties": ties, "block": block}
         ranks = ranked(asked, shown.vectors, relevant, rules)
     else:
-        hidden = aside if reranking.looks else matching(asked.ids, shown.ids) if found.overlap else None
+        hidden = aside if hides else matching(asked.ids, shown.ids) if found.overlap else None
         ranking = reranking(asked, parts, metric, hidden)
         ranks = ranks_of(places_in(ranking.ids, len(shown)), relevant, aside)
     figures = ReidFigures(ranks)
@@ -132,7 +133,6 @@ def judge_reid(
         seeds=points.seeds,
         curves=curves_of(figures),
     )
-    looked = reranking is None or not reranking.looks
     return JudgedReid(
         report,
         figures.average_precision,
@@ -141,7 +141,7 @@ def judge_reid(
         relevant,
         aside or nothing,
         ranking,
-        shows_ignored=looked,
+        shows_ignored=not hides,
         figures=figures,
     )
 

@@ -26,6 +26,9 @@ DEPTH = 1000
 LOOKING = ("geometric",)
 """Re-rankers that compare the photos themselves."""
 
+VOTING = ("label", "softlabel")
+"""Re-rankers that let the labels of the first results vote."""
+
 Parts = Sequence[tuple[Points, Positions]]
 """The points that a gallery is made of, and which of their rows it takes."""
 
@@ -46,6 +49,11 @@ class Reranking:
     def looks(self) -> bool:
         """Whether photos are compared; those that a benchmark ignores must then not be in the list."""
         return any(step.name in LOOKING for step in self.chain.steps)
+
+    @property
+    def votes(self) -> bool:
+        """Whether labels vote; those of photos that a protocol leaves out must then not be in the list."""
+        return any(step.name in VOTING for step in self.chain.steps)
 
     @property
     def options(self) -> dict[str, Any]:
