@@ -44,7 +44,7 @@ def list_recipes(
         columns = [_figures(figures, names) for figures in (one.published, one.obtained)]
         table.add_row(f"{one.name}\n  {one.about}", "\n".join(names), *columns)
     Console(highlight=False).print(table)
-    typer.echo("Not every published figure was checked: `perisphere recipes show NAME` tells where it is from.")
+    typer.echo("Not every published figure was checked: `perisphere recipes show NAME` tells its source.")
 
 
 def _figures(figures: dict[str, float], names: list[str]) -> str:
