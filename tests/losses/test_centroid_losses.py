@@ -222,6 +222,15 @@ def test_half_precision_is_compared_in_single(golden):
     assert found.item() == batch_hard(halves.float(), case.labels).loss.item()
 
 
+def test_gradients_are_in_single_precision_where_products_are_not(golden):
+    case = Case(golden["full"])
+    vectors = case.vectors.detach().requires_grad_()
+    (plain,) = torch.autograd.grad(centroid_triplet(vectors, case.labels, case.real, 4).loss, vectors)
+    with torch.autocast("cpu", torch.bfloat16):
+        (within,) = torch.autograd.grad(centroid_triplet(vectors, case.labels, case.real, 4).loss, vectors)
+    assert torch.equal(plain, within)
+
+
 @pytest.mark.parametrize(("rows", "instances"), [(7, 2), (4, 1)])
 def test_rows_that_are_no_whole_identities_are_refused(rows, instances):
     with pytest.raises(PerisphereError, match="whole number of identities"):

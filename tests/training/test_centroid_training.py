@@ -116,6 +116,8 @@ def test_further_losses_learn_by_themselves_and_beside_ours(recipe, changes, pho
 
 
 def test_mixed_precision_learns_nearly_the_same_centres_in_full_precision(recipe, changes, tmp_path):
+    """With a network that stays as it is, for a rounding that is learned from grows from step to step."""
+    changes |= {"optimizer": {"name": "sgd", "lr": 1e-12, "momentum": 0}}
     centres = []
     for precision in ("32", "bf16-mixed"):
         made = recipe(**changes, precision=precision, epochs=1, out=tmp_path / precision)
@@ -123,7 +125,7 @@ def test_mixed_precision_learns_nearly_the_same_centres_in_full_precision(recipe
         centres.append(last(made.folder)[CENTRES])
     assert centres[1].dtype == torch.float32
     assert not torch.equal(*centres)
-    torch.testing.assert_close(*centres, atol=0.05, rtol=0)
+    torch.testing.assert_close(*centres, atol=0.01, rtol=0)
 
 
 @pytest.mark.slow

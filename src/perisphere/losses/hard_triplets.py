@@ -117,4 +117,5 @@ class _Pulled(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(context: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         vectors, pull = context.saved_tensors
-        return None, (outer[0] * pull) @ vectors, None
+        with torch.autocast(vectors.device.type, enabled=False):
+            return None, (outer[0] * pull) @ vectors, None
