@@ -115,6 +115,7 @@ def test_no_box_is_the_whole_photo(bbox: object, fashion: Path) -> None:
         ({"pair_id": "1"}, "pair_id is no whole number from 0"),
         ({"pair_id": True}, "pair_id is no whole number from 0"),
         ({"source": "street"}, "source is neither 'user' nor 'shop'"),
+        ({"source": None}, "source is neither 'user' nor 'shop'"),
     ],
 )
 def test_an_annotation_that_cannot_be_used_is_counted(wrong: Content, reason: str, fashion: Path) -> None:

@@ -20,6 +20,8 @@ def file_name(row: dict[str, Any]) -> str:
 def write_coco(folder: Path, table: pl.DataFrame, height: int, width: int) -> None:
     """Write ``train.json``, ``query.json`` and ``gallery.json`` of crops that lie in ``folder``.
 
+    A row without a domain gets no ``source``, and a reader of this layout leaves it out.
+
     Args:
         folder: where the crops' folders are.
         table: the catalog's rows that the crops were made of.

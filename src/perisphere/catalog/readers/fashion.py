@@ -100,7 +100,7 @@ def _row(
         return "leads out of the folder of photos"
     if type(pair) is not int or pair < 0:
         return "pair_id is no whole number from 0"
-    if source not in ("user", "shop", None):
+    if source not in ("user", "shop"):
         return "source is neither 'user' nor 'shop'"
     box = _box(annotation.get("bbox"))
     if isinstance(box, str):
