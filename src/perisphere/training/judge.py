@@ -13,7 +13,6 @@ from perisphere.errors import PerisphereError
 from perisphere.metrics.centroid_gallery import centroid_reid, without_distractors
 from perisphere.metrics.reid import reid
 from perisphere.nets import EmbeddingNet
-from perisphere.sphere.geometry import Metric
 from perisphere.training.devices import Place
 from perisphere.training.judged_photos import Judged
 from perisphere.training.loader import Loader
@@ -25,9 +24,6 @@ MEAN_AP = "val/mAP"
 
 RANKS = (1, 5, 10)
 """Where the CMC curve is logged."""
-
-METRICS: dict[str, Metric] = {"cosine": "cosine", "euclidean": "l2"}
-"""Our names of the distances."""
 
 
 class RetrievalJudge(Callback):
@@ -83,7 +79,6 @@ class RetrievalJudge(Callback):
             gallery_ids=known,
             query_cameras=cameras[0],
             gallery_cameras=cameras[1],
-            metric=METRICS[rule.distance],
         ).means(RANKS)
         return {f"val/{name}": value for name, value in means.items()}
 

@@ -103,7 +103,6 @@ class Judge(Part):
         default="instances", description="search photos, or the centroid of each identity"
     )
     cameras: bool = Field(default=True, description="leave photos of the query's identity and camera out")
-    distance: Literal["cosine", "euclidean"] = "cosine"
 
 
 class Linear(Part):
