@@ -1,6 +1,7 @@
 """Whole or not at all: files and folders that appear under their name only when they are complete."""
 
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -55,6 +56,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise _unwritable(path, error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

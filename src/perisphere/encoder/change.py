@@ -24,6 +24,8 @@ def change(
 ) -> Encoder:
     """Return a changed copy of ``encoder`` with the same weights.
 
+    Class points, tags and codebooks stay with it unless the whitening, and with it the space, is another.
+
     Args:
         encoder: stays as it is.
         net: fields of :class:`~perisphere.nets.NetSpec` to change: ``pooling``, ``gem_p``, ``regional``,
@@ -51,6 +53,7 @@ def change(
     if factors is not None or power is not None or net:
         factors = factors or scales.factors
         scales = Scales(factors=factors, power=usual_power(changed_net, factors) if power is None else power)
+    same_space = whitening is encoder.whitening
     return Encoder(
         changed_net,
         _input(encoder.preprocessing, preprocessing or {}),
@@ -58,7 +61,9 @@ def change(
         provenance={**encoder.provenance, "changed_from": encoder.identity},
         scales=scales,
         whitening=whitening,
-        classes=encoder.classes,
+        classes=encoder.classes if same_space else None,
+        tags=encoder.tags if same_space else None,
+        codebooks=encoder.codebooks if same_space else None,
     )
 
 

@@ -5,7 +5,7 @@ import json
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import perisphere
 from perisphere.codes import VladNet, VladSpec
+from perisphere.encoder.companions import Companions
 from perisphere.encoder.inference import Inference, Precision
 from perisphere.encoder.loading import Source, batches
 from perisphere.encoder.preprocessing import Box, Preprocessing
@@ -24,12 +25,16 @@ from perisphere.encoder.scales import Scales
 from perisphere.encoder.whitening import Whitening
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets import EmbeddingNet, NetSpec, build
-from perisphere.storage import whole_folder
+from perisphere.storage import sha256, whole_folder
 from perisphere.taxonomy import ClassPoints
+
+if TYPE_CHECKING:
+    from perisphere.codes.codebooks import Codebooks
+    from perisphere.tags.tags import Tags
 
 FORMAT = 2  # 2: several scales, whitening, VLAD
 NO_DIRECTION = "its embedding is zero and has no direction"
-DESCRIPTION, WEIGHTS, CLASSES = "encoder.json", "weights.safetensors", "classes.npz"
+DESCRIPTION, WEIGHTS = "encoder.json", "weights.safetensors"
 MEAN, PROJECTION = "whitening.mean", "whitening.projection"
 
 
@@ -46,6 +51,8 @@ class Encoder:
         metrics: name to value, as measured after training (JSON values).
         classes: points of classes in the space of the embeddings, if it was trained towards them; any of
             them, and any node above them in their taxonomy, can be searched for.
+        tags: tags whose vectors it was trained towards, if any; words of them can be searched for.
+        codebooks: that compress its embeddings, if any.
         path: the folder that it was loaded from or saved to, if any.
     """
 
@@ -60,6 +67,8 @@ class Encoder:
         scales: Scales | None = None,
         whitening: Whitening | None = None,
         classes: ClassPoints | None = None,
+        tags: "Tags | None" = None,
+        codebooks: "Codebooks | None" = None,
     ) -> None:
         self.net = net
         self.preprocessing = preprocessing
@@ -69,7 +78,10 @@ class Encoder:
         self.name = name
         self.provenance = provenance or {}
         self.metrics = metrics or {}
-        self.classes = _in_space(classes, self.dim)
+        Companions(classes, tags, codebooks).check(self.dim)
+        self.classes = classes
+        self.tags = tags
+        self.codebooks = codebooks
         self.path: Path | None = None
 
     @property
@@ -159,8 +171,9 @@ class Encoder:
         )
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> Path:
-        """Write ``encoder.json``, ``weights.safetensors`` and any ``classes.npz`` into a new folder.
+        """Write ``encoder.json``, ``weights.safetensors`` and what goes with them into a new folder.
 
+        Class points go into ``classes.npz``, tags into ``tags/``, codebooks into ``codebooks.npz``.
         The folder appears whole or not at all.
 
         Raises:
@@ -172,8 +185,6 @@ class Encoder:
                 save_file(self._weights(), part / WEIGHTS)
             except SafetensorError as error:  # its form of OSError
                 raise PerisphereError(f"{folder}: cannot be written ({error}).") from error
-            if self.classes is not None:
-                self.classes.save(part / CLASSES)
             text = json.dumps(self._description(part), indent=2, ensure_ascii=False, default=_plain)
             (part / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
         self.path = folder.absolute()
@@ -196,7 +207,7 @@ class Encoder:
         except (KeyError, TypeError, ValidationError) as error:
             raise _damaged(folder / DESCRIPTION, " ".join(str(error).split())) from error
         whitening = _load_weights(net, folder / WEIGHTS, weights_hash)
-        classes = _load_classes(folder / CLASSES, described.get("classes_sha256"))
+        companions = Companions.load(folder, described)
         try:
             encoder = cls(
                 net.eval(),
@@ -206,7 +217,9 @@ class Encoder:
                 metrics=described.get("metrics"),
                 scales=scales,
                 whitening=whitening,
-                classes=classes,
+                classes=companions.classes,
+                tags=companions.tags,
+                codebooks=companions.codebooks,
             )
         except PerisphereError as error:
             raise _damaged(folder / DESCRIPTION, str(error)) from error
@@ -224,7 +237,7 @@ class Encoder:
         return weights
 
     def _description(self, folder: Path) -> dict[str, Any]:
-        described = {
+        return {
             "format": FORMAT,
             "name": self.name,
             "dim": self.dim,
@@ -234,12 +247,10 @@ class Encoder:
             "scales": self.scales.model_dump(mode="json"),
             "provenance": self.provenance,
             "metrics": self.metrics,
-            "weights_sha256": _sha256(folder / WEIGHTS),
+            "weights_sha256": sha256(folder / WEIGHTS),
             "software": software(),
+            **Companions(self.classes, self.tags, self.codebooks).save(folder),
         }
-        return (
-            described if self.classes is None else {**described, "classes_sha256": _sha256(folder / CLASSES)}
-        )
 
 
 def software() -> dict[str, str]:
@@ -294,15 +305,6 @@ def _fitting(whitening: Whitening | None, dim: int) -> Whitening | None:
     return Whitening(np.ascontiguousarray(mean), np.ascontiguousarray(projection))
 
 
-def _in_space(classes: ClassPoints | None, dim: int) -> ClassPoints | None:
-    if classes is not None and classes.dim != dim:
-        raise PerisphereError(
-            f"class points of {classes.dim} numbers do not lie in the space of an encoder that "
-            f"gives {dim}; train it towards them."
-        )
-    return classes
-
-
 def _check_scales(scales: Scales, net: EmbeddingNet | VladNet) -> None:
     if isinstance(net, VladNet) and not scales.single:
         raise UsageError("several scales are for networks: SIFT finds its own. Leave --scales out.")
@@ -316,7 +318,7 @@ def _check_scales(scales: Scales, net: EmbeddingNet | VladNet) -> None:
 def _load_weights(net: EmbeddingNet | VladNet, path: Path, expected_hash: str) -> Whitening | None:
     """Fill the network, and return the whitening that lies beside its weights, if any."""
     try:
-        if _sha256(path) != expected_hash:
+        if sha256(path) != expected_hash:
             raise _damaged(path, f"is not the file that {DESCRIPTION} was written with")
         tensors = load_file(path)
     except FileNotFoundError as error:
@@ -333,16 +335,6 @@ def _load_weights(net: EmbeddingNet | VladNet, path: Path, expected_hash: str) -
         raise _damaged(path, f"does not fit {DESCRIPTION}: {' '.join(str(error).split())}") from error
 
 
-def _load_classes(path: Path, expected_hash: str | None) -> ClassPoints | None:
-    if expected_hash is None:
-        return None
-    if not path.is_file():
-        raise PerisphereError(f"{path}: not found; copy the encoder's folder whole.")
-    if _sha256(path) != expected_hash:
-        raise _damaged(path, f"is not the file that {DESCRIPTION} was written with")
-    return ClassPoints.load(path)
-
-
 def _damaged(path: Path, reason: str) -> PerisphereError:
     return PerisphereError(f"{path}: damaged ({reason}); copy or write the encoder's folder again.")
 
@@ -350,8 +342,3 @@ def _damaged(path: Path, reason: str) -> PerisphereError:
 def _plain(value: Any) -> Any:
     """Bring NumPy's and torch's scalars, and paths, to what JSON knows."""
     return value.item() if hasattr(value, "item") else str(value)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
