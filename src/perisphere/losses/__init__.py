@@ -1,5 +1,6 @@
 """Loss functions: tensors in, a scalar out; one a file."""
 
+from perisphere.losses.adaptive_margin import adaptive_margin, tag_margins
 from perisphere.losses.batch_hard import BatchHard, batch_hard
 from perisphere.losses.center import center
 from perisphere.losses.centroid_triplet import CentroidTriplet, centroid_triplet
@@ -9,7 +10,10 @@ from perisphere.losses.correlation import inv_corr, unnorm_corr
 from perisphere.losses.devise import devise
 from perisphere.losses.label_embedding import label_embedding
 from perisphere.losses.metric_learning import MetricLearningLoss, metric_learning
+from perisphere.losses.quantization import quantization
 from perisphere.losses.squared_distance import squared_distance
+from perisphere.losses.tag_alignment import tag_alignment
+from perisphere.losses.tag_pairs import TagPairs
 from perisphere.losses.triplet import triplet
 from perisphere.losses.tuples import NEGATIVE, POSITIVE, QUERY
 
@@ -20,6 +24,8 @@ __all__ = [
     "BatchHard",
     "CentroidTriplet",
     "MetricLearningLoss",
+    "TagPairs",
+    "adaptive_margin",
     "batch_hard",
     "center",
     "centroid_triplet",
@@ -29,7 +35,10 @@ __all__ = [
     "inv_corr",
     "label_embedding",
     "metric_learning",
+    "quantization",
     "squared_distance",
+    "tag_alignment",
+    "tag_margins",
     "triplet",
     "unnorm_corr",
 ]
