@@ -25,6 +25,7 @@ MARKERS = (
     "scenes.json",
     "similar.json",
     "splits.json",
+    "tags.json",
 )
 
 _SYNCS = 32  # files that wait for the disk together
