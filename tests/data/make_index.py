@@ -2,6 +2,7 @@
 
 python tests/data/make_index.py tests/data/index-v1
 python tests/data/make_index.py tests/data/index-v2 beside
+python tests/data/make_index.py tests/data/index-v3 beside
 """
 
 import sys
@@ -27,6 +28,7 @@ def rows() -> pl.DataFrame:
             "camera": [str(row % 2) for row in range(12)],
             "tags": [["old", "stone"], []] * 6,
             "categories": [["building", "church"]] * 12,
+            "concepts": [["sky", "stone"], ["sky"], []] * 4,
             "box": [[0, 0, row, 9] if row % 3 else None for row in range(12)],
             "width": [640] * 12,
         }

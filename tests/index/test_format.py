@@ -2,8 +2,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
+from perisphere.errors import PerisphereError
 from perisphere.index import Index
 from perisphere.index.store import FORMAT
 
@@ -32,6 +34,29 @@ def test_an_index_of_an_older_version_opens(tmp_path, version):
         assert index.add(vectors[:1]).tolist() == [13]
         assert index.compact() == 1
         assert index.verify() == []
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_index_of_before_concepts_gets_them_with_the_first_images_that_come(tmp_path, version):
+    shutil.copytree(DATA / f"index-v{version}", tmp_path / "index")
+    with Index.open(tmp_path / "index") as index:
+        assert index.info()["format"] == version
+        assert index.rows()["concepts"].null_count() == 11
+        with pytest.raises(PerisphereError, match="before indexes kept concepts: add images"):
+            index.ids("concepts has 'sky'")
+        index.add(index.vectors([1])[1], pl.DataFrame({"concepts": [["sky", "sea"]]}))
+        assert index.info()["format"] == 3
+        assert index.ids("concepts has 'sky'").tolist() == [13]
+        assert index.rows([13])["concepts"].to_list() == [["sky", "sea"]]
+        assert index.verify() == []
+
+
+def test_concepts_come_back_and_filter(tmp_path):
+    shutil.copytree(DATA / "index-v3", tmp_path / "index")
+    with Index.open(tmp_path / "index") as index:
+        assert index.rows([1, 2])["concepts"].to_list() == [["sky", "stone"], ["sky"]]
+        assert index.ids("concepts has 'stone'").tolist() == [1, 4, 7, 10]
+        assert index.ids("concepts is null").tolist() == [6, 9, 12]
 
 
 def test_an_index_with_centroids_of_an_older_version_goes_on(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from perisphere.index.store import CENTROIDS_FORMAT, Store, read_blocks, write_fact
+from perisphere.index.store import CENTROIDS_FORMAT, Store, read_blocks, read_fact, write_fact
 from perisphere.index.sums import Sum, Sums, create_table, kept, read_sums
 from perisphere.index.waiting import patient_bar
 
@@ -32,7 +32,7 @@ def build(store: Store, dim: int) -> None:
                 advance(len(labels))
         sums.write()
         write_fact(connection, "centroids", "beside")
-        write_fact(connection, "format", CENTROIDS_FORMAT)
+        write_fact(connection, "format", max(CENTROIDS_FORMAT, read_fact(connection, "format", 0)))
 
 
 def labelled_blocks(

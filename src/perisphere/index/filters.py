@@ -9,7 +9,7 @@ Grammar (keywords in any case)::
                 | column ["not"] "in" "(" value { "," value } ")"
                 | column ["not"] "like" text            % = any text, _ = one character, \ escapes
                 | column "is" ["not"] "null"
-                | column "has" value                     for the lists: tags, categories
+                | column "has" value                     for the lists: tags, categories, concepts
                 | value ["not"] "in" column              the same, read the other way
     value       = 'text' | "text" | number
 
@@ -48,6 +48,7 @@ COLUMNS: Mapping[str, Kind] = MappingProxyType(
         "tags": "list",
         "caption": "text",
         "categories": "list",
+        "concepts": "list",
         "box": "box",
         "url": "text",
         "width": "number",
@@ -217,19 +218,19 @@ def to_sql(expression: Expression) -> tuple[str, list[Value]]:
             return _comparison_sql(column, op, value)
         case In(column, values):
             marks = ", ".join("?" * len(values))
-            return f'("{column}" IS NOT NULL AND "{column}" IN ({marks}))', [
+            return f"([{column}] IS NOT NULL AND [{column}] IN ({marks}))", [
                 _bound(column, value) for value in values
             ]
         case Contains(column, value):
-            return f'EXISTS (SELECT 1 FROM json_each("{column}") WHERE json_each.value IS ?)', [
+            return f"EXISTS (SELECT 1 FROM json_each([{column}]) WHERE json_each.value IS ?)", [
                 _bound(column, value)
             ]
         case Like(column, pattern):
-            return f"""("{column}" IS NOT NULL AND "{column}" LIKE ? ESCAPE '\\')""", [pattern]
+            return f"""([{column}] IS NOT NULL AND [{column}] LIKE ? ESCAPE '\\')""", [pattern]
         case IsNull(column):
             if COLUMNS[column] == "list":
-                return f'(coalesce(json_array_length("{column}"), 0) = 0)', []
-            return f'("{column}" IS NULL)', []
+                return f"(coalesce(json_array_length([{column}]), 0) = 0)", []
+            return f"([{column}] IS NULL)", []
         case Not(term):
             where, parameters = to_sql(term)
             return f"(NOT {where})", parameters
@@ -325,7 +326,7 @@ def _joined_sql(word: str, terms: tuple[Expression, ...]) -> tuple[str, list[Val
 
 
 def _comparison_sql(column: str, op: Operator, value: Value) -> tuple[str, list[Value]]:
-    name = f'"{column}"'
+    name = f"[{column}]"  # brackets: SQLite takes an unknown name in double quotes for a text
     if op in ("==", "!="):
         return f"({name} {'IS' if op == '==' else 'IS NOT'} ?)", [_bound(column, value)]
     if COLUMNS[column] == "text" and not isinstance(value, str):

@@ -28,9 +28,10 @@ from perisphere.index.rows import SCHEMA, checked, from_records, to_records
 from perisphere.index.snapshot import Snapshot, refreshed
 from perisphere.index.splits import names, of_splits, unlearned
 from perisphere.index.store import (
-    CENTROIDS_FORMAT,
     Store,
     block_rows,
+    image_columns,
+    keep_concepts,
     last_id,
     read_fact,
     write_block,
@@ -344,19 +345,20 @@ class Index:
             PerisphereError: an id that is not in the index, unless ``missing_ok``.
         """
         names = ["id", *SCHEMA, "root"]
-        columns = ", ".join(f"images.{name}" for name in names[:-1])
-        query = f"SELECT {columns}, roots.path FROM images LEFT JOIN roots ON roots.id = images.root"
         with self._store.reading() as connection:
+            held = image_columns(connection)
+            columns = ", ".join(f"images.{name}" if name in held else "NULL" for name in names[:-1])
+            query = f"SELECT {columns}, roots.path FROM images LEFT JOIN roots ON roots.id = images.root"
             if ids is None:
                 return from_records(connection.execute(f"{query} ORDER BY images.id").fetchall(), names)
             wanted = whole_numbers(ids)
             chosen = f"{query} WHERE images.id IN (SELECT value FROM json_each(?))"
             found = from_records(connection.execute(chosen, (str(wanted.tolist()),)).fetchall(), names)
-        held = np.isin(wanted, found["id"].to_numpy())
+        there = np.isin(wanted, found["id"].to_numpy())
         if missing_ok:
-            wanted = wanted[held]
+            wanted = wanted[there]
         else:
-            _refuse_missing(wanted, held)
+            _refuse_missing(wanted, there)
         return pl.DataFrame({"id": wanted}).join(found, on="id", how="left", maintain_order="left")
 
     def ids(self, where: Expression | str | None = None) -> np.ndarray:
@@ -620,7 +622,7 @@ def _centroid_facts(centroids: str | None, recall: float | None) -> dict[str, An
         raise UsageError(f"The centroids {centroids!r} are unknown: choose one of {', '.join(MODES)}.")
     if centroids == "only" and recall is not None:
         raise UsageError(f"recall {recall}: centroids are always searched exactly. Leave it out.")
-    return {"centroids": centroids, "format": CENTROIDS_FORMAT}
+    return {"centroids": centroids}
 
 
 def _refuse_unlabelled(labels: Sequence[str | None]) -> None:
@@ -645,6 +647,7 @@ def _dimension(dim: int | None, encoder: Encoder | None) -> int:
 def _insert_rows(
     connection: Any, ids: np.ndarray, table: pl.DataFrame | None, root: Path | str | None
 ) -> None:
+    keep_concepts(connection)
     names = ["id", *SCHEMA, "root"]
     key = _root_key(connection, root)
     records = to_records(table) if table is not None else ((None,) * len(SCHEMA) for _ in range(len(ids)))

@@ -19,6 +19,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "tags": pl.List(pl.String),
     "caption": pl.String(),
     "categories": pl.List(pl.String),
+    "concepts": pl.List(pl.String),
     "box": pl.List(pl.Int64),
     "url": pl.String(),
     "width": pl.Int64(),

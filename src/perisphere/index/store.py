@@ -22,8 +22,8 @@ import numpy as np
 from perisphere.errors import PerisphereError
 from perisphere.index.lock import WriterLock
 
-PLAIN_FORMAT = 1
-CENTROIDS_FORMAT = FORMAT = 2
+CENTROIDS_FORMAT = 2
+CONCEPTS_FORMAT = FORMAT = 3
 FILE = "index.sqlite"
 BLOCK_BYTES = 2 << 20
 
@@ -33,7 +33,7 @@ CREATE TABLE roots (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
 CREATE TABLE images (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     path TEXT, split TEXT, label TEXT, camera TEXT, domain TEXT, tags TEXT, caption TEXT, categories TEXT,
-    box TEXT, url TEXT, width INTEGER, height INTEGER, root INTEGER REFERENCES roots(id)
+    concepts TEXT, box TEXT, url TEXT, width INTEGER, height INTEGER, root INTEGER REFERENCES roots(id)
 );
 CREATE INDEX images_label ON images(label);
 CREATE INDEX images_camera ON images(camera);
@@ -88,7 +88,7 @@ class Store:
             connection.executescript(_TABLES)
             for statement in tables:
                 connection.execute(statement)
-            for name, value in {"format": PLAIN_FORMAT, "compactions": 0, **facts}.items():
+            for name, value in {"format": FORMAT, "compactions": 0, **facts}.items():
                 connection.execute("INSERT INTO facts VALUES (?, ?)", (name, json.dumps(value)))
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
@@ -183,6 +183,8 @@ def _cause(error: sqlite3.Error) -> str:
         return f"cannot be written ({words}): free some space. What was finished before is safe."
     if "not a database" in words or "malformed" in words:
         return f"is damaged ({words}). Restore it from a copy, or make it anew (`perisphere index create`)."
+    if "no such column: concepts" in words:
+        return "was made before indexes kept concepts: add images, which brings the column, or make it anew."
     if "readonly" in words or "unable to open" in words:
         return f"cannot be opened for writing ({words}): check the permissions of the folder."
     return words
@@ -202,6 +204,18 @@ def read_fact(connection: sqlite3.Connection, name: str, default: Any) -> Any:
 def write_fact(connection: sqlite3.Connection, name: str, value: Any) -> None:
     """Store one fact inside the running transaction."""
     connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
+
+
+def image_columns(connection: sqlite3.Connection) -> list[str]:
+    """Return the columns of the images; those of older formats lack some."""
+    return [row[1] for row in connection.execute("PRAGMA table_info(images)")]
+
+
+def keep_concepts(connection: sqlite3.Connection) -> None:
+    """Bring an index of an older format its column of concepts, inside the running transaction."""
+    if "concepts" not in image_columns(connection):
+        connection.execute("ALTER TABLE images ADD COLUMN concepts TEXT")
+        write_fact(connection, "format", CONCEPTS_FORMAT)
 
 
 def last_id(connection: sqlite3.Connection) -> int:
