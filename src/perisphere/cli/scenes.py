@@ -15,7 +15,9 @@ def scenes(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; new or empty.")],
     layout: Annotated[
         str,
-        typer.Option(help="folders, oxford5k, paris6k, revisited, gldv2, cifar, cub, market1501 or fashion."),
+        typer.Option(
+            help="folders, oxford5k, paris6k, revisited, gldv2, cifar, cub, market1501, fashion or tags."
+        ),
     ] = "folders",
     landmarks: Annotated[int, typer.Option(help="Number of landmarks (identities).")] = 40,
     photos: Annotated[int, typer.Option(help="Photos of each landmark.")] = 50,
@@ -61,6 +63,9 @@ def scenes(
 
     `perisphere scenes shop --layout fashion` and then `perisphere read fashion shop/fashion -o cat`:
     landmarks as products, photographed by buyers and by the shop
+
+    `perisphere scenes album --layout tags` and then `perisphere read tags album/tags -o cat`: photos with the
+    tags of users, who know synonyms and other languages, slip, forget, and write what is not there
 
     `perisphere scenes hard --landmarks 100 --photos 40 --difficulty hard --seed 7`
     """

@@ -14,7 +14,7 @@ from perisphere.catalog.scenes.raster import see
 from perisphere.catalog.scenes.styles import STYLES
 
 POINTS = 64
-_PLACES, _PHOTOS, _NAMES, _DEVICES, _BOXES = range(5)  # the first number of a random stream's key
+_PLACES, _PHOTOS, _NAMES, _DEVICES, _BOXES, _TAGS = range(6)  # the first number of a random stream's key
 _NOUNS = {
     "gothic": ("Cathedral", "Minster"),
     "romanesque": ("Abbey", "Priory"),
@@ -158,6 +158,11 @@ def device_stream(seed: int, *key: int) -> np.random.Generator:
 def box_stream(seed: int, landmark: int, photo: int) -> np.random.Generator:
     """The dice of whoever draws a box in a photo."""
     return stream(seed, _BOXES, landmark, photo)
+
+
+def tag_stream(seed: int, *key: int) -> np.random.Generator:
+    """The dice of a user (one number) or of one who tags a photo (landmark and photo)."""
+    return stream(seed, _TAGS, *key)
 
 
 @lru_cache(maxsize=4)

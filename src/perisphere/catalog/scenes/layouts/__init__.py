@@ -8,6 +8,7 @@ from perisphere.catalog.scenes.layouts.folders import Folders
 from perisphere.catalog.scenes.layouts.gldv2 import Gldv2
 from perisphere.catalog.scenes.layouts.layout import Layout
 from perisphere.catalog.scenes.layouts.market1501 import Market1501
+from perisphere.catalog.scenes.layouts.tags import Tags
 
 LAYOUTS: dict[str, type[Layout]] = {
     "folders": Folders,
@@ -19,6 +20,7 @@ LAYOUTS: dict[str, type[Layout]] = {
     "cub": Cub,
     "market1501": Market1501,
     "fashion": Fashion,
+    "tags": Tags,
 }
 """Name -> class that writes it."""
 
@@ -34,4 +36,5 @@ __all__ = [
     "Oxford5k",
     "Paris6k",
     "Revisited",
+    "Tags",
 ]
