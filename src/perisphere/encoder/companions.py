@@ -3,15 +3,13 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from perisphere.codes.codebooks import Codebooks
 from perisphere.errors import PerisphereError
 from perisphere.storage import sha256
+from perisphere.tags import Tags
 from perisphere.taxonomy import ClassPoints
-
-if TYPE_CHECKING:
-    from perisphere.codes.codebooks import Codebooks
-    from perisphere.tags.tags import Tags
 
 CLASSES, TAGS, CODEBOOKS = "classes.npz", "tags", "codebooks.npz"
 
@@ -27,8 +25,8 @@ class Companions:
     """
 
     classes: ClassPoints | None = None
-    tags: "Tags | None" = None
-    codebooks: "Codebooks | None" = None
+    tags: Tags | None = None
+    codebooks: Codebooks | None = None
 
     def check(self, dim: int) -> None:
         """Raise a PerisphereError where something has not ``dim`` numbers, as the embeddings have."""
@@ -78,26 +76,14 @@ class Companions:
         )
         return cls(
             None if classes is None else ClassPoints.load(_checked(folder / CLASSES, classes)),
-            None if tags is None else _tags(_checked(folder / TAGS, tags)),
-            None if codebooks is None else _codebooks(_checked(folder / CODEBOOKS, codebooks)),
+            None if tags is None else Tags.load(_checked(folder / TAGS, tags)),
+            None if codebooks is None else Codebooks.load(_checked(folder / CODEBOOKS, codebooks)),
         )
-
-
-def _tags(folder: Path) -> "Tags":
-    from perisphere.tags.tags import Tags
-
-    return Tags.load(folder)
-
-
-def _codebooks(file: Path) -> "Codebooks":
-    from perisphere.codes.codebooks import Codebooks
-
-    return Codebooks.load(file)
 
 
 def _hash(described: dict[str, Any], name: str) -> object:
     facts = described.get(name)
-    return facts.get("sha256", "missing") if isinstance(facts, dict) else facts
+    return facts.get("sha256") or "missing" if isinstance(facts, dict) else facts
 
 
 def _checked(path: Path, expected: object) -> Path:
