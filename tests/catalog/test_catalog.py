@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from perisphere.catalog import Catalog, Skipped
-from perisphere.catalog.catalog import SCHEMA
+from perisphere.catalog.catalog import SCHEMA, concepts_of
 from perisphere.errors import PerisphereError
 
 
@@ -159,3 +159,29 @@ def test_damaged_catalogs_say_what_is_wrong(how: str, complaint: str, tmp_path: 
 def test_a_catalog_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PerisphereError, match="no such catalog"):
         Catalog.load(tmp_path / "none")
+
+
+def test_a_catalog_of_a_version_without_concepts_has_none(tmp_path: Path) -> None:
+    catalog(tmp_path).save(tmp_path / "saved")
+    file = tmp_path / "saved/images.parquet"
+    pl.read_parquet(file).drop("concepts").write_parquet(file)
+    assert Catalog.load(tmp_path / "saved").table["concepts"].to_list() == [[], [], []]
+
+
+def test_concepts_of_another_type_are_refused(tmp_path: Path) -> None:
+    catalog(tmp_path).save(tmp_path / "saved")
+    file = tmp_path / "saved/images.parquet"
+    pl.read_parquet(file).with_columns(concepts=pl.lit("sky")).write_parquet(file)
+    with pytest.raises(PerisphereError, match="column 'concepts' is String"):
+        Catalog.load(tmp_path / "saved")
+
+
+def test_a_label_counts_as_the_concept_of_a_photo_without_concepts(tmp_path: Path) -> None:
+    table = pl.DataFrame(
+        {
+            "path": ["a", "b", "c", "d"],
+            "label": ["dome", "dome", None, None],
+            "concepts": [["sky", "sea"], [], ["sky"], None],
+        }
+    )
+    assert concepts_of(Catalog(table, tmp_path).table) == [["sky", "sea"], ["dome"], ["sky"], []]

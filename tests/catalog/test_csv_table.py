@@ -23,20 +23,21 @@ def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
 def test_every_column_by_option(photos: Path) -> None:
     file = table(
         photos,
-        "file;place;part;cam;who;words;text;tree;l;t;r;b;web\n"
-        "img/0.jpg;007;validation;c2;user;a/b / c;A dome.;church/dome;1;2.5;9.1;8;http://x/0\n"
-        "img/1.jpg;;;;;;;;;;;;\n",
+        "file;place;part;cam;who;words;text;tree;shown;l;t;r;b;web\n"
+        "img/0.jpg;007;validation;c2;user;a/b / c;A dome.;church/dome;sky/ dome;1;2.5;9.1;8;http://x/0\n"
+        "img/1.jpg;;;;;;;;;;;;;\n",
     )
     found = read(
         "csv", file, path_column="file", label_column="place", split_column="part", camera_column="cam",
         domain_column="who", tags_column="words", caption_column="text", categories_column="tree",
+        concepts_column="shown",
         box_columns="l,t,r,b", url_column="web", separator="/", delimiter=";",
     )  # fmt: skip
     first, second = found.table.drop("width", "height").rows(named=True)
     assert first == {
         "id": 0, "path": "img/0.jpg", "split": "val", "label": "007", "camera": "c2", "domain": "user",
-        "tags": ["a", "b", "c"], "caption": "A dome.", "categories": ["church", "dome"], "box": [1, 2, 10, 8],
-        "url": "http://x/0",
+        "tags": ["a", "b", "c"], "caption": "A dome.", "categories": ["church", "dome"],
+        "concepts": ["sky", "dome"], "box": [1, 2, 10, 8], "url": "http://x/0",
     }  # fmt: skip
     assert {name for name, value in second.items() if value} == {"id", "path"}
 

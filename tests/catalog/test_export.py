@@ -32,6 +32,13 @@ def test_the_csv_reads_back_as_it_was(divided: Catalog, tmp_path: Path) -> None:
     assert again.table.equals(divided.table)
 
 
+def test_lists_read_back_from_the_csv(divided: Catalog, tmp_path: Path) -> None:
+    lists = {name: pl.lit([f"{name} 1", "x, y"], pl.List(pl.String)) for name in ("tags", "concepts")}
+    listed = divided.with_table(divided.table.with_columns(**lists))
+    write_csv(listed, tmp_path / "out.csv")
+    assert read("csv", tmp_path / "out.csv", images=divided.root).table.equals(listed.table)
+
+
 def test_a_tag_with_the_separator_is_refused(divided: Catalog, tmp_path: Path) -> None:
     tagged = divided.with_table(divided.table.with_columns(tags=pl.lit(["a|b"], pl.List(pl.String))))
     with pytest.raises(PerisphereError, match=r"tag 'a\|b' holds"):

@@ -17,6 +17,7 @@ def test_every_count(tmp_path: Path) -> None:
             "tags": [["p", "q"], ["q"], [], []],
             "caption": ["hello", None, None, None],
             "categories": [["r", "x"], ["r", "x"], ["y"], []],
+            "concepts": [["sky"], [], ["sky", "sea"], []],
             "box": [[0, 0, 1, 1], None, None, None],
             "width": [10, 20, 30, 40],
             "height": [5, 5, 5, 5],
@@ -38,6 +39,7 @@ def test_every_count(tmp_path: Path) -> None:
         "": {"images": 1, "classes": 0},
     }
     assert (facts["cameras"], facts["domains"], facts["tags"], facts["categories"]) == (2, 0, 2, 3)
+    assert facts["concepts"] == 2
     assert (facts["tagged"], facts["captioned"], facts["boxed"]) == (2, 1, 1)
     assert facts["width"] == {"min": 10, "median": 25.0, "max": 40}
     assert facts["skipped"] == {"cannot be decoded": 2, "not an image file (.txt)": 1}

@@ -32,6 +32,12 @@ def test_load_gives_back_what_was_saved(embeddings: Embeddings, tmp_path: Path) 
     assert len(loaded) == 6
 
 
+def test_rows_of_a_version_without_concepts_have_none(embeddings: Embeddings, tmp_path: Path) -> None:
+    embeddings.save(tmp_path / "e")
+    pl.read_parquet(tmp_path / "e/rows.parquet").drop("concepts").write_parquet(tmp_path / "e/rows.parquet")
+    assert Embeddings.load(tmp_path / "e").rows["concepts"].to_list() == [[]] * 6
+
+
 def test_no_rows_are_saved_and_loaded(embeddings: Embeddings, tmp_path: Path) -> None:
     empty = Embeddings(embeddings.vectors[:0], embeddings.rows[:0], root=tmp_path, encoder=embeddings.encoder)
     assert Embeddings.load(empty.save(tmp_path / "out")).vectors.shape == (0, 4)

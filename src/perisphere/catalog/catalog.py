@@ -25,6 +25,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "tags": pl.List(pl.String()),
     "caption": pl.String(),
     "categories": pl.List(pl.String()),
+    "concepts": pl.List(pl.String()),
     "box": pl.List(pl.Int64()),
     "url": pl.String(),
     "width": pl.Int64(),
@@ -38,7 +39,8 @@ KEYPOINTS: dict[str, pl.DataType] = {
 }
 MASKS: dict[str, pl.DataType] = {"image": pl.Int64(), "part": pl.String(), "path": pl.String()}
 
-_LISTS = ("tags", "categories")
+_LISTS = ("tags", "categories", "concepts")
+_ADDED = ("concepts",)  # columns that files of earlier versions lack
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Catalog:
     Args:
         table: columns of :data:`SCHEMA`; ``path`` must be there, the others are filled with nulls, empty
             lists and ids from 0. ``path`` is relative to ``root`` with ``/``; ``box`` is ``[x0, y0, x1, y1]``
-            in pixels, ``x1`` and ``y1`` outside; ``categories`` go from the root of the taxonomy downwards.
+            in pixels, ``x1`` and ``y1`` outside; ``categories`` go from the root of the taxonomy downwards;
+            ``tags`` are what users typed, ``concepts`` what a photo truly shows (several may hold).
         root: the folder that the paths start from.
         source: where the catalog came from, as JSON values.
         skipped: files that were left out.
@@ -214,6 +217,25 @@ class Catalog:
         return cls(table, root, head["source"], skipped, classes=classes, **sides)
 
 
+def with_added_columns(table: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of an earlier version with empty lists in the columns that have come since."""
+    lacking = [name for name in _ADDED if name not in table.columns]
+    return table.with_columns(pl.lit([], dtype=SCHEMA[name]).alias(name) for name in lacking)
+
+
+def concepts_of(rows: pl.DataFrame) -> list[list[str]]:
+    """Return what each photo truly shows: its concepts, its label where it has none, nothing without both.
+
+    Two photos are relevant to each other where these share one (multi-label retrieval).
+
+    Args:
+        rows: with the columns ``concepts`` and ``label``, as a catalog's or embeddings' rows.
+    """
+    label = pl.concat_list("label").list.drop_nulls()
+    shown = pl.when(pl.col("concepts").list.len() > 0).then("concepts").otherwise(label)
+    return rows.select(shown.alias("concepts"))["concepts"].to_list()
+
+
 def linked(source: str, target: str) -> None:
     """Give a file a second name, or copy it where the file system has no such thing."""
     try:
@@ -320,6 +342,8 @@ def _read_parquet(file: Path, schema: dict[str, pl.DataType]) -> pl.DataFrame:
         raise PerisphereError(
             f"{file}: broken ({' '.join(str(error).split())}). Read the images again."
         ) from error
+    if schema is SCHEMA:
+        table = with_added_columns(table)
     for name, kind in schema.items():
         if table.schema.get(name) != kind:
             has = table.schema.get(name, "missing")

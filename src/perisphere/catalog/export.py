@@ -17,8 +17,8 @@ from perisphere.storage import whole_file, whole_folder
 Link = Literal["symlink", "hard", "copy"]
 SEPARATOR = "|"
 
-_COLUMNS = ("path", "split", "label", "camera", "domain", "tags", "caption", "categories", "url")
-_LISTS = ("tags", "categories")
+_COLUMNS = ("path", "split", "label", "camera", "domain", "tags", "caption", "categories", "concepts", "url")
+_LISTS = ("tags", "categories", "concepts")
 _CORNERS = ("x0", "y0", "x1", "y1")
 _LONGEST_NAME = 255
 
@@ -26,10 +26,10 @@ _LONGEST_NAME = 255
 def write_csv(catalog: Catalog, file: Path) -> None:
     """Write one line an image, in columns that the ``csv`` reader takes without options.
 
-    Paths are relative to the catalog's root; tags and categories are parted by :data:`SEPARATOR`.
+    Paths are relative to the catalog's root; tags, categories and concepts are parted by :data:`SEPARATOR`.
 
     Raises:
-        PerisphereError: a tag or category holds the separator, or the disk refuses.
+        PerisphereError: a tag, category or concept holds the separator, or the disk refuses.
     """
     for name in _LISTS:
         for value in catalog.table[name].explode(empty_as_null=True).drop_nulls().unique():

@@ -12,10 +12,10 @@ def summary(catalog: Catalog) -> dict[str, Any]:
     """Return counts and ranges as JSON values.
 
     Keys: ``images``, ``unlabelled``, ``classes``, ``class_size`` (min, median, max), ``splits`` (name to
-    images and classes; rows in no split under ``""``), ``cameras``, ``domains``, ``tags`` and ``categories``
-    (how many different), ``tagged``, ``captioned``, ``boxed`` (how many images), ``width`` and ``height``
-    (min, median, max in pixels), ``keypoints``, ``masks``, ``skipped`` (reason to files), ``root`` and
-    ``source``.
+    images and classes; rows in no split under ``""``), ``cameras``, ``domains``, ``tags``, ``categories`` and
+    ``concepts`` (how many different), ``tagged``, ``captioned``, ``boxed`` (how many images), ``width`` and
+    ``height`` (min, median, max in pixels), ``keypoints``, ``masks``, ``skipped`` (reason to files), ``root``
+    and ``source``.
     """
     table = catalog.table
     sizes = table["label"].drop_nulls().value_counts()["count"]
@@ -30,6 +30,7 @@ def summary(catalog: Catalog) -> dict[str, Any]:
         "tags": _different(table["tags"]),
         "tagged": int((table["tags"].list.len() > 0).sum()),
         "categories": _different(table["categories"]),
+        "concepts": _different(table["concepts"]),
         "captioned": table["caption"].count(),
         "boxed": table["box"].count(),
         "width": _range(table["width"]),

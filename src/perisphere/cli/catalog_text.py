@@ -34,7 +34,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if facts["width"]:
         lines.append(("width", f"{_range(facts['width'])} pixels"))
         lines.append(("height", f"{_range(facts['height'])} pixels"))
-    counted = {name: facts[name] for name in ("cameras", "domains", "categories", "tags")}
+    counted = {name: facts[name] for name in ("cameras", "domains", "categories", "concepts", "tags")}
     counted |= {f"{name} images": facts[name] for name in ("tagged", "captioned", "boxed")}
     counted |= {name: facts[name] for name in ("keypoints", "masks")}
     lines += [(name, f"{count:,}") for name, count in counted.items() if count]

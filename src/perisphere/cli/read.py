@@ -43,12 +43,16 @@ def read(
     categories_column: Annotated[
         str | None, typer.Option(help="Category path, root first.", rich_help_panel=_COLUMN)
     ] = None,
+    concepts_column: Annotated[
+        str | None, typer.Option(help="What the photo truly shows.", rich_help_panel=_COLUMN)
+    ] = None,
     url_column: Annotated[str | None, typer.Option(help="Address.", rich_help_panel=_COLUMN)] = None,
     box_columns: Annotated[
         str | None, typer.Option(help="left,top,right,bottom in pixels.", rich_help_panel=_COLUMN)
     ] = None,
     separator: Annotated[
-        str | None, typer.Option(help="Parts tags and categories; | by default.", rich_help_panel=_COLUMN)
+        str | None,
+        typer.Option(help="Parts tags, categories, concepts; | by default.", rich_help_panel=_COLUMN),
     ] = None,
     delimiter: Annotated[
         str | None, typer.Option(help="Parts columns; found by itself.", rich_help_panel=_COLUMN)
@@ -135,10 +139,10 @@ def read(
         "images": images, "path_column": path_column, "label_column": label_column,
         "split_column": split_column, "camera_column": camera_column, "domain_column": domain_column,
         "tags_column": tags_column, "caption_column": caption_column, "categories_column": categories_column,
-        "url_column": url_column, "box_columns": box_columns, "separator": separator,
-        "delimiter": delimiter, "truth": truth, "names": names, "subset": subset, "per_class": per_class,
-        "repeats": repeats, "year": year, "supercategory": supercategory, "annotations": annotations,
-        "boxes": boxes, "train": train, "query": query, "gallery": gallery, "high_res": high_res,
+        "concepts_column": concepts_column, "url_column": url_column, "box_columns": box_columns,
+        "separator": separator, "delimiter": delimiter, "truth": truth, "names": names, "subset": subset,
+        "per_class": per_class, "repeats": repeats, "year": year, "supercategory": supercategory,
+        "annotations": annotations, "boxes": boxes, "train": train, "query": query, "gallery": gallery, "high_res": high_res,
     }  # fmt: skip
     if listed:
         _print_formats(as_json)

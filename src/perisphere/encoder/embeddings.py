@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from perisphere.catalog.catalog import with_added_columns
 from perisphere.errors import PerisphereError
 from perisphere.storage import whole_folder
 
@@ -21,7 +22,7 @@ class Embeddings:
 
     Attributes:
         vectors: float32, or float16 where space matters more, ``[n, d]``; memory-mapped after :meth:`load`.
-        rows: ``n`` rows with the columns of ``Catalog.table``.
+        rows: ``n`` rows with the columns of ``Catalog.table``; what earlier versions lacked is empty.
         root: the folder that the column ``path`` is relative to.
         encoder: ``name``, ``identity``, ``dim`` and ``path`` of the encoder.
         skipped: ``path`` and ``reason`` of each image that has no vector.
@@ -51,7 +52,7 @@ class Embeddings:
             raise PerisphereError(
                 f"vectors of {vectors.shape[1]} numbers, but the encoder gives {encoder['dim']}."
             )
-        self.vectors, self.rows, self.root = vectors, rows, Path(root)
+        self.vectors, self.rows, self.root = vectors, with_added_columns(rows), Path(root)
         if lengths is not None and (lengths.shape != (len(vectors),) or lengths.dtype != np.float32):
             raise PerisphereError(
                 f"lengths of {lengths.dtype} {list(lengths.shape)} for {len(vectors)} vectors: "

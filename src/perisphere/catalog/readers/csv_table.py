@@ -14,7 +14,7 @@ from perisphere.errors import PerisphereError, UsageError, nearest
 # Header words that are taken for a column where no option names it, beside the column's own name.
 _USUAL = {"path": "image_path", "label": "class_image"}
 _TEXT = ("path", "split", "label", "camera", "domain", "caption", "url")
-_LISTS = ("tags", "categories")
+_LISTS = ("tags", "categories", "concepts")
 _CORNERS = "x0,y0,x1,y1"
 
 
@@ -30,6 +30,7 @@ def list_images(
     tags_column: str | None = None,
     caption_column: str | None = None,
     categories_column: str | None = None,
+    concepts_column: str | None = None,
     url_column: str | None = None,
     box_columns: str | None = None,
     separator: str = "|",
@@ -52,9 +53,10 @@ def list_images(
         tags_column: column of the tags, parted by ``separator``.
         caption_column: column of the caption.
         categories_column: column of the category path from the root downwards, parted by ``separator``.
+        concepts_column: column of what the photo truly shows, parted by ``separator``.
         url_column: column of the address.
         box_columns: four columns, joined by commas: left, top, right and bottom in pixels.
-        separator: what parts tags and categories.
+        separator: what parts tags, categories and concepts.
         delimiter: what parts the columns; the most frequent of ``, ; tab |`` in the first line if not given.
 
     Raises:
@@ -68,7 +70,7 @@ def list_images(
     wanted = {
         "path": path_column, "label": label_column, "split": split_column, "camera": camera_column,
         "domain": domain_column, "tags": tags_column, "caption": caption_column,
-        "categories": categories_column, "url": url_column,
+        "categories": categories_column, "concepts": concepts_column, "url": url_column,
     }  # fmt: skip
     columns = {name: _column(file, header, name, given) for name, given in wanted.items()}
     corners = _box_columns(file, header, box_columns)
