@@ -185,6 +185,13 @@ def _street2shop(root: Path, names: list[str]) -> Path:
     return root
 
 
+def _tags(root: Path, names: list[str]) -> Path:
+    _moved(root, names, "tags")
+    lines = [json.dumps({"image": name, "tags": ["x"]}) for name in names]
+    (root / "tags.jsonl").write_text("\n".join(lines))
+    return root
+
+
 # How each layout names images that lie below one folder: (write the layout's own files) -> root to read.
 LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "folders": _flat,
@@ -212,10 +219,17 @@ LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "fashion": _fashion,
     "deepfashion": _deepfashion,
     "street2shop": _street2shop,
+    "tags": _tags,
 }
 # Layouts whose photos are no files; their tests are in test_cifar.py.
 PACKED = {"cifar10", "cifar100"}
-FOLDERS = {"mit67": "Images", "nabirds": "images", "cub": "images", "ilsvrc2012": "ILSVRC2012_img_train"}
+FOLDERS = {
+    "mit67": "Images",
+    "nabirds": "images",
+    "cub": "images",
+    "ilsvrc2012": "ILSVRC2012_img_train",
+    "tags": "images",
+}
 FLAT = {
     "market1501": "bounding_box_train/0002_c1s1_",
     "dukemtmc": "bounding_box_train/0002_c1s1_",

@@ -10,7 +10,7 @@ from perisphere.cli.main import app
 from perisphere.errors import PerisphereError, UsageError
 
 SHOWN = 5  # skipped files named on the screen; the rest stand in catalog.json
-_COLUMN = "Columns of a table (csv)"
+_COLUMN = "Columns of a table (csv; tags takes --images, --separator and --delimiter)"
 _PART = "Part of a data set (cifar100, cub, cars, inat)"
 _PAIRS = "Re-identification and fashion (cuhk03, fashion, deepfashion)"
 _TRUTH = "Files of a benchmark (oxford5k, paris6k, revisited, distractors, gldv2)"
@@ -131,6 +131,8 @@ def read(
 
     `perisphere read inat inat2018 -o birds --supercategory Aves`
 
+    `perisphere read tags tagged -o catalog`
+
     `perisphere read market1501 Market-1501-v15.09.15 -o market`
 
     `perisphere read --list`
@@ -142,7 +144,8 @@ def read(
         "concepts_column": concepts_column, "url_column": url_column, "box_columns": box_columns,
         "separator": separator, "delimiter": delimiter, "truth": truth, "names": names, "subset": subset,
         "per_class": per_class, "repeats": repeats, "year": year, "supercategory": supercategory,
-        "annotations": annotations, "boxes": boxes, "train": train, "query": query, "gallery": gallery, "high_res": high_res,
+        "annotations": annotations, "boxes": boxes, "train": train, "query": query, "gallery": gallery,
+        "high_res": high_res,
     }  # fmt: skip
     if listed:
         _print_formats(as_json)

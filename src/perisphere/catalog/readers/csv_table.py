@@ -12,7 +12,7 @@ from perisphere.catalog.readers.listing import Listing, split_name
 from perisphere.errors import PerisphereError, UsageError, nearest
 
 # Header words that are taken for a column where no option names it, beside the column's own name.
-_USUAL = {"path": "image_path", "label": "class_image"}
+_USUAL = {"path": ("image_path", "image"), "label": ("class_image",)}
 _TEXT = ("path", "split", "label", "camera", "domain", "caption", "url")
 _LISTS = ("tags", "categories", "concepts")
 _CORNERS = "x0,y0,x1,y1"
@@ -38,8 +38,8 @@ def list_images(
 ) -> Listing:
     """List the images of a CSV file.
 
-    A column that is not named by an option is taken where the file has one of the usual name (``path`` or
-    ``image_path``, ``label`` or ``class_image``, ``split``, ...); ``path`` must be there. Values
+    A column that is not named by an option is taken where the file has one of the usual name (``path``,
+    ``image_path`` or ``image``, ``label`` or ``class_image``, ``split``, ...); ``path`` must be there. Values
     are text, also where they look like numbers; an empty one is none.
 
     Args:
@@ -123,8 +123,9 @@ def _parse(file: Path, delimiter: str | None) -> tuple[list[str], list[tuple[int
 
 def _column(file: Path, header: list[str], name: str, given: str | None) -> int | None:
     """Return the place of a column: the one named by the option, else one of the usual name, else none."""
-    if given is None and name not in header and _USUAL.get(name) in header:
-        return header.index(_USUAL[name])
+    usual = next((word for word in _USUAL.get(name, ()) if word in header), None)
+    if given is None and name not in header and usual is not None:
+        return header.index(usual)
     if given is None and name not in header and name != "path":
         return None
     wanted = name if given is None else given

@@ -30,6 +30,7 @@ from perisphere.catalog.readers import (
     market,
     msmt17,
     street2shop,
+    tagged,
 )
 from perisphere.catalog.readers.birds import list_cub, list_nabirds
 from perisphere.catalog.readers.cifar import list_cifar10, list_cifar100
@@ -94,6 +95,9 @@ READERS: dict[str, Reader] = {
     "street2shop": Reader(
         "meta/json/train_pairs_*.json, test_pairs_*.json, retrieval_*.json and images/",
         street2shop.list_images,
+    ),
+    "tags": Reader(
+        "tags.jsonl or tags.csv (image, tags, split, concepts ...) and images/", tagged.list_images
     ),
 }
 
