@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from perisphere.encoder import Encoder, Preprocessing
 from perisphere.encoder.change import change
+from perisphere.encoder.preprocessing import View
 from perisphere.encoder.published import DATA_SETS, VARIANTS
 from perisphere.errors import UsageError
-from perisphere.nets import NetSpec, build
+from perisphere.nets import NetSpec, build, input_spec
 
 
 @pytest.mark.parametrize(
@@ -140,12 +141,43 @@ def test_a_name_stands_for_the_whole_and_fields_may_differ():
     ("fields", "words"),
     [
         ({"shorter": 63}, "at least the larger side"),
-        ({"shorter": 80, "resize": "pad"}, "is for resize: crop"),
+        ({"shorter": 80, "resize": "pad"}, "is for resize: crop or squash"),
+        ({"shorter": 80, "resize": "squash", "smooth": True}, "leave shorter out"),
     ],
 )
 def test_a_shorter_side_that_makes_no_sense(fields, words):
     with pytest.raises(ValidationError, match=words):
         Preprocessing(size=(64, 64), **fields)
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 400), (64, 64), (80, 200)])
+def test_a_squashed_picture_is_cut_in_the_middle_too(height, width):
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    made = Preprocessing.published("wsdhq")
+    whole = made.uncut()
+    assert (whole.size, whole.shorter) == ((256, 256), None)
+    np.testing.assert_array_equal(made(image), whole(image)[14:241, 14:241])
+
+
+def test_a_part_of_a_squashed_picture_is_the_part_of_the_whole():
+    ramp = np.broadcast_to(np.linspace(0, 255, 512).astype(np.uint8)[None, :, None], (200, 512, 3)).copy()
+    made = Preprocessing.published("wsdhq")
+    whole = made.uncut()(ramp).astype(int)
+    for x, left in ((0.0, 0), (0.5, 14), (1.0, 29)):
+        seen = made.seen(ramp, View(256, x, 0.5)).astype(int)
+        assert seen.shape == (227, 227, 3)
+        assert abs(seen - whole[14:241, left : left + 227]).max() <= 1
+
+
+def test_wsdhq_takes_a_mean_of_b_g_and_r_off_r_g_and_b():
+    made = Preprocessing.published("WSDHQ")
+    batch = torch.tensor([[[[120, 130, 140]]]], dtype=torch.uint8)
+    expected = torch.tensor([120 - 103.939, 130 - 116.779, 140 - 123.68])
+    torch.testing.assert_close(made.normalise(batch)[0, :, 0, 0], expected)
+    right = Preprocessing.for_architecture(input_spec("alexnet"))
+    expected = torch.tensor([140 - 103.939, 130 - 116.779, 120 - 123.68])
+    torch.testing.assert_close(right.normalise(batch)[0, :, 0, 0], expected)
+    assert (right.size, right.shorter, right.resize) == (made.size, made.shorter, made.resize)
 
 
 def test_another_size_shows_the_same_part():

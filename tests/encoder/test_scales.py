@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from perisphere.encoder import Encoder, Preprocessing, Scales
-from perisphere.encoder.scales import power_mean, scaled
+from perisphere.encoder.change import change
+from perisphere.encoder.scales import power_mean, scaled, ten_views
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets import NetSpec, build
 from perisphere.nets.pooling import gem, unit
@@ -125,3 +126,53 @@ def test_a_power_of_signed_numbers_is_refused(options: dict, tmp_path) -> None:
 def test_an_invalid_scale_is_named(options: dict, place: str) -> None:
     with pytest.raises(ValidationError, match=place):
         Scales(**options)
+
+
+def test_ten_views_are_corners_and_middle_and_their_mirrors() -> None:
+    images = torch.arange(256.0).repeat(1, 1, 256, 1) + 1000 * torch.arange(256.0)[:, None]
+    views = list(ten_views(images, (227, 227)))
+    assert all(view.shape == (1, 1, 227, 227) for view in views)
+    first = [divmod(int(view[0, 0, 0, 0]), 1000) for view in views]
+    places = [(0, 0), (0, 28), (28, 0), (28, 28), (14, 14)]
+    assert first[:5] == places
+    assert first[5:] == [(row, 255 - column) for row, column in places]
+
+
+def test_an_encoder_of_ten_views_gives_their_mean_and_keeps_lengths() -> None:
+    net = build(NetSpec(backbone="cifar_resnet20", projection=8, activation="tanh"), seed=3).eval()
+    preprocessing = Preprocessing(size=(40, 40), shorter=48, resize="squash")
+    encoder = Encoder(net, preprocessing, name="ten", scales=Scales(views="ten"))
+    pictures = [picture(seed, 70, 60) for seed in range(3)]
+    batch = torch.from_numpy(np.stack([preprocessing.uncut()(one) for one in pictures]))
+    with torch.no_grad():
+        rows = [net(view) for view in ten_views(preprocessing.normalise(batch), (40, 40))]
+    mean = torch.stack(rows).mean(dim=0)
+    inference = encoder.inference(precision="float32", unit=False)
+    found = inference(np.stack([inference.preprocessing(one) for one in pictures]))
+    np.testing.assert_allclose(found, mean.numpy(), atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(pictures, precision="float32"), unit(mean).numpy(), atol=1e-5)
+
+
+def test_views_are_part_of_the_identity_and_survive_saving(tmp_path) -> None:
+    net = build(NetSpec(backbone="cifar_resnet20"), seed=3)
+    one = Encoder(net, Preprocessing(size=(32, 32), shorter=40), name="views")
+    ten = change(one, views="ten")
+    assert ten.identity != one.identity
+    ten.save(tmp_path / "ten")
+    assert Encoder.load(tmp_path / "ten").scales == Scales(views="ten")
+    assert change(ten, views="one").identity == one.identity
+
+
+def test_mirrored_pictures_have_the_same_embedding_in_ten_views() -> None:
+    net = build(NetSpec(backbone="cifar_resnet20"), seed=3).eval()
+    images = torch.rand(2, 3, 40, 40)
+    scales = Scales(factors=(1.0, 0.5), views="ten")
+    with torch.no_grad():
+        torch.testing.assert_close(
+            scales(net, images, (32, 32)), scales(net, images.flip(3), (32, 32)), atol=1e-4, rtol=0
+        )
+
+
+def test_ten_views_need_a_picture_larger_than_the_input() -> None:
+    with pytest.raises(UsageError, match="cuts nothing off"):
+        _encoder(Scales(views="ten"))

@@ -153,6 +153,10 @@ def change(
     power: Annotated[
         str | None, typer.Option(help="Of the mean over scales; default: p of a plain GeM, else 1.")
     ] = None,
+    views: Annotated[
+        Literal["one", "ten"] | None,
+        typer.Option(help="ten: the mean over corners and middle of a larger picture, and their mirrors."),
+    ] = None,
     size: Annotated[int | None, typer.Option(min=1, max=8192, help="Side of the input in pixels.")] = None,
     resize: Annotated[
         Literal["squash", "crop", "pad", "long"] | None,
@@ -178,6 +182,8 @@ def change(
     `perisphere encoder change encoder -o large --size 480 --resize long`
 
     `perisphere encoder change whitened -o short --dim 128`
+
+    `perisphere encoder change alexnet -o ten-views --views ten`
     """
     from perisphere.cli.numbers import number, numbers
     from perisphere.encoder import Encoder, Preprocessing
@@ -191,6 +197,7 @@ def change(
         "preprocessing": fields,
         "factors": None if scales is None else numbers(scales),
         "power": None if power is None else number(power),
+        "views": views,
         "dim": dim,
         "name": name,
     }

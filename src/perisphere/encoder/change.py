@@ -1,6 +1,6 @@
 """Another pooling, input or set of scales for an Encoder that is there already."""
 
-from typing import Any
+from typing import Any, Literal
 
 from perisphere.codes import VladNet
 from perisphere.encoder.encoder import Encoder
@@ -18,6 +18,7 @@ def change(
     preprocessing: dict[str, Any] | None = None,
     factors: tuple[float, ...] | None = None,
     power: float | None = None,
+    views: Literal["one", "ten"] | None = None,
     keep_whitening: bool = True,
     dim: int | None = None,
     name: str | None = None,
@@ -34,6 +35,7 @@ def change(
         factors: scales; ``(1,)`` goes back to one.
         power: of the mean over scales; ``None`` takes GeM's exponent where the network ends in plain GeM,
             and else 1 (Radenovic et al. 2018).
+        views: in which a picture is embedded; ``ten`` needs a preprocessing that cuts something off.
         keep_whitening: false takes it off. It was fitted to what comes before it, so that must stay then.
         dim: directions of the whitening to keep.
         name: of the copy.
@@ -43,7 +45,7 @@ def change(
         pydantic.ValidationError: a value that a field does not take.
     """
     whitening = _kept(
-        encoder, keep_whitening, dim, bool(net or preprocessing or factors) or power is not None
+        encoder, keep_whitening, dim, bool(net or preprocessing or factors or power is not None or views)
     )
     values = set(preprocessing or {}) - {"size", "resize", "interpolation"}
     if values and isinstance(encoder.net, VladNet):
@@ -52,7 +54,10 @@ def change(
     scales = encoder.scales
     if factors is not None or power is not None or net:
         factors = factors or scales.factors
-        scales = Scales(factors=factors, power=usual_power(changed_net, factors) if power is None else power)
+        power = usual_power(changed_net, factors) if power is None else power
+        scales = Scales(factors=factors, power=power, views=scales.views)
+    if views is not None:
+        scales = scales.model_copy(update={"views": views})
     same_space = whitening is encoder.whitening
     return Encoder(
         changed_net,
@@ -68,7 +73,7 @@ def change(
 
 
 def _input(old: Preprocessing, fields: dict[str, Any]) -> Preprocessing:
-    if fields.get("resize", "crop") != "crop":
+    if fields.get("resize", old.resize) != old.resize:
         fields = {"shorter": None, **fields}
     elif "size" in fields and old.shorter is not None:
         fields = {"shorter": old.at_size(*fields["size"]).shorter, **fields}

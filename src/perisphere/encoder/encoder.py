@@ -5,7 +5,7 @@ import json
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import perisphere
 from perisphere.codes import VladNet, VladSpec
+from perisphere.codes.codebooks import Codebooks
 from perisphere.encoder.companions import Companions
 from perisphere.encoder.inference import Inference, Precision
 from perisphere.encoder.loading import Source, batches
@@ -26,11 +27,8 @@ from perisphere.encoder.whitening import Whitening
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets import EmbeddingNet, NetSpec, build
 from perisphere.storage import sha256, whole_folder
+from perisphere.tags import Tags
 from perisphere.taxonomy import ClassPoints
-
-if TYPE_CHECKING:
-    from perisphere.codes.codebooks import Codebooks
-    from perisphere.tags.tags import Tags
 
 FORMAT = 2  # 2: several scales, whitening, VLAD
 NO_DIRECTION = "its embedding is zero and has no direction"
@@ -44,7 +42,7 @@ class Encoder:
     Attributes:
         net: the network, or VLAD; its output need not be normalised.
         preprocessing: from decoded pixels to the network's input.
-        scales: at which a picture is embedded.
+        scales: at which, and in how many views, a picture is embedded.
         whitening: applied to the unit vectors, if any, before they are brought to length one again.
         name: for people.
         provenance: what it was trained on and how (JSON values).
@@ -67,14 +65,14 @@ class Encoder:
         scales: Scales | None = None,
         whitening: Whitening | None = None,
         classes: ClassPoints | None = None,
-        tags: "Tags | None" = None,
-        codebooks: "Codebooks | None" = None,
+        tags: Tags | None = None,
+        codebooks: Codebooks | None = None,
     ) -> None:
         self.net = net
         self.preprocessing = preprocessing
         self.scales = scales or Scales()
         self.whitening = _fitting(whitening, net.dim)
-        _check_scales(self.scales, net)
+        _check_scales(self.scales, net, preprocessing)
         self.name = name
         self.provenance = provenance or {}
         self.metrics = metrics or {}
@@ -139,7 +137,7 @@ class Encoder:
         """
         inference = self.inference(device=device, precision=precision)
         vectors = np.empty((len(images), self.dim), np.float32)
-        read = batches(images, self.preprocessing, batch_size=batch_size, workers=workers, boxes=boxes)
+        read = batches(images, inference.preprocessing, batch_size=batch_size, workers=workers, boxes=boxes)
         for batch in read:
             if batch.failures:
                 raise batch.failures[0][1]
@@ -305,9 +303,13 @@ def _fitting(whitening: Whitening | None, dim: int) -> Whitening | None:
     return Whitening(np.ascontiguousarray(mean), np.ascontiguousarray(projection))
 
 
-def _check_scales(scales: Scales, net: EmbeddingNet | VladNet) -> None:
+def _check_scales(scales: Scales, net: EmbeddingNet | VladNet, preprocessing: Preprocessing) -> None:
     if isinstance(net, VladNet) and not scales.single:
-        raise UsageError("several scales are for networks: SIFT finds its own. Leave --scales out.")
+        raise UsageError(
+            "several scales are for networks: SIFT finds its own. Leave --scales and --views out."
+        )
+    if scales.views == "ten":
+        preprocessing.uncut()
     if scales.power != 1 and not net.nonnegative:
         raise UsageError(
             f"a power mean of {scales.power:g} needs embeddings without negative numbers, and this network's "

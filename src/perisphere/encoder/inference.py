@@ -73,7 +73,8 @@ class Inference:
 
     Args:
         net: stays untouched.
-        preprocessing: its normalisation is applied.
+        preprocessing: its normalisation is applied; the attribute is the one to read pictures with, which
+            leaves them uncut where they are seen in ten views.
         device: see :func:`choose_device`; VLAD is computed on the processor in any case.
         precision: see :func:`choose_precision`; the result is float32 in any case.
         scales: at which a picture is embedded.
@@ -95,10 +96,16 @@ class Inference:
         vlad = isinstance(net, VladNet)
         self.device = torch.device("cpu") if vlad else choose_device(device)
         self.dtype = torch.float32 if vlad else choose_precision(precision, self.device)
-        self.preprocessing, self.scales, self.whitening = preprocessing, scales or Scales(), whitening
+        self.scales, self.whitening, self.size = scales or Scales(), whitening, preprocessing.size
+        ten = self.scales.views == "ten"
+        self.preprocessing = preprocessing.uncut() if ten else preprocessing
         self.unit = unit
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
         self.net.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def _view(self) -> tuple[int, int] | None:
+        return self.size if self.scales.views == "ten" else None
 
     @property
     def dim(self) -> int:
@@ -132,10 +139,10 @@ class Inference:
         """Run the network: float32 ``[n, 3, h, w]`` to float32 ``[n, d]``, of any length."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             if self.device.type != "cpu":
-                return self.scales(self.net, images)
+                return self.scales(self.net, images, self._view)
             largest = max(self.scales.factors) ** 2 * images.shape[2] * images.shape[3]
             at_once = max(1, int(PIXELS_AT_ONCE / max(largest, 1)))
-            return torch.cat([self.scales(self.net, some) for some in images.split(at_once)])
+            return torch.cat([self.scales(self.net, some, self._view) for some in images.split(at_once)])
 
     def _embedded(self, pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Return float32 ``[n, net.dim]``, pictures of one size embedded together."""

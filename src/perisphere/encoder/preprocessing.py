@@ -46,9 +46,10 @@ class Preprocessing(BaseModel):
 
     Attributes:
         size: height and width of the network's input, in pixels.
-        shorter: ``crop`` scales the shorter side to this many pixels, so that the centre that is cut out
-            shows less than the whole of it; ``None``: the least that fills ``size``.
-        resize: ``squash`` ignores the aspect ratio; ``crop`` scales the shorter side and cuts the centre;
+        shorter: ``crop`` and ``squash`` scale the shorter side to this many pixels, so that the centre that
+            is cut out shows less than the whole of it; ``None``: the least that fills ``size``.
+        resize: ``squash`` ignores the aspect ratio: the picture gets that of ``size``, before any centre is
+            cut out; ``crop`` scales the shorter side and cuts the centre;
             ``pad`` scales the longer side and fills the rest with the mean colour; ``long`` shrinks to a
             longer side of at most ``size``, keeps the aspect ratio and never enlarges, so that pictures
             differ in size (the protocol of landmark retrieval).
@@ -119,12 +120,14 @@ class Preprocessing(BaseModel):
     def _smooth_squash(self) -> Self:
         if self.smooth and self.resize != "squash":
             raise ValueError(f"smooth is for resize: squash, not {self.resize}; leave it out")
+        if self.smooth and self.shorter is not None:
+            raise ValueError("smooth resizes in one step, straight to size; leave shorter out")
         return self
 
     @model_validator(mode="after")
     def _shorter_side(self) -> Self:
-        if self.shorter is not None and self.resize != "crop":
-            raise ValueError(f"shorter is for resize: crop, not {self.resize}; leave it out")
+        if self.shorter is not None and self.resize not in ("crop", "squash"):
+            raise ValueError(f"shorter is for resize: crop or squash, not {self.resize}; leave it out")
         if self.shorter is not None and self.shorter < max(self.size):
             raise ValueError(
                 f"shorter is {self.shorter}; it must be at least the larger side of size {self.size}"
@@ -164,10 +167,10 @@ class Preprocessing(BaseModel):
             size: another size than its own; one number means a square.
         """
         given = input_spec.model_dump() if isinstance(input_spec, BaseModel) else dict(vars(input_spec))
-        fields = {name: given[name] for name in cls.model_fields if name in given}
-        wanted = fields.get("size") if size is None else size
-        fields["size"] = (wanted, wanted) if isinstance(wanted, int) else wanted
-        return cls(**fields)
+        made = cls(**{name: given[name] for name in cls.model_fields if name in given})
+        if size is None:
+            return made
+        return made.at_size(size, size) if isinstance(size, int) else made.at_size(*size)
 
     def at_size(self, height: int, width: int) -> Self:
         """Return the same for another size; the part of a picture that ``crop`` shows stays."""
@@ -176,12 +179,32 @@ class Preprocessing(BaseModel):
         shorter = max(height, width, round(self.shorter * min(height, width) / min(self.size)))
         return self.model_copy(update={"size": (height, width), "shorter": shorter})
 
+    def uncut(self) -> Self:
+        """Return the same without the last cut: ``size`` is then what several views are cut out of.
+
+        Raises:
+            UsageError: nothing is cut off.
+        """
+        if self.shorter is None:
+            raise UsageError(
+                "several views are cut out of a picture larger than the input, and this preprocessing cuts "
+                "nothing off. Set preprocessing.shorter, or leave --views out."
+            )
+        return self.model_copy(update={"size": self._scaled, "shorter": None})
+
     @property
     def at_least(self) -> int | None:
         """Shorter side, in pixels, below which decoding must not reduce a picture; ``None``: not at all."""
         if self.smooth:
             return None
         return self.shorter or max(self.size)
+
+    @property
+    def _scaled(self) -> tuple[int, int]:
+        """Height and width of ``size`` enlarged until its shorter side has ``shorter`` pixels."""
+        height, width = self.size
+        factor = (self.shorter or min(self.size)) / min(self.size)
+        return round(height * factor), round(width * factor)
 
     @property
     def one_size(self) -> bool:
@@ -218,7 +241,7 @@ class Preprocessing(BaseModel):
         return self._filled(part)
 
     def seen(self, image: np.ndarray, view: View) -> np.ndarray:
-        """Cut ``view`` out of a picture, aspect ratio kept.
+        """Cut ``view`` out of a picture, whose aspect ratio is kept unless ``resize`` is ``squash``.
 
         Args:
             image: uint8 RGB ``[h, w, 3]``.
@@ -228,10 +251,12 @@ class Preprocessing(BaseModel):
             uint8 RGB ``[size[0], size[1], 3]``.
         """
         image = self._halved(image, view.shorter)
-        scale = view.shorter / min(image.shape[:2])
+        scale = view.shorter / min(self.size if self.resize == "squash" else image.shape[:2])
         (top, height), (left, width) = (
-            (round(share * max(0.0, whole - side / scale)), max(1, min(whole, round(side / scale))))
-            for share, whole, side in zip((view.y, view.x), image.shape[:2], self.size, strict=True)
+            (round(share * max(0.0, whole - part)), max(1, min(whole, round(part))))
+            for share, whole, part in zip(
+                (view.y, view.x), image.shape[:2], self._parts(scale, image), strict=True
+            )
         )
         return self._resized(image[top : top + height, left : left + width], *self.size)
 
@@ -251,6 +276,15 @@ class Preprocessing(BaseModel):
         images = batch.to(torch.float32).mul_(self.scale / std).sub_(mean / std)
         return images.permute(0, 3, 1, 2)
 
+    def _parts(self, scale: float, image: np.ndarray) -> tuple[float, float]:
+        """Return how many of its pixels a view has down and across, ``image`` scaled by ``scale``.
+
+        For ``squash``, ``scale`` is that of ``size``, to which the whole picture is brought.
+        """
+        if self.resize == "squash":
+            return image.shape[0] / scale, image.shape[1] / scale
+        return self.size[0] / scale, self.size[1] / scale
+
     def _limited(self, image: np.ndarray, limit: float) -> np.ndarray:
         """Shrink to a longer side of at most ``limit``."""
         h, w = image.shape[:2]
@@ -268,7 +302,7 @@ class Preprocessing(BaseModel):
         image = self._halved(image, self.at_least)
         h, w = image.shape[:2]
         if self.resize == "squash":
-            return self._resized(image, height, width)
+            return self._cropped(self._resized(image, *self._scaled))
         if self.resize == "crop":
             image = self._shortened(image)
             h, w = image.shape[:2]

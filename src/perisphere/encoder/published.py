@@ -1,7 +1,9 @@
-"""The inputs of published systems by the name of their data set: sizes, means and deviations.
+"""The inputs of published systems, most by the name of their data set: sizes, means and deviations.
 
 Source: Barz and Denzler, WACV 2019 and 2020 (their program's settings, measured on each training set). The
-statistics of CIFAR-10 are those of its 50,000 training images, in common use.
+statistics of CIFAR-10 are those of its 50,000 training images, in common use. ``wsdhq`` is that of Wang et
+al., AAAI 2021, as its program has it: Caffe's mean in the order B, G, R is taken off R, G and B. It belongs
+to the weights that were trained so, and to no others.
 """
 
 from collections.abc import Mapping
@@ -86,6 +88,18 @@ DATA_SETS: Mapping[str, Statistics] = MappingProxyType(
 )
 """By name. ``-large`` doubles the side of those of 224 pixels."""
 
+WSDHQ: Mapping[str, Any] = MappingProxyType(
+    {
+        "size": (227, 227),
+        "shorter": 256,
+        "resize": "squash",
+        "channels": "RGB",
+        "scale": 1.0,
+        "mean": CAFFE_BGR_MEAN,
+        "std": (1.0, 1.0, 1.0),
+    }
+)
+
 _OTHER_NAMES = {
     "cifar10": "cifar-10",
     "cifar100": "cifar-100",
@@ -104,12 +118,15 @@ def published_fields(name: str) -> dict[str, Any]:
 
     Args:
         name: ``DATASET[-large][-ilsvrcmean|-caffe]``, upper or lower case, e.g. ``nab-large-ilsvrcmean``. The
-            variants take ImageNet's statistics, or Caffe's mean in the order B, G, R and no deviation.
+            variants take ImageNet's statistics, or Caffe's mean in the order B, G, R and no deviation. Or
+            ``wsdhq``.
 
     Raises:
         ValueError: there is no such name.
     """
     base = name.lower()
+    if base == "wsdhq":
+        return dict(WSDHQ)
     variant = next((end for end in VARIANTS if base.endswith(end)), "")
     base = base.removesuffix(variant)
     large = base.endswith("-large")
@@ -143,7 +160,8 @@ def _known_as(base: str) -> str:
 
 def _no_such(name: str, base: str, found: Statistics | None) -> str:
     if found is None:
-        mend = nearest(base, list(DATA_SETS)) or f" The names are {', '.join(DATA_SETS)}."
+        known = [*DATA_SETS, "wsdhq"]
+        mend = nearest(base, known) or f" The names are {', '.join(known)}."
         return f"there is no published preprocessing {name!r}.{mend}"
     if found.side == TINY:
         return f"{base} has neither -large nor {' nor '.join(VARIANTS)}, so there is no {name!r}"

@@ -48,7 +48,7 @@ class EmbeddingNet(nn.Module):
             projected=spec.region_projection,
         )
         self.dim = spec.projection or channels
-        self.projection = nn.Linear(channels, self.dim) if spec.projection else None
+        self.projection = _projection(channels, spec)
         self.bnneck = BNNeck(self.dim) if spec.bnneck else None
 
     @property
@@ -105,10 +105,22 @@ class EmbeddingNet(nn.Module):
         """Return the embeddings float32 ``[n, dim]`` of pooled vectors ``[n, channels]``."""
         if self.projection is not None:
             vectors = self.projection(vectors)
+        if self.spec.activation == "tanh":
+            vectors = vectors.float().tanh()
         if self.bnneck is not None:
             vectors = self.bnneck(vectors)
         vectors = vectors.float()
         return vectors.softmax(1) if self.spec.softmax else vectors
+
+
+def _projection(channels: int, spec: NetSpec) -> nn.Linear | None:
+    if spec.projection is None:
+        return None
+    layer = nn.Linear(channels, spec.projection)
+    if spec.projection_std is not None:
+        nn.init.normal_(layer.weight, std=spec.projection_std)
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 def _options(spec: NetSpec) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+from perisphere.nets.alexnet import SIDE, AlexNet
 from perisphere.nets.backbone import Backbone
 from perisphere.nets.cifar_resnet import CifarResNet
 from perisphere.nets.densenet import DenseNet
@@ -27,10 +28,12 @@ class InputSpec:
     """The preprocessing that an architecture's weights were trained with.
 
     A pixel ``v`` of 0 to 255 enters the network as ``(v * scale - mean) / std``, channels in the order of
-    ``channels``, after the image was resized to ``size`` (height, width).
+    ``channels``, after the image was resized to ``size`` (height, width), or to ``shorter`` before ``size``
+    was cut out of its middle.
     """
 
     size: tuple[int, int]
+    shorter: int | None = None
     resize: Literal["squash", "crop", "pad"] = "squash"
     interpolation: Literal["bilinear", "area", "bicubic"] = "bilinear"
     channels: Literal["RGB", "BGR"] = "RGB"
@@ -97,6 +100,19 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet50_v1_unpadded": _first_resnet("resnet50", (3, 4, 6, 3), 1e-3, padded=False),
     "resnet101_v1": _first_resnet("resnet101", (3, 4, 23, 3), 1.001e-5),
     "resnet152_v1": _first_resnet("resnet152", (3, 8, 36, 3), 1.001e-5),
+    "alexnet": Architecture(
+        AlexNet,
+        InputSpec(
+            (SIDE, SIDE),
+            shorter=256,
+            channels="BGR",
+            scale=1.0,
+            mean=(103.939, 116.779, 123.68),
+            std=(1.0, 1.0, 1.0),
+        ),
+        "fc8",
+        flat=True,
+    ),
     "squeezenet1_0": Architecture(
         SqueezeNet,
         InputSpec((227, 227), channels="BGR", scale=1.0, mean=(104.0, 117.0, 123.0), std=(1.0, 1.0, 1.0)),

@@ -27,6 +27,9 @@ class NetSpec(BaseModel):
         local_projection: a linear layer on each position of the feature map, before pooling.
         unit_pooled: bring the pooled vector to length one before the projection.
         projection: output size of a linear projection after pooling, or ``None`` for no projection.
+        projection_std: standard deviation of the fresh weights of the projection, whose bias is zero then;
+            ``None`` draws both as torch does.
+        activation: of what the projection gives; ``tanh`` keeps every number between -1 and 1.
         bnneck: whether a batch normalisation without shift ends the network (Luo et al. 2019).
         softmax: whether an embedding is the softmax of what comes before: numbers above zero that add up to
             one (the loss softmax_corr of Barz and Denzler 2019).
@@ -46,6 +49,8 @@ class NetSpec(BaseModel):
     local_projection: bool = False
     unit_pooled: bool = False
     projection: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    projection_std: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None = None
+    activation: Literal["tanh"] | None = None
     bnneck: bool = False
     softmax: bool = False
     input_size: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -71,6 +76,9 @@ class NetSpec(BaseModel):
             raise ValueError(f"input_size is for the backbone pixels; {self.backbone} takes any size.")
         if architecture.flat and (self.pooling != "spoc" or self.regional):
             raise ValueError(f"{self.backbone} has no map to pool. Leave pooling and regional out.")
+        for key in ("projection_std", "activation"):
+            if getattr(self, key) is not None and self.projection is None:
+                raise ValueError(f"{key} is of a projection. Set projection, or leave {key} out.")
         if self.gem_learned and self.pooling != "gem":
             raise ValueError(f"gem_learned needs pooling: gem, not {self.pooling}.")
         if self.gem_p != GEM_P and self.pooling not in ("gem", "gemmp"):
