@@ -57,6 +57,8 @@ def draw(reports: Reports, folder: Path) -> list[Path]:
         ("hierarchical-precision", "HP (LCS height)", partial(_hierarchical, similarity="LCS height")),
         ("hierarchical-precision-wup", "HP (WUP)", partial(_hierarchical, similarity="WUP")),
         ("mahp", "HP (LCS height)", _area_bars),
+        ("precision-at-places", "places", _precision_at_places),
+        ("precision-recall-at-places", "places", _precision_recall_at_places),
     ):
         having = {legend: report for legend, report in reports.items() if curve in report.curves}
         for suffix in (".png", ".svg") if having else ():
@@ -78,11 +80,20 @@ def _check(name: str, report: Report) -> None:
                 _lacks(name, f"curve {curve!r}")
             if len(curves[curve]) != len(curves[axis]):
                 _lacks(name, "points of a curve")
+    _check_places(name, curves)
     if any(not values for curve, values in curves.items() if curve.startswith("HP")):
         _lacks(name, "points of a curve")
     for curve in over_recall:
         if curve.removesuffix("precision") + "mAP" not in report.values:
             _lacks(name, "mAP")
+
+
+def _check_places(name: str, curves: Mapping[str, list[float]]) -> None:
+    """Refuse curves over places that lack points, or their other half."""
+    for kind in {curve.rsplit(" ", 3)[0] for curve in curves if curve.endswith(" at places")}:
+        for curve in ("places", f"{kind} precision at places", f"{kind} recall at places"):
+            if not curves.get(curve) or len(curves[curve]) != len(curves["places"]):
+                _lacks(name, f"points of the curve {curve!r}")
 
 
 def _lacks(name: str, what: str) -> NoReturn:
@@ -184,6 +195,37 @@ def _area_bars(axes: "Axes", reports: Reports) -> None:
     axes.set_ylim(len(areas) - 0.5, -0.5)  # the first report on top
     axes.grid(False, axis="y")
     axes.set_title("Mean average hierarchical precision", loc="left", fontsize=12, fontweight="bold")
+
+
+def _precision_at_places(axes: "Axes", reports: Reports) -> None:
+    lines = _rankings(reports)
+    for colour, (name, report, kind) in zip(_cycle(lines), lines, strict=True):
+        precision = report.curves[f"{kind} precision at places"]
+        axes.plot(report.curves["places"], precision, color=colour, lw=2.2, label=name)
+    axes.set(xscale="log", xlabel="places", ylabel="precision")
+    axes.set_title("Precision among the first places", loc="left", fontsize=12, fontweight="bold")
+
+
+def _precision_recall_at_places(axes: "Axes", reports: Reports) -> None:
+    lines = _rankings(reports)
+    for colour, (name, report, kind) in zip(_cycle(lines), lines, strict=True):
+        recall, precision = (
+            report.curves[f"{kind} {figure} at places"] for figure in ("recall", "precision")
+        )
+        axes.plot(recall, precision, color=colour, lw=2.2, label=name)
+    axes.set(xlabel="recall", ylabel="precision")
+    axes.set_xlim(left=0)
+    axes.set_title("Precision and recall over places", loc="left", fontsize=12, fontweight="bold")
+
+
+def _rankings(reports: Reports) -> list[tuple[str, Report, str]]:
+    """Return legend, report and ranking of each line of reports of several rankings."""
+    ending = " precision at places"
+    return [
+        (f"{name} {kind}" if len(reports) > 1 else kind, report, kind)
+        for name, report in reports.items()
+        for kind in (curve.removesuffix(ending) for curve in report.curves if curve.endswith(ending))
+    ]
 
 
 def _area(name: str, report: Report, similarity: str) -> tuple[str, float]:
