@@ -5,6 +5,8 @@ from perisphere.methods.centroid import Centroid, CentroidHead, CentroidTerms, E
 from perisphere.methods.hierarchy import Hierarchy
 from perisphere.methods.label_embedding import LabelEmbedding, LabelEmbeddings
 from perisphere.methods.landmark import Landmark
+from perisphere.methods.quantization import Quantization, QuantizationTerms
+from perisphere.methods.tag_targets import TagTargets
 from perisphere.methods.tuples import Tuples
 
 __all__ = [
@@ -18,5 +20,8 @@ __all__ = [
     "LabelEmbedding",
     "LabelEmbeddings",
     "Landmark",
+    "Quantization",
+    "QuantizationTerms",
+    "TagTargets",
     "Tuples",
 ]

@@ -173,3 +173,41 @@ class CentroidRule(Part):
                 if not weight and getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(f"{name} does nothing where {weights} 0: leave it out")
         return self
+
+
+class QuantizationRule(Part):
+    """Learning from tags, with codes that keep what the tags tell apart (Wang et al. 2021)."""
+
+    tags: Path = Field(description="folder of `perisphere tags build`")
+    loss: Literal["adaptive", "fixed", "wdht"] = "adaptive"
+    gamma: float = Field(
+        default=1.0, gt=0, description="how the adaptive margin grows with the angle of tags"
+    )
+    margin: float = Field(default=0.7, gt=0, description="of loss: fixed and wdht")
+    negatives: Literal["all", "hard"] = Field(default="all", description="which absent tags count")
+    weight: float = Field(default=1e-4, ge=0, description="of the quantization loss")
+    books: int = Field(default=4, ge=1, le=64, description="of a code; each is 8 bits of it")
+    words: int = Field(default=256, ge=2, le=256, description="of a book")
+    start: int = Field(default=2, ge=1, description="epochs before the codebooks are initialised")
+    every: int = Field(default=1, ge=1, description="epochs from one update of the codebooks to the next")
+    sweeps: int = Field(default=3, ge=0, description="over the books, when a code is chosen")
+    restarts: int = Field(default=0, ge=0, description="perturbations of a code, kept where they are better")
+    beam: int = Field(default=0, ge=0, description="partial codes kept while books are added; 0: none")
+    unit: bool = Field(
+        default=True,
+        description="code unit rows in the metric of unit tag vectors; false: both as they are, as published",
+    )
+    features: Literal["gathered", "fresh"] = Field(
+        default="gathered",
+        description="what codebooks are updated on: what training came by, or one more pass over all photos",
+    )
+
+    @model_validator(mode="after")
+    def _options_of_the_loss(self) -> "QuantizationRule":
+        of_loss = {"gamma": ("adaptive",), "margin": ("fixed", "wdht"), "negatives": ("adaptive", "fixed")}
+        for name, losses in of_loss.items():
+            if self.loss not in losses and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is of loss: {' or '.join(losses)}, not of {self.loss}")
+        if not self.sweeps and not self.beam:
+            raise ValueError("codes are chosen by sweeps or a beam: give one of them 1 or more")
+        return self

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from perisphere.losses import contrastive, metric_learning, triplet
@@ -20,14 +22,35 @@ from perisphere.methods import (
     LabelEmbedding,
     LabelEmbeddings,
     Landmark,
+    Quantization,
+    QuantizationTerms,
+    TagTargets,
     Tuples,
 )
+from perisphere.methods.learned_codes import CodePlan, LearnedCodes
 from perisphere.methods.supervised import Supervised
 from perisphere.nets import CosineClassifier, EmbeddingNet, LinearClassifier, SemanticClassifier
-from perisphere.training.method_rules import ExtraLoss, HierarchyRule, TupleRule
+from perisphere.training.method_rules import ExtraLoss, HierarchyRule, QuantizationRule, TupleRule
 from perisphere.training.recipe import Cosine, Linear, Recipe
 
 Module = Supervised | Tuples
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """What the method quantization learns from.
+
+    Attributes:
+        targets: tag vectors, and the tags of all photos.
+        photos: how many of them are learned from; the others are for validation.
+        metric: float32 ``[d, d]``, a root of the tags' metric.
+        recompute: features float32 ``[photos, d]`` of those to learn from, by the network as it is.
+    """
+
+    targets: TagTargets
+    photos: int
+    metric: NDArray[np.float32]
+    recompute: Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,6 +61,7 @@ class Learning:
         net: images to embeddings.
         classes: number of classes.
         points: float32 ``[classes, d]``, their class points, if they are given any.
+        tagged: photos with tags in place of classes, if they have any.
         seed: of fresh weights on top of the network.
         prepare: see :class:`~perisphere.methods.supervised.Supervised`.
         optimise: a module on top of the network (its classifier, if it has one) to what
@@ -50,6 +74,7 @@ class Learning:
     seed: int
     prepare: Callable[[Any, bool], tuple[Tensor, Tensor]]
     optimise: Callable[[nn.Module], Any]
+    tagged: Tagged | None = None
 
     def with_head(self, head: nn.Module | None) -> dict[str, Any]:
         """Return the keywords that every method takes."""
@@ -152,6 +177,29 @@ def _centroid(recipe: Recipe, learning: Learning) -> Centroid:
     )
 
 
+def plan_for(rule: QuantizationRule) -> CodePlan:
+    """Return how the codebooks of a recipe are made."""
+    return CodePlan(rule.books, rule.words, rule.sweeps, rule.restarts, rule.beam, rule.unit)
+
+
+def _quantization(recipe: Recipe, learning: Learning) -> Quantization:
+    rule, tagged = recipe.quantization, learning.tagged
+    assert rule is not None  # a recipe without is refused
+    assert tagged is not None
+    terms = QuantizationTerms(
+        rule.loss, rule.gamma, rule.margin, rule.negatives, rule.weight, rule.start, rule.every
+    )
+    return Quantization(
+        learning.net,
+        tagged.targets,
+        LearnedCodes(tagged.photos, plan_for(rule), tagged.metric),
+        terms,
+        seed=learning.seed,
+        recompute=tagged.recompute if rule.features == "fresh" else None,
+        **learning.with_head(None),
+    )
+
+
 def _extra(rules: Sequence[ExtraLoss], dim: int, classes: int) -> list[Extra]:
     """Build further losses, each logged under its key in the recipe."""
     return [
@@ -173,4 +221,5 @@ _METHODS: dict[str, Callable[[Recipe, Learning], Module]] = {
     "center": _center,
     "label_embedding": _label_embedding,
     "centroid": _centroid,
+    "quantization": _quantization,
 }

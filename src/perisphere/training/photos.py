@@ -60,16 +60,16 @@ def labelled_data(
     Raises:
         PerisphereError: a split without photos, fewer than two classes, or nothing to judge by.
     """
-    catalog = _open(data)
+    catalog = open_catalog(data)
     notes: list[str] = []
     rows = _with_label(catalog, notes)
-    train = _of_split(rows, data.train, "train", catalog)
+    train = of_split(rows, data.train, "train", catalog)
     if data.val_fraction is not None:
-        train, val = _held_out(train, data.val_fraction, seed)
+        train, val = held_out(train, data.val_fraction, seed)
     elif data.val is None:
         val = None
     else:
-        val = _of_split(rows, data.val, "val", catalog)
+        val = of_split(rows, data.val, "val", catalog)
     classes = sorted(train["label"].unique().to_list())
     if len(classes) < 2:
         raise PerisphereError(
@@ -85,13 +85,14 @@ def labelled_data(
         classes,
         _photos(train, classes, catalog.root),
         None if val is None else _photos(val, classes, catalog.root),
-        _fingerprint([train, *([] if val is None else [val]), *(sides or ())], catalog.root),
+        fingerprint([train, *([] if val is None else [val]), *(sides or ())], catalog.root),
         notes,
         None if sides is None else judged(catalog.root, sides),
     )
 
 
-def _open(data: Data) -> Catalog:
+def open_catalog(data: Data) -> Catalog:
+    """Load the catalog that a data entry names, or read it with a reader."""
     if data.catalog is not None:
         return Catalog.load(data.catalog)
     assert data.format is not None
@@ -110,7 +111,14 @@ def _with_label(catalog: Catalog, notes: list[str]) -> pl.DataFrame:
     return rows
 
 
-def _of_split(rows: pl.DataFrame, split: str | None, key: str, catalog: Catalog) -> pl.DataFrame:
+def of_split(
+    rows: pl.DataFrame, split: str | None, key: str, catalog: Catalog, kind: str = "labelled photos"
+) -> pl.DataFrame:
+    """Return the rows of a split; ``None`` names all.
+
+    Raises:
+        PerisphereError: there are none; ``key`` of the recipe is to be changed; ``kind`` is what it lacks.
+    """
     if split is None:
         return rows
     chosen = rows.filter(pl.col("split") == split)
@@ -122,11 +130,11 @@ def _of_split(rows: pl.DataFrame, split: str | None, key: str, catalog: Catalog)
             if key == "val"
             else "Set data.0.train=null to learn from every photo, or divide it with `perisphere split`"
         )
-        raise PerisphereError(f"{catalog.root}: split {split!r} has no labelled photos; {known}. {mend}.")
+        raise PerisphereError(f"{catalog.root}: split {split!r} has no {kind}; {known}. {mend}.")
     return chosen
 
 
-def _held_out(rows: pl.DataFrame, fraction: float, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def held_out(rows: pl.DataFrame, fraction: float, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Divide the rows of each class at random; a class keeps at least one photo to learn from."""
     draw = np.random.default_rng([seed, 1])
     held = np.zeros(len(rows), bool)
@@ -161,7 +169,8 @@ def _photos(rows: pl.DataFrame, classes: list[str], root: Path) -> Photos:
     return Photos([root / path for path in rows["path"].to_list()], targets)
 
 
-def _fingerprint(parts: list[pl.DataFrame], root: Path) -> str:
+def fingerprint(parts: list[pl.DataFrame], root: Path) -> str:
+    """Return 16 hexadecimal digits over paths, labels and file sizes."""
     digest = hashlib.sha256()
     for rows in parts:
         digest.update(b"\0split\0")

@@ -15,6 +15,7 @@ from perisphere.training.method_rules import (
     HierarchyRule,
     LabelEmbeddingRule,
     Part,
+    QuantizationRule,
     TupleRule,
 )
 from perisphere.training.schedules import Clr, Constant, Schedule, Sgdr, usual_length
@@ -157,7 +158,9 @@ class Recipe(Part):
     source: str = Field(default="", description="publication that the recipe repeats")
     published: dict[str, float] = Field(default_factory=dict, description="published figures by metric")
     obtained: dict[str, float] = Field(default_factory=dict, description="figures that this recipe gave here")
-    method: Literal["landmark", "tuples", "hierarchy", "center", "label_embedding", "centroid"] = "landmark"
+    method: Literal[
+        "landmark", "tuples", "hierarchy", "center", "label_embedding", "centroid", "quantization"
+    ] = "landmark"
     tuples: TupleRule = Field(default=TupleRule(), description="of the method tuples")
     hierarchy: HierarchyRule | None = Field(default=None, description="of the method hierarchy")
     center: CenterRule = Field(default=CenterRule(), description="of the method center")
@@ -165,6 +168,7 @@ class Recipe(Part):
         default=LabelEmbeddingRule(), description="of the method label_embedding"
     )
     centroid: CentroidRule = Field(default=CentroidRule(), description="of the method centroid")
+    quantization: QuantizationRule | None = Field(default=None, description="of the method quantization")
     seed: int = Field(default=0, ge=0, lt=2**31)
     data: tuple[Data, ...] = Field(min_length=1, description="several: trained on one after another")
     net: NetSpec
@@ -223,7 +227,7 @@ class Recipe(Part):
     @model_validator(mode="after")
     def _of_one_method(self) -> "Recipe":
         """Refuse what the method would not look at."""
-        for name in ("tuples", "hierarchy", "center", "label_embedding", "centroid"):
+        for name in ("tuples", "hierarchy", "center", "label_embedding", "centroid", "quantization"):
             if self.method != name and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} is for method: {name}")
         if self.method != "landmark" and self.classifier != Linear():
@@ -234,6 +238,11 @@ class Recipe(Part):
             raise ValueError(
                 "method: hierarchy needs class points: set hierarchy.points to a file or to onehot, or "
                 "hierarchy.taxonomy to a parent-child file"
+            )
+        if self.method == "quantization" and self.quantization is None:
+            raise ValueError(
+                "method: quantization needs tags: set quantization.tags to a folder of "
+                "`perisphere tags build`"
             )
         return self
 

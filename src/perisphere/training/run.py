@@ -18,10 +18,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from perisphere.encoder import Encoder
 from perisphere.encoder.encoder import software
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.methods import Quantization
 from perisphere.nets import EmbeddingNet
 from perisphere.storage import whole_file
+from perisphere.tags.tags import Tags
 from perisphere.taxonomy import ClassPoints
-from perisphere.training import keeping
+from perisphere.training import keeping, tag_learning
 from perisphere.training.class_points import class_points, fingerprint, recipe_for, searchable
 from perisphere.training.devices import Place
 from perisphere.training.finetuning import NewLayersFirst
@@ -30,7 +32,7 @@ from perisphere.training.freezing import freeze, frozen_norms
 from perisphere.training.judge import MEAN_AP, retrieval_judge
 from perisphere.training.loader import Batches, derive
 from perisphere.training.loaders import loaders
-from perisphere.training.modules import Learning, Module, module_for
+from perisphere.training.modules import Learning, Module, Tagged, module_for
 from perisphere.training.optimisation import optimisation
 from perisphere.training.photos import LabelledData, labelled_data
 from perisphere.training.prepare import Prepare
@@ -38,6 +40,7 @@ from perisphere.training.rates import Rates
 from perisphere.training.recipe import Recipe
 from perisphere.training.schedules import Plateau
 from perisphere.training.start import starting_net
+from perisphere.training.tagged_photos import TaggedData, tagged_data
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Stage:
         epochs: to train.
         data: its photos.
         points: of its classes and others, if the method is given any.
+        tags: if the method learns from them.
     """
 
     number: int
@@ -57,10 +61,11 @@ class Stage:
     epochs: int
     data: LabelledData
     points: ClassPoints | None
+    tags: Tags | None
 
     @property
     def fingerprint(self) -> str:
-        """What a run that goes on must find again: photos and class points."""
+        """What a run that goes on must find again: photos, class points and tags."""
         points = "" if self.points is None else f"-{fingerprint(self.points)}"
         return self.data.fingerprint + points
 
@@ -87,7 +92,10 @@ def run(recipe: Recipe, place: Place, *, tell: Callable[[str], None] = lambda _:
         The folder of the written encoder.
     """
     out = recipe.folder
-    stages = [_stage(recipe, number, tell) for number in range(1, len(recipe.data) + 1)]
+    tags = None if recipe.quantization is None else Tags.load(recipe.quantization.tags)
+    if tags is not None:
+        recipe = tag_learning.recipe_for(recipe, tags)
+    stages = [_stage(recipe, number, tags, tell) for number in range(1, len(recipe.data) + 1)]
     for points in (stage.points for stage in stages):
         recipe = recipe if points is None else recipe_for(recipe, points)
     net = starting_net(recipe, tell)
@@ -106,9 +114,14 @@ def run(recipe: Recipe, place: Place, *, tell: Callable[[str], None] = lambda _:
     return out / "encoder"
 
 
-def _stage(recipe: Recipe, number: int, tell: Callable[[str], None]) -> Stage:
+def _stage(recipe: Recipe, number: int, tags: Tags | None, tell: Callable[[str], None]) -> Stage:
     data = recipe.data[number - 1]
-    photos = labelled_data(data, recipe.seed, judge=recipe.judge, tell=tell)
+    photos: LabelledData
+    if tags is None:
+        photos = labelled_data(data, recipe.seed, judge=recipe.judge, tell=tell)
+    else:
+        photos = tagged_data(data, tags, recipe.seed, judge=recipe.judge, tell=tell)
+        tag_learning.check_photos(recipe, photos)
     alone = int((np.bincount(photos.train.targets) == 1).sum())
     if recipe.method == "centroid" and alone:
         tell(f"{alone} of {len(photos.classes)} identities have one photo to learn from and are never drawn.")
@@ -119,14 +132,15 @@ def _stage(recipe: Recipe, number: int, tell: Callable[[str], None]) -> Stage:
         data.epochs or recipe.epochs,
         photos,
         None if rule is None else class_points(rule, photos.classes),
+        tags,
     )
 
 
 def _same_data(stage: Stage, before: str) -> None:
     if before != stage.fingerprint:
         raise PerisphereError(
-            f"{stage.folder}: the photos or class points have changed since this run began, so it cannot go "
-            "on. Begin another run with -o."
+            f"{stage.folder}: the photos, class points or tags have changed since this run began, so it "
+            "cannot go on. Begin another run with -o."
         )
 
 
@@ -141,7 +155,7 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
     judge = None if judged is None else retrieval_judge(recipe, net, judged, place)
     best = keeping.Best(
         stage.best,
-        lambda epoch, metrics: _encoder(recipe, stage, net, epoch, metrics),
+        lambda epoch, metrics: _encoder(recipe, stage, module, epoch, metrics),
         by=None if judge is None else MEAN_AP,
     )
     checkpoints = keeping.Checkpoints(stage.folder, recipe.checkpoint_every)
@@ -170,6 +184,10 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
         )
         last = checkpoints.last if checkpoints.last.is_file() else None
         _fit(trainer, module, train, val, last)
+    if place.rank == 0 and stage.tags is not None:
+        assert isinstance(stage.data, TaggedData)
+        tag_learning.refit(recipe, stage.best, stage.data, stage.tags, derive(recipe.seed, stage.number, 2))
+    with quiet():
         trainer.strategy.barrier()
     if place.rank == 0:
         with whole_file(stage.done) as part:
@@ -243,11 +261,19 @@ def _method(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> Mo
         derive(recipe.seed, stage.number, 1),
         Prepare(recipe.input, recipe.augmentation, place.rank, place.world),
         lambda head: optimisation(recipe, net, head),
+        _tagged(recipe, stage, net, place),
     )
     module = module_for(recipe, learning)
     if recipe.norm_momentum is not None:
         _set_norm_momentum(module, recipe.norm_momentum)
     return module
+
+
+def _tagged(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> Tagged | None:
+    if stage.tags is None:
+        return None
+    assert isinstance(stage.data, TaggedData)
+    return tag_learning.tagged(recipe, stage.data, stage.tags, net, place)
 
 
 def _set_norm_momentum(module: Module, share: float) -> None:
@@ -265,9 +291,7 @@ def _channels_last(net: EmbeddingNet) -> None:
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
 
 
-def _encoder(
-    recipe: Recipe, stage: Stage, net: EmbeddingNet, epoch: int, metrics: dict[str, float]
-) -> Encoder:
+def _encoder(recipe: Recipe, stage: Stage, module: Module, epoch: int, metrics: dict[str, float]) -> Encoder:
     provenance = {
         "recipe": recipe.model_dump(mode="json"),
         "data": stage.data.fingerprint,
@@ -281,8 +305,19 @@ def _encoder(
     classes = stage.points
     if classes is not None and not searchable(classes, recipe.hierarchy.loss if recipe.hierarchy else "mse"):
         classes = None
+    codebooks = None
+    if isinstance(module, Quantization):
+        provenance |= {"tags": len(module.targets.vectors)}
+        codebooks = module.codes.codebooks({"method": "quantization", "epoch": epoch})
     return Encoder(
-        net, recipe.input, name=recipe.name, provenance=provenance, metrics=metrics, classes=classes
+        module.net,
+        recipe.input,
+        name=recipe.name,
+        provenance=provenance,
+        metrics=metrics,
+        classes=classes,
+        tags=stage.tags,
+        codebooks=codebooks,
     )
 
 
