@@ -58,7 +58,7 @@ def frozen_norms(net: nn.Module, rule: Freeze = DEFAULT) -> list[nn.Module]:
 
 
 def parameter_groups(
-    net: EmbeddingNet, classifier: nn.Module, rates: dict[str, float], lr: float
+    net: EmbeddingNet, classifier: nn.Module, rates: dict[str, float], lr: float, bias_rate: float = 1.0
 ) -> list[dict]:
     """Group the parameters that learn by learning rate.
 
@@ -68,6 +68,7 @@ def parameter_groups(
         rates: multiples of ``lr`` by stage, or ``backbone`` or ``head`` for all of theirs; a stage's own
             goes first.
         lr: learning rate.
+        bias_rate: multiple of the rate of its stage for what is added: parameters called ``bias``.
 
     Raises:
         UsageError: a rate of a stage that the network does not have, or below zero.
@@ -83,8 +84,21 @@ def parameter_groups(
             raise UsageError(f"'optimizer.rates.{name}' is {rate}; it must be 0 or more.")
     groups: list[dict[str, Any]] = []
     for name, part in parts:
-        learning = [tensor for tensor in part.parameters() if tensor.requires_grad]
         rate = rates.get(name, rates.get("backbone" if name in within else "head", 1.0))
-        if learning:
-            groups.append({"params": learning, "lr": lr * rate, "name": name})
+        for multiple, learning in _by_rate(part, bias_rate):
+            groups.append({"params": learning, "lr": lr * rate * multiple, "name": name})
     return groups
+
+
+def _by_rate(part: nn.Module, bias_rate: float) -> list[tuple[float, list[nn.Parameter]]]:
+    """Return the parameters of a part that learn, by the multiple of its rate: all, or biases apart."""
+    named = [(name, tensor) for name, tensor in part.named_parameters() if tensor.requires_grad]
+    if bias_rate == 1:
+        divided = [(1.0, [tensor for _, tensor in named])]
+    else:
+        biases = {name for name, _ in named if name.rpartition(".")[2] == "bias"}
+        divided = [
+            (1.0, [tensor for name, tensor in named if name not in biases]),
+            (bias_rate, [tensor for name, tensor in named if name in biases]),
+        ]
+    return [(multiple, tensors) for multiple, tensors in divided if tensors]

@@ -110,6 +110,7 @@ class Batches(ABC):
         rank: which device this is.
         world: number of devices.
         order: of the photos, in place of every one of them once.
+        steps: batches of all epochs together, the last of which is then shorter; ``None``: no limit.
     """
 
     def __init__(
@@ -122,8 +123,9 @@ class Batches(ABC):
         rank: int = 0,
         world: int = 1,
         order: Order | None = None,
+        steps: int | None = None,
     ) -> None:
-        self.targets, self.seed, self.rank, self.world = targets, seed, rank, world
+        self.targets, self.seed, self.rank, self.world, self.steps = targets, seed, rank, world, steps
         self.sampler: Order = order or EpochOrder(len(targets), seed, shuffle=shuffle)
         self.batch_sampler = None  # Lightning asks for both names of a DataLoader
         whole = min(batch_size, -(-self.sampler.count // world) * world)
@@ -141,9 +143,20 @@ class Batches(ABC):
         """Yield the same, changed as this loader changes it from epoch to epoch."""
 
     def __len__(self) -> int:
+        left = self._whole if self.steps is None else self.steps - self.sampler.epoch * self._whole
+        return max(1, min(self._whole, left))
+
+    @property
+    def _whole(self) -> int:
+        """Batches of an epoch that nothing cuts short."""
         whole = self.share * self.world
         count = self.sampler.count
         return max(count // whole, 1) if self.sampler.shuffle else -(-count // whole)
+
+    @property
+    def epochs(self) -> int | None:
+        """Epochs that ``steps`` take, the last of them perhaps a shorter one; ``None`` without a limit."""
+        return None if self.steps is None else -(-self.steps // self._whole)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, places = self.sampler.epoch, self.sampler()

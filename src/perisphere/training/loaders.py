@@ -36,7 +36,8 @@ def loaders(
     for photos, train in ((data.train, True), (data.val, False)):
         if photos is not None:
             order = _order(recipe, photos, train, seed)
-            loader = make(photos, train, {"shuffle": train, "seed": seed, "order": order})
+            steps = recipe.iterations if train else None
+            loader = make(photos, train, {"shuffle": train, "seed": seed, "order": order, "steps": steps})
             if isinstance(order, TupleOrder):
                 order.embed = embedder(net, loader, recipe.input)
             made.append(loader)

@@ -32,7 +32,7 @@ def optimisation(recipe: Recipe, net: EmbeddingNet, classifier: nn.Module) -> Op
     """
     choice = recipe.optimizer
     check_decays(choice.decays, net)
-    groups = parameter_groups(net, classifier, choice.rates, choice.lr)
+    groups = parameter_groups(net, classifier, choice.rates, choice.lr, choice.bias_rate)
     for group in groups:
         group["rate"] = group["lr"] / choice.lr
     return optimiser(choice, decaying(groups, choice, nn.ModuleList([net, classifier])))

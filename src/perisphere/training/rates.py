@@ -45,17 +45,18 @@ class Rates(Callback):
         """Take over what the run that is resumed had seen."""
         self.share, self.least, self.waited = (state_dict[name] for name in ("share", "least", "waited"))
 
-    def rate(self, epoch: float) -> float:
-        """Return the learning rate at ``epoch``, a fraction (2.5 = half-way through the third)."""
+    def rate(self, epoch: float, step: int = 0) -> float:
+        """Return the learning rate at ``epoch`` (2.5 = half-way through the third), after ``step`` steps."""
         if epoch < self.first:
             return self.first_lr
-        return self.lr * self.share * self.schedule.factor(epoch - self.first, self.epochs, self.lr)
+        return self.lr * self.share * self.schedule.factor(epoch - self.first, self.epochs, self.lr, step)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Set the rates of the step."""
-        rate = self.rate(trainer.current_epoch + batch_idx / trainer.num_training_batches)
+        epoch = trainer.current_epoch + batch_idx / trainer.num_training_batches
+        rate = self.rate(epoch, trainer.global_step)
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = group["rate"] * rate
 

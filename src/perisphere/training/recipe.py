@@ -18,7 +18,7 @@ from perisphere.training.method_rules import (
     QuantizationRule,
     TupleRule,
 )
-from perisphere.training.schedules import Clr, Constant, Schedule, Sgdr, usual_length
+from perisphere.training.schedules import Clr, Constant, Schedule, Sgdr, Staircase, usual_length
 
 DEFAULTS = {"optimizer": "sgd", "schedule": "constant", "classifier": "linear"}
 """The kind of a part that gives no name."""
@@ -130,6 +130,9 @@ class Sgd(Part):
     decay: Literal["all", "kernels"] = Field(default="all", description="kernels: no biases, no norms")
     decays: dict[str, float] = Field(default_factory=dict, description="weight_decay by stage, where another")
     rates: dict[str, float] = Field(default_factory=dict, description="multiples of lr by stage")
+    bias_rate: float = Field(
+        default=1.0, ge=0, allow_inf_nan=False, description="multiple of the rate of its stage for a bias"
+    )
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> "Sgd":
@@ -148,6 +151,9 @@ class Adam(Part):
     decay: Literal["all", "kernels"] = Field(default="all", description="kernels: no biases, no norms")
     decays: dict[str, float] = Field(default_factory=dict, description="weight_decay by stage, where another")
     rates: dict[str, float] = Field(default_factory=dict, description="multiples of lr by stage")
+    bias_rate: float = Field(
+        default=1.0, ge=0, allow_inf_nan=False, description="multiple of the rate of its stage for a bias"
+    )
 
 
 class Recipe(Part):
@@ -173,6 +179,9 @@ class Recipe(Part):
     data: tuple[Data, ...] = Field(min_length=1, description="several: trained on one after another")
     net: NetSpec
     preprocessing: Preprocessing | None = Field(default=None, description="default: the backbone's")
+    views: Literal["one", "ten"] = Field(
+        default="one", description="in which the written encoder embeds; training and judging see one"
+    )
     weights: Path | None = Field(default=None, description="Encoder folder or checkpoint to start from")
     freeze: Freeze = Freeze()
     classifier: Annotated[Linear | Cosine, Field(discriminator="name")] = Linear()
@@ -180,7 +189,10 @@ class Recipe(Part):
     optimizer: Annotated[Sgd | Adam, Field(discriminator="name")] = Sgd()
     schedule: Schedule = Constant()
     finetune_init: FinetuneInit | None = Field(default=None, description="N stands for {epochs: N}")
-    epochs: int = Field(ge=1, description="default: the schedule's own, where it has one")
+    epochs: int | None = Field(
+        default=None, ge=1, description="default: the schedule's own, where it has one"
+    )
+    iterations: int | None = Field(default=None, ge=1, description="steps of the run, in place of epochs")
     batch_size: int = Field(
         default=32, ge=1, description="over all devices together; of the method centroid its own product"
     )
@@ -220,9 +232,34 @@ class Recipe(Part):
         tree = {**tree, **named}
         if isinstance(number := tree.get("finetune_init"), int):
             tree["finetune_init"] = {"epochs": number} if number else None
-        if "epochs" not in tree and (usual := usual_length(tree.get("schedule"))):
+        if not (tree.get("epochs") or tree.get("iterations")) and (
+            usual := usual_length(tree.get("schedule"))
+        ):
             tree["epochs"] = usual
         return _with_batch_size(tree)
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Recipe":
+        if self.epochs is None and self.iterations is None:
+            raise ValueError("'epochs' is missing. Add it to the recipe or as epochs=VALUE")
+        if self.iterations is None:
+            return self
+        others = [f"data.{number}.epochs" for number, data in enumerate(self.data) if data.epochs]
+        others += [] if self.epochs is None else ["epochs"]
+        if others:
+            raise ValueError(
+                f"{others[0]} and iterations both say how long a run is; set one of them to null"
+            )
+        if self.method == "centroid":
+            raise ValueError("epochs of method: centroid differ in length; give epochs, not iterations")
+        return self
+
+    @model_validator(mode="after")
+    def _steps_of_one_phase(self) -> "Recipe":
+        counted = "iterations" if self.iterations else "schedule: staircase"
+        if self.finetune_init and (self.iterations or isinstance(self.schedule, Staircase)):
+            raise ValueError(f"{counted} counts the steps of one phase: leave finetune_init out")
+        return self
 
     @model_validator(mode="after")
     def _of_one_method(self) -> "Recipe":
@@ -321,6 +358,10 @@ class Recipe(Part):
     def _pictures_of_one_size(self) -> "Recipe":
         if not self.input.one_size:
             raise ValueError("preprocessing.resize: 'long' gives pictures of many sizes; train with crop")
+        if self.views == "ten" and self.input.shorter is None:
+            raise ValueError(
+                "views: ten are cut out of a picture larger than the input: set preprocessing.shorter"
+            )
         shorter = self.augmentation.shorter
         if shorter is not None and shorter[0] < max(self.input.size):
             raise ValueError(

@@ -6,7 +6,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from perisphere.encoder import Encoder
+from perisphere.encoder import Encoder, Scales
 from perisphere.encoder.encoder import software
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.methods import Quantization
@@ -50,7 +50,7 @@ class Stage:
     Attributes:
         number: from 1.
         folder: of its checkpoints.
-        epochs: to train.
+        epochs: to train; 0 until the photos of an epoch are counted, where the recipe counts steps.
         data: its photos.
         points: of its classes and others, if the method is given any.
         tags: if the method learns from them.
@@ -129,7 +129,7 @@ def _stage(recipe: Recipe, number: int, tags: Tags | None, tell: Callable[[str],
     return Stage(
         number,
         recipe.folder / "checkpoints" / f"data-{number}",
-        data.epochs or recipe.epochs,
+        data.epochs or recipe.epochs or 0,
         photos,
         None if rule is None else class_points(rule, photos.classes),
         tags,
@@ -150,6 +150,7 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
     _ready(recipe, net)
     kept = stage.folder / "features"
     train, val = loaders(recipe, stage.number, stage.data, net, place, kept)
+    stage = replace(stage, epochs=train.epochs or stage.epochs)
     module = _method(recipe, stage, net, place)
     judged = stage.data.judged
     judge = None if judged is None else retrieval_judge(recipe, net, judged, place)
@@ -315,6 +316,7 @@ def _encoder(recipe: Recipe, stage: Stage, module: Module, epoch: int, metrics: 
         name=recipe.name,
         provenance=provenance,
         metrics=metrics,
+        scales=Scales(views=recipe.views),
         classes=classes,
         tags=stage.tags,
         codebooks=codebooks,

@@ -1,4 +1,4 @@
-"""Learning-rate schedules as pure functions of the epoch; only what a plateau has seen is kept elsewhere."""
+"""Learning-rate schedules as pure functions of epoch and step; what a plateau saw is kept elsewhere."""
 
 import math
 from bisect import bisect_right
@@ -32,13 +32,14 @@ class Constant(BaseModel):
         """Return the share of ``lr`` at ``epoch`` of ``epochs``, warm-up and ``max_decay`` left aside."""
         return 1.0
 
-    def factor(self, epoch: float, epochs: int, lr: float) -> float:
+    def factor(self, epoch: float, epochs: int, lr: float, step: int = 0) -> float:
         """Return what the learning rate is multiplied by.
 
         Args:
             epoch: epochs done, as a fraction (2.5 = half-way through the third).
             epochs: epochs of the whole run.
             lr: the learning rate; schedules with a least rate of their own need it.
+            step: steps done.
         """
         moment = math.floor(epoch) if self.per == "epoch" else epoch
         share = self.decay(moment, epochs, lr)
@@ -59,6 +60,18 @@ class Step(Constant):
     def decay(self, epoch: float, epochs: int, lr: float) -> float:
         """See :meth:`Constant.decay`."""
         return float(self.gamma ** math.floor(epoch / self.every))
+
+
+class Staircase(Constant):
+    """The rate is multiplied by ``gamma`` every ``every`` steps, whatever the length of an epoch."""
+
+    name: Literal["staircase"]  # type: ignore[assignment]
+    every: int = Field(ge=1, description="steps")
+    gamma: float = Field(default=0.5, gt=0, le=1)
+
+    def factor(self, epoch: float, epochs: int, lr: float, step: int = 0) -> float:
+        """See :meth:`Constant.factor`."""
+        return super().factor(epoch, epochs, lr, step) * float(self.gamma ** (step // self.every))
 
 
 class MultiStep(Constant):
@@ -222,7 +235,7 @@ class Plateau(Constant):
 
 
 Schedule = Annotated[
-    Constant | Step | MultiStep | Cosine | Sgdr | Clr | ResNetSchedule | Piecewise | Plateau,
+    Constant | Step | Staircase | MultiStep | Cosine | Sgdr | Clr | ResNetSchedule | Piecewise | Plateau,
     Field(discriminator="name"),
 ]
 
