@@ -1,9 +1,10 @@
 """Noisy user tags for a folder of CIFAR-10 photos: words for class and attributes, made by a seed.
 
     python benchmarks/cifar_tags.py cifar10 -o tags [--seed 0] [--learn 50000]
+    perisphere read tags tags/learn.jsonl --images cifar10 -o learn     # and all.jsonl
 
-Reads ``cifar10/{train,test}/CLASS/*.jpg`` and writes ``tags/learn/tags.jsonl`` and ``tags/all/tags.jsonl``
-for ``perisphere read tags``: 1,000 queries (100 a class, of the photos to test by) and 59,000 others, which
+Reads ``cifar10/{train,test}/CLASS/*.jpg`` and writes ``tags/learn.jsonl`` and ``tags/all.jsonl``:
+1,000 queries (100 a class, of the photos to test by) and 59,000 others, which
 are the database. ``learn`` holds those of the database that are learned from; ``all`` holds the queries and
 the whole database. The class is there as the ground truth (``concepts``); queries have no tags.
 
@@ -14,7 +15,6 @@ be seen. Some are misspelt, in the plural or in another language.
 
 import argparse
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,14 +144,13 @@ def main() -> None:
     database = [row for row in rows if row["split"] == "gallery"]
     chosen = np.random.default_rng([given.seed, 11]).choice(len(database), given.learn, replace=False)
     learn = [{**database[place], "split": "train"} for place in sorted(chosen.tolist())]
+    given.out.mkdir(parents=True)
     for name, part in (("learn", learn), ("all", rows)):
-        folder = given.out / name
-        folder.mkdir(parents=True)
-        with (folder / "tags.jsonl").open("w", encoding="utf-8") as out:
+        with (given.out / f"{name}.jsonl").open("w", encoding="utf-8") as out:
             for row in part:
-                image = Path(os.path.relpath(row["image"], folder)).as_posix()
+                image = row["image"].relative_to(given.root).as_posix()
                 out.write(json.dumps({**row, "image": image}, ensure_ascii=False) + "\n")
-        print(f"{folder}: {len(part)} photos")
+        print(f"{out.name}: {len(part)} photos")
 
 
 if __name__ == "__main__":
