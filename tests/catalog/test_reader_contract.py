@@ -192,6 +192,52 @@ def _tags(root: Path, names: list[str]) -> Path:
     return root
 
 
+def _moved_below(folder: Path, root: Path, names: list[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).rename(folder / name)
+
+
+def _published_hashing(name: str, tag_list: str) -> Callable[[Path, list[str]], Path]:
+    def write(root: Path, names: list[str]) -> Path:
+        _moved_below(root / "datasets" / name, root, names)
+        lists = root / "data" / name
+        lists.mkdir(parents=True)
+        for part, listed in (("train", []), ("database", names), ("test", [])):
+            (lists / f"{part}_img.txt").write_text("".join(f"{name}\n" for name in listed))
+            kind = "tag" if part == "train" else "label"
+            (lists / f"{part}_{kind}.txt").write_text("1 0\n" * len(listed))
+        (lists / tag_list).write_text("sky\nsea\n")
+        return root
+
+    return write
+
+
+def _mirflickr(root: Path, names: list[str]) -> Path:
+    for name in sorted(names):
+        place = root / placed("mirflickr", name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (root / name).rename(place)
+    (root / "mirflickr/meta/tags").mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def _nuswide_original(root: Path, names: list[str]) -> Path:
+    _moved_below(root / "Flickr", root, names)
+    for folder in ("ImageList", "Groundtruth/AllLabels"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "ImageList/Imagelist.txt").write_text("".join(name.replace("/", "\\") + "\n" for name in names))
+    (root / "Groundtruth/AllLabels/Labels_sky.txt").write_text("1\n" * len(names))
+    return root
+
+
+def _hashing_lists(root: Path, names: list[str]) -> Path:
+    _flat(root, names)
+    (root / "database.txt").write_text("".join(f"{name} 1 0\n" for name in names))
+    return root
+
+
 # How each layout names images that lie below one folder: (write the layout's own files) -> root to read.
 LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "folders": _flat,
@@ -220,6 +266,11 @@ LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "deepfashion": _deepfashion,
     "street2shop": _street2shop,
     "tags": _tags,
+    "flickr25k": _published_hashing("flickr25k", "common_tags.txt"),
+    "nuswide": _published_hashing("nus-wide", "TagList1k.txt"),
+    "mirflickr": _mirflickr,
+    "nuswide-original": _nuswide_original,
+    "hashing-lists": _hashing_lists,
 }
 # Layouts whose photos are no files; their tests are in test_cifar.py.
 PACKED = {"cifar10", "cifar100"}
@@ -244,6 +295,9 @@ def placed(format: str, name: str) -> str:
     """Where the layout wants the image: Landmarks v2 and Flowers-102 have their places by id."""
     if format == "street2shop":
         return f"{zlib.crc32(name.encode()) % 90_000:09d}.jpg"
+    if format == "mirflickr":  # photos are in the order of their numbers
+        letters = name[0] + Path(name).stem[:4].ljust(4, "0")
+        return f"mirflickr/im{int(letters, 36)}.jpg"
     if format in FLAT:
         return FLAT[format] + name.replace("/", "-")
     if format == "flowers102":

@@ -12,6 +12,7 @@ from perisphere.errors import PerisphereError, UsageError
 SHOWN = 5  # skipped files named on the screen; the rest stand in catalog.json
 _COLUMN = "Columns of a table (csv; tags takes --images, --separator and --delimiter)"
 _PART = "Part of a data set (cifar100, cub, cars, inat)"
+_CONCEPTS = "Tags and concepts (flickr25k, nuswide, mirflickr, nuswide-original, hashing-lists)"
 _PAIRS = "Re-identification and fashion (cuhk03, fashion, deepfashion)"
 _TRUTH = "Files of a benchmark (oxford5k, paris6k, revisited, distractors, gldv2)"
 
@@ -87,7 +88,30 @@ def read(
         str | None, typer.Option(help="inat: such as Aves; all if not given.", rich_help_panel=_PART)
     ] = None,
     annotations: Annotated[
-        Path | None, typer.Option(help="cars: the MATLAB file; cars_annos.mat.", rich_help_panel=_PART)
+        Path | None,
+        typer.Option(
+            help="cars: the MATLAB file; cars_annos.mat. mirflickr: the folder of them.",
+            rich_help_panel=_PART,
+        ),
+    ] = None,
+    concepts: Annotated[
+        Path | None, typer.Option(help="Names of the concepts, one a line.", rich_help_panel=_CONCEPTS)
+    ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(help="mirflickr: potential, relevant or all.", rich_help_panel=_CONCEPTS),
+    ] = None,
+    tag_list: Annotated[
+        str | None,
+        typer.Option(help="nuswide-original: all that users typed, or 1k.", rich_help_panel=_CONCEPTS),
+    ] = None,
+    without_photos: Annotated[
+        bool | None,
+        typer.Option(
+            "--without-photos",
+            help="hashing-lists: keep rows without looking for their photos.",
+            rich_help_panel=_CONCEPTS,
+        ),
     ] = None,
     boxes: Annotated[
         str | None, typer.Option(help="cuhk03: detected or labeled.", rich_help_panel=_PAIRS)
@@ -145,7 +169,8 @@ def read(
         "separator": separator, "delimiter": delimiter, "truth": truth, "names": names, "subset": subset,
         "per_class": per_class, "repeats": repeats, "year": year, "supercategory": supercategory,
         "annotations": annotations, "boxes": boxes, "train": train, "query": query, "gallery": gallery,
-        "high_res": high_res,
+        "high_res": high_res, "concepts": concepts, "variant": variant, "tag_list": tag_list,
+        "without_photos": without_photos,
     }  # fmt: skip
     if listed:
         _print_formats(as_json)
@@ -206,7 +231,7 @@ def _print_formats(as_json: bool) -> None:
         typer.echo(json.dumps(formats, indent=2))
         return
     for name, reader in READERS.items():
-        typer.echo(f"{name:12} {reader.layout}")
+        typer.echo(f"{name:16} {reader.layout}")
         options = ", ".join(f"--{option.replace('_', '-')}" for option in reader_options(name))
         if options:
-            typer.echo(f"{'':12} takes {options}")
+            typer.echo(f"{'':16} takes {options}")

@@ -31,6 +31,7 @@ class Listing:
         bad: images that the layout names and that cannot be used; an error when reading is strict.
         ignored: files that never were candidates, such as text beside the images.
         remarks: what is worth knowing of rows that are kept: names by remark.
+        unseen: rows are kept without looking at their photos, which need not be there; they have no sizes.
         check: what rows must fulfil together, asked once their images are known to decode; it returns those
             that are kept, and counts the others here.
     """
@@ -43,6 +44,7 @@ class Listing:
     bad: list[Skipped] = field(default_factory=list)
     ignored: list[Skipped] = field(default_factory=list)
     remarks: dict[str, list[str]] = field(default_factory=dict)
+    unseen: bool = False
     check: Callable[[Self, pl.DataFrame], pl.DataFrame] | None = None
 
 

@@ -25,10 +25,13 @@ from perisphere.catalog.readers import (
     flowers,
     folders,
     gldv2,
+    hashing_lists,
     ilsvrc,
     inat,
     market,
+    mirflickr,
     msmt17,
+    nuswide,
     street2shop,
     tagged,
 )
@@ -37,6 +40,7 @@ from perisphere.catalog.readers.cifar import list_cifar10, list_cifar100
 from perisphere.catalog.readers.landmark_benchmarks import list_classic, list_revisited
 from perisphere.catalog.readers.listed_folders import list_divided, list_mit67
 from perisphere.catalog.readers.listing import Listing, is_utf8
+from perisphere.catalog.readers.published_hashing import list_flickr25k, list_nuswide
 from perisphere.catalog.readers.unpacking import unpack
 from perisphere.catalog.verify import verify
 from perisphere.errors import PerisphereError, UsageError, nearest
@@ -98,6 +102,19 @@ READERS: dict[str, Reader] = {
     ),
     "tags": Reader(
         "tags.jsonl or tags.csv (image, tags, split, concepts ...) and images/", tagged.list_images
+    ),
+    "flickr25k": Reader(
+        "data/flickr25k/{train,database,test}_{img,tag,label}.txt and datasets/flickr25k/", list_flickr25k
+    ),
+    "nuswide": Reader(
+        "data/nus-wide/{train,database,test}_{img,tag,label}.txt and datasets/nus-wide/", list_nuswide
+    ),
+    "mirflickr": Reader(
+        "mirflickr/imN.jpg, meta/tags/tagsN.txt and annotations/CONCEPT.txt", mirflickr.list_images
+    ),
+    "nuswide-original": Reader("ImageList/, Groundtruth/, NUS_WID_Tags/ and Flickr/", nuswide.list_images),
+    "hashing-lists": Reader(
+        "train.txt, database.txt, test.txt of lines PATH 0 1 0 ...", hashing_lists.list_images
     ),
 }
 
@@ -233,6 +250,8 @@ def _checked_block(
     block: list[dict[str, Any]], listing: Listing, workers: int, strict: bool
 ) -> tuple[list[dict[str, Any]], list[Skipped]]:
     """Check each file once, however many of the rows name it; remark the boxes that are cut."""
+    if listing.unseen:
+        return block, []
     root = listing.root
     paths = list(dict.fromkeys(row["path"] for row in block))
     found: dict[str, ImageInfo] = {}
