@@ -2,7 +2,7 @@
 
 python tests/data/make_index.py tests/data/index-v1
 python tests/data/make_index.py tests/data/index-v2 beside
-python tests/data/make_index.py tests/data/index-v3 beside
+python tests/data/make_index.py tests/data/index-v3 beside codes
 """
 
 import sys
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from perisphere.codes import Codebooks
 from perisphere.index import Index
 
 
@@ -35,8 +36,15 @@ def rows() -> pl.DataFrame:
     )
 
 
-def make(folder: Path, centroids: str | None = None) -> None:
-    with Index.create(folder, 4, centroids=centroids) as index:
+def codebooks() -> Codebooks:
+    """Two books of the directions along the axes."""
+    axes = np.concatenate([np.eye(4), -np.eye(4), np.zeros((1, 4))])
+    return Codebooks(np.stack([0.8 * axes, 0.4 * axes]).astype(np.float32), "additive")
+
+
+def make(folder: Path, centroids: str | None = None, codes: str | None = None) -> None:
+    made = codebooks() if codes else None
+    with Index.create(folder, 4, centroids=centroids, codebooks=made) as index:
         index.add(vectors()[:8], rows()[:8], root="/photos", encoder_identity="0123456789abcdef")
         index.add(vectors()[8:], rows()[8:], root="/more photos")
         index.remove([3])

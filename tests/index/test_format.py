@@ -59,8 +59,9 @@ def test_concepts_come_back_and_filter(tmp_path):
         assert index.ids("concepts is null").tolist() == [6, 9, 12]
 
 
-def test_an_index_with_centroids_of_an_older_version_goes_on(tmp_path):
-    shutil.copytree(DATA / "index-v2", tmp_path / "index")
+@pytest.mark.parametrize("version", [2, 3])
+def test_an_index_with_centroids_of_an_older_version_goes_on(tmp_path, version):
+    shutil.copytree(DATA / f"index-v{version}", tmp_path / "index")
     with Index.open(tmp_path / "index") as index:
         assert index.centroids_kept == "beside"
         found = index.centroids()
@@ -70,4 +71,21 @@ def test_an_index_with_centroids_of_an_older_version_goes_on(tmp_path):
         np.testing.assert_allclose(found.points[0], dome / np.linalg.norm(dome), atol=1e-6)
         index.remove([1])
         assert index.centroids().counts.tolist() == [2, 3, 3]
+        assert index.verify() == []
+
+
+def test_an_index_with_codes_of_an_older_version_goes_on(tmp_path):
+    shutil.copytree(DATA / "index-v3", tmp_path / "index")
+    with Index.open(tmp_path / "index") as index:
+        assert (index.codes_kept, index.codebooks.kind, index.codebooks.books) == ("beside", "additive", 2)
+        found = index.search(np.array([1, 0.4, 0, 0]), 3, shortlist=0)
+        assert found.road == "codes of 16 bits"
+        decoded = index.codebooks.decode(index.codebooks.encode(index.vectors()[1]))
+        query = np.array([1, 0.4, 0, 0]) / np.hypot(1, 0.4)
+        order = np.argsort(-(decoded @ query).round(6), kind="stable")[:3]
+        assert found.ids[0].tolist() == index.ids()[order].tolist()
+        np.testing.assert_allclose(found.scores[0], (decoded @ query)[order], atol=1e-6)
+        index.remove([1])
+        assert index.add(index.vectors([2])[1]).tolist() == [13]
+        assert index.compact() == 2
         assert index.verify() == []

@@ -48,6 +48,17 @@ def create(
     centroids_only: Annotated[
         bool, typer.Option("--centroids-only", help="Keep one point for each label instead of the photos.")
     ] = False,
+    codes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CODEBOOKS",
+            help="Give each image a code of a few bytes and search by it: a file of codebooks, or an encoder "
+            "that has them.",
+        ),
+    ] = None,
+    codes_only: Annotated[
+        bool, typer.Option("--codes-only", help="Keep the codes instead of the images' vectors.")
+    ] = False,
     split: SPLIT = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier index.")] = False,
     as_json: JSON = False,
@@ -63,11 +74,17 @@ def create(
     `perisphere index create index vectors --recall 0.99 --split index`
 
     `perisphere index create index vectors --centroids`
+
+    `perisphere index create index vectors --codes codebooks.npz`
+
+    `perisphere index create small-index vectors --codes encoder --codes-only`
     """
     from perisphere.index.filling import create_from
 
     if centroids and centroids_only:
         raise UsageError("Centroids lie either beside the photos or instead of them: choose one option.")
+    if codes_only and codes is None:
+        raise UsageError("--codes-only needs codes: name the codebooks, or their encoder, with --codes.")
     with create_from(
         folder,
         source,
@@ -75,6 +92,8 @@ def create(
         metric=metric,
         recall=recall,
         centroids="beside" if centroids else "only" if centroids_only else None,
+        codebooks=codes,
+        codes="only" if codes_only else "beside",
         split=split,
         overwrite=overwrite,
     ) as made:
@@ -351,6 +370,9 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("debt", f"{facts['tombstones']:,} removed images not reclaimed, {facts['blocks']:,} blocks"),
         ("calibrated", _calibrated(facts)),
     ]
+    if facts["codes"] is not None:
+        lines.insert(-2, ("codes", _codes(facts["codes"], facts["images"])))
+        return [*lines, ("search", "by codes")]
     if ann is None:
         asked = "" if facts["recall"] is None else f" (recall {facts['recall']} from 50,000 images on)"
         return [*lines, ("search", f"exact{asked}")]
@@ -372,6 +394,12 @@ def _identities(facts: dict[str, Any]) -> str:
     kept = {"beside": "centroids beside the images", "only": "centroids only", None: "no centroids"}
     size = f"{_bytes(facts['bytes_per_identity'])} each"
     return f"{facts['identities']:,}, {size}; {kept[facts['centroids']]}"
+
+
+def _codes(codes: dict[str, Any], images: int) -> str:
+    where = {"beside": "beside the vectors", "only": "instead of vectors"}[codes["mode"]]
+    size = f", {codes['bytes'] / images:.1f} bytes an image" if images else ""
+    return f"{codes['kind']}, {codes['bits']} bits{size}, {where} ({codes['fingerprint']})"
 
 
 def _calibrated(facts: dict[str, Any]) -> str:

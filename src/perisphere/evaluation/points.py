@@ -113,6 +113,11 @@ def read_points(folder: Path) -> Points:
                     f"{folder}: keeps centroids only, and no vectors of the photos. Name the embeddings that "
                     "it was made of (`perisphere embed`), or an index that keeps photos too."
                 )
+            if index.codes_kept == "only":
+                raise PerisphereError(
+                    f"{folder}: keeps codes only, and no vectors of the photos. Name the embeddings that it "
+                    "was made of (`perisphere evaluate hashing` measures codes of them)."
+                )
             ids, vectors = index.vectors()
             seeds = _encoder_seed(folder / "encoder" / "encoder.json")
             return Points(vectors, index.rows(ids), str(folder), index.info()["encoder"] or {}, seeds)

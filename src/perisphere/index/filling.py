@@ -18,6 +18,7 @@ from perisphere.storage import check_replaceable
 
 if TYPE_CHECKING:
     from perisphere.catalog import Catalog
+    from perisphere.codes.codebooks import Codebooks
     from perisphere.encoder import Embeddings, Encoder
 
 
@@ -29,6 +30,8 @@ def create_from(
     metric: str = "cosine",
     recall: float | None = None,
     centroids: str | None = None,
+    codebooks: Path | None = None,
+    codes: str = "beside",
     split: str | None = None,
     overwrite: bool = False,
 ) -> Index:
@@ -41,17 +44,21 @@ def create_from(
         metric: ``"cosine"``, ``"l2"`` or ``"l1"``.
         recall: a target for approximate search; exact where it is ``None``.
         centroids: one point for each label, ``"beside"`` the photos or ``"only"`` these; none where ``None``.
+        codebooks: a file of codebooks, or an encoder that has them, to give each image a code.
+        codes: ``"beside"`` the vectors or ``"only"`` (instead of them).
         split: only the images of this split.
         overwrite: replace an earlier index.
 
     Raises:
-        PerisphereError: no such source, another encoder than that of the embeddings, no images.
+        PerisphereError: no such source, another encoder than that of the embeddings, no images, or no
+            codebooks.
         UsageError: photos or a catalog without an encoder.
     """
     folder = Path(folder)
     if folder.exists():
         check_replaceable(folder, overwrite)
     loaded = _encoder(source, encoder)
+    given = None if codebooks is None else _codebooks(codebooks)
     with _embedded(source, loaded, folder, split) as embeddings:
 
         def fill(index: Index) -> None:
@@ -64,6 +71,8 @@ def create_from(
             encoder=loaded,
             recall=recall,
             centroids=centroids,
+            codebooks=given,
+            codes=codes,
             overwrite=overwrite,
             fill=fill,
         )
@@ -150,6 +159,23 @@ def _encoder(source: Path, encoder: Path | None) -> Encoder | None:
     from perisphere.encoder import Encoder
 
     return Encoder.load(encoder)
+
+
+def _codebooks(source: Path) -> Codebooks:
+    """The codebooks of a file, or those of an encoder."""
+    from perisphere.codes.codebooks import Codebooks
+
+    if not source.is_dir():
+        return Codebooks.load(source)
+    from perisphere.encoder import Encoder
+
+    found = Encoder.load(source).codebooks
+    if found is None:
+        raise PerisphereError(
+            f"{source}: this encoder has no codebooks. Fit some to its embeddings (`perisphere codes fit`), "
+            "and name their file."
+        )
+    return found
 
 
 @contextmanager

@@ -15,13 +15,16 @@ import numpy as np
 import polars as pl
 
 from perisphere.errors import PerisphereError, UsageError, nearest
-from perisphere.index import centroid_upkeep, exact, upkeep
+from perisphere.index import centroid_upkeep, exact, kept_codes, upkeep
 from perisphere.index.approximate import Approximate
 from perisphere.index.calibration import Calibration, calibrate_with_copies, calibrate_with_labels
 from perisphere.index.centroids import Centroids
+from perisphere.index.code_blocks import TABLE as CODES_TABLE
+from perisphere.index.code_blocks import CodeWriter
 from perisphere.index.duplicates import THRESHOLD, Duplicates, find_duplicates, near_duplicates
 from perisphere.index.ids import free_ids, given_ids, present, whole_numbers
 from perisphere.index.kept_centroids import MODES, KeptCentroids
+from perisphere.index.kept_codes import KeptCodes
 from perisphere.index.planner import GATHER_SHARE, Plans, Where, condition, passing
 from perisphere.index.ranking import Ranking
 from perisphere.index.rows import SCHEMA, checked, from_records, to_records
@@ -34,8 +37,9 @@ from perisphere.index.store import (
     keep_concepts,
     last_id,
     read_fact,
-    write_block,
+    read_rows,
     write_fact,
+    write_vectors,
 )
 from perisphere.index.sums import TABLES, Sums, kept, staying, take_out
 from perisphere.index.vectors import clean, matrix
@@ -43,6 +47,7 @@ from perisphere.index.waiting import patient_bar
 from perisphere.storage import whole_folder
 
 if TYPE_CHECKING:
+    from perisphere.codes.codebooks import Codebooks
     from perisphere.encoder import Encoder
     from perisphere.index.filters import Expression
 
@@ -69,6 +74,7 @@ class Index:
         self._approximate = Approximate(store, self.metric)
         self._centroids = KeptCentroids(store, self.dim, self.metric)
         self._only = self._centroids.mode == "only"
+        self._codes = KeptCodes(store, self.dim)
         self._refreshing = Lock()
         self._moment = -1
         self._snapshot = Snapshot(self.dim)
@@ -84,6 +90,8 @@ class Index:
         encoder: Encoder | None = None,
         recall: float | None = None,
         centroids: str | None = None,
+        codebooks: Codebooks | None = None,
+        codes: str = "beside",
         overwrite: bool = False,
         fill: Callable[[Index], None] | None = None,
     ) -> Index:
@@ -98,17 +106,24 @@ class Index:
                 are exact where it is ``None``.
             centroids: ``"beside"`` keeps one point for each label beside the photos, ``"only"`` keeps these
                 points instead of the photos' vectors (the photos' rows are kept).
+            codebooks: give each photo a code of one byte a book, by which it is searched (metric cosine).
+            codes: ``"beside"`` the vectors, which rank the short list and are read row by row, or ``"only"``
+                (instead of them).
             overwrite: replace an existing index.
             fill: is called with the new index before it appears under its name; if it fails, nothing appears.
 
         Raises:
-            PerisphereError: the folder exists, or the encoder has another dimension.
-            UsageError: an unknown metric, a dimension or recall out of range, or a recall for L1 or without
-                photos.
+            PerisphereError: the folder exists, the encoder or the codebooks have another dimension, or the
+                codebooks are not of unit rows.
+            UsageError: an unknown metric, a dimension or recall out of range, a recall for L1 or without
+                photos, or codes with another metric, with a recall or without vectors that centroids need.
         """
         dim = _dimension(dim, encoder)
         facts = {"dim": dim, "metric": _metric(metric), "recall": _recall(recall), "encoder": None}
         facts |= _centroid_facts(centroids, recall)
+        if codebooks is not None:
+            facts |= kept_codes.facts(codebooks, codes, dim)
+            kept_codes.check_company(codes, metric, recall, centroids)
         if recall is not None and metric == "l1":
             raise UsageError(
                 f"recall {recall}: l1 is always searched exactly. Leave it out, or use the metric l2."
@@ -117,7 +132,10 @@ class Index:
             if encoder is not None:
                 encoder.save(part / ENCODER)
                 facts["encoder"] = {"name": encoder.name, "identity": encoder.identity}
-            Store.create(part, facts, TABLES if centroids else ())
+            tables = [*(TABLES if centroids else ()), *([CODES_TABLE] if codebooks is not None else ())]
+            Store.create(part, facts, tables)
+            if codebooks is not None:
+                codebooks.save(part / kept_codes.FILE)
             if fill is not None:
                 with cls.open(part) as index:
                     fill(index)
@@ -193,16 +211,21 @@ class Index:
             if mode == "only":
                 _refuse_unlabelled(labels)
             sums = None if mode is None else Sums(connection, self.dim)
+            coding = None if self._codes.books is None else CodeWriter(connection, self._codes.books)
             for start in range(0, len(new), step):
                 part = order[start : start + step]
                 block = vectors[start : start + step] if given is None else vectors[part]
                 cleaned = clean(block, self.metric, first=start)
-                if mode != "only":
-                    write_block(connection, new[part], cleaned)
+                if mode != "only" and self._codes.mode != "only":
+                    write_vectors(connection, new[part], cleaned)
+                if coding is not None:
+                    coding.put(new[part], self._codes.codebooks.encode(cleaned))
                 if sums is not None:
                     own = range(start, start + len(block)) if given is None else part.tolist()
                     sums.put([labels[place] for place in own], cleaned)
                 advance(len(block))
+            if coding is not None:
+                coding.write()
             if sums is not None:
                 sums.write()
             _insert_rows(connection, new, table, root)
@@ -247,8 +270,14 @@ class Index:
         where: Expression | str | None = None,
         min_score: float | None = None,
         exact: bool = False,
+        shortlist: int | None = None,
+        symmetric: bool = False,
     ) -> Ranking:
         """Return the ``k`` nearest images of each query, or all of them where the index holds fewer.
+
+        An index with codes scans them. Where it keeps vectors too, these rank the short list of the best
+        codes, and the scores are theirs; else a score is the inner product of the query with what the code
+        says of the vector. Of equal scores the lower id comes first.
 
         Args:
             queries: floating ``[q, dim]`` or ``[dim]``; there may be none.
@@ -256,11 +285,16 @@ class Index:
             metric: another metric than the index's own.
             where: a filter on the catalog columns, e.g. ``"label == 'dome' and camera != 2"``.
             min_score: leave out results that score lower.
-            exact: search exactly even where the index was made with a recall.
+            exact: search exactly, by all vectors, even where the index was made with a recall or with codes.
+            shortlist: how many of the best codes are ranked by their vectors; 0 ranks by codes alone. By
+                default 100, or ``2 k`` where that is more.
+            symmetric: rank by codes alone, of the queries too.
 
         Raises:
-            PerisphereError: queries of another dimension, NaN, or a zero query under cosine.
-            UsageError: ``k`` below 1, an unknown metric, a NaN for a score, or a filter that cannot be read.
+            PerisphereError: queries of another dimension, NaN, or a zero query under cosine; codes are asked
+                for where there are none, or vectors where there are codes only.
+            UsageError: ``k`` below 1, an unknown metric, a NaN for a score, a filter that cannot be read, or
+                a short list that is shorter than ``k`` or has no vectors to be ranked by.
         """
         metric = self.metric if metric is None else _metric(metric)
         if k < 1:
@@ -269,9 +303,14 @@ class Index:
             raise UsageError("the least score is nan: give a number, or leave it out.")
         wanted = clean(matrix(queries, self.dim, "queries"), metric, what="query")
         filtered = None if where is None else condition(where)
-        snapshot = self._fresh()
-        k = min(k, len(snapshot))
-        (ids, scores), road = self._answer(snapshot, wanted, k, metric, filtered, exact)
+        if self._by_codes(metric, exact, shortlist, symmetric):
+            (ids, scores), road = self._codes.search(
+                wanted, k, filtered, shortlist=shortlist, symmetric=symmetric
+            )
+        else:
+            snapshot = self._fresh()
+            k = min(k, len(snapshot))
+            (ids, scores), road = self._answer(snapshot, wanted, k, metric, filtered, exact)
         ranking = Ranking(ids, scores, road, metric)
         return ranking if min_score is None else ranking.at_least(min_score)
 
@@ -280,8 +319,28 @@ class Index:
         """``"beside"`` the photos, ``"only"`` (no photo's vector), or ``None``: no centroids."""
         return self._centroids.mode
 
+    @property
+    def codes_kept(self) -> str | None:
+        """``"beside"`` the photos' vectors, ``"only"`` (instead of them), or ``None``: no codes."""
+        return self._codes.mode
+
+    @property
+    def codebooks(self) -> Codebooks:
+        """What the codes mean.
+
+        Raises:
+            PerisphereError: the index keeps no codes, or its codebooks are damaged or others.
+        """
+        return self._codes.codebooks
+
     def keep_centroids(self) -> int:
-        """Keep one point for each label from now on, beside the photos, and return how many there are."""
+        """Keep one point for each label from now on, beside the photos, and return how many there are.
+
+        Raises:
+            PerisphereError: the index keeps codes only, and no vectors to take the mean of.
+        """
+        if self.codes_kept == "only":
+            raise self._no_vectors("centroids are means of vectors")
         centroid_upkeep.build(self._store, self.dim)
         return len(self.centroids())
 
@@ -324,9 +383,15 @@ class Index:
     def vectors(self, ids: Sequence[int] | np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return ``ids``, or all, as int64 ``[n]``, and their vectors as float32 ``[n, dim]`` (a copy).
 
+        Where the index keeps codes only, these are what the codes say of the vectors, of any length.
+
         Raises:
             PerisphereError: an id that is not in the index.
         """
+        if self.codes_kept == "only":
+            return self._codes.decoded(None if ids is None else whole_numbers(ids))
+        if self.codes_kept and ids is not None:
+            return self._some_vectors(whole_numbers(ids))
         snapshot = self._fresh()
         wanted = snapshot.ids if ids is None else whole_numbers(ids)
         _refuse_missing(wanted, snapshot.holds(wanted))
@@ -404,7 +469,8 @@ class Index:
             "centroids": self.centroids_kept,
             "identities": identities,
             "bytes_per_identity": round(size / identities, 1) if identities else None,
-            **upkeep.debt(self._store),
+            "codes": self._codes.info(),
+            **upkeep.debt(self._store, codes=self._codes.books is not None),
             "recall": self._store.fact("recall"),
             "ann": self._approximate.info(),
             "calibration": None if calibration is None else calibration.source,
@@ -414,14 +480,17 @@ class Index:
     def verify(self) -> list[str]:
         """Read all of the index and return what is wrong with it, one line a problem."""
         unit_rows = self.metric == "cosine"
-        problems = upkeep.verify(self._store, self.dim, unit_rows=unit_rows, photos=not self._only)
+        photos = not self._only and self.codes_kept != "only"
+        problems = upkeep.verify(self._store, self.dim, unit_rows=unit_rows, photos=photos)
+        problems += self._codes.verify()
         if not problems:  # sums are compared with photos that are whole
             problems = centroid_upkeep.verify(self._store, self.dim, unit_rows=unit_rows)
         return problems + self._approximate.verify()
 
     def compact(self) -> int:
         """Reclaim the space of removed rows, join small blocks, and return the number of rows reclaimed."""
-        reclaimed = upkeep.compact(self._store, self.dim)
+        only = self.codes_kept == "only"
+        reclaimed = upkeep.compact(self._store, self.dim, self._codes.books, codes_only=only)
         self._rebuild_if_due(thorough=True)
         return reclaimed
 
@@ -433,10 +502,13 @@ class Index:
             seed: of the sample that the effort is tuned on.
 
         Raises:
-            UsageError: there is no target, or the metric is L1, which is always searched exactly.
+            UsageError: there is no target, the metric is L1, which is always searched exactly, or the index
+                keeps codes.
             PerisphereError: there are too few images to build from.
         """
         target = _recall(self._store.fact("recall") if recall is None else recall)
+        if self.codes_kept:
+            raise UsageError(f"{self.folder}: is searched by its codes, so that no recall can be asked for.")
         if target is None or self.metric == "l1":
             reason = "its metric is l1" if self.metric == "l1" else "no recall was asked for (--recall)"
             raise UsageError(f"{self.folder}: is always searched exactly, as {reason}.")
@@ -449,7 +521,10 @@ class Index:
 
         Raises:
             UsageError: the threshold is out of range.
+            PerisphereError: the index keeps codes only: photos of one code may be far from duplicates.
         """
+        if self.codes_kept == "only":
+            raise self._no_vectors("near-duplicates are told by vectors")
         ids, vectors = self.vectors()
         return find_duplicates(ids, vectors, threshold)
 
@@ -496,8 +571,10 @@ class Index:
 
         Raises:
             UsageError: an unknown source, metric or split.
-            PerisphereError: no labels, no encoder, or no photos, where they are needed.
+            PerisphereError: no labels, no encoder, no photos or no vectors, where they are needed.
         """
+        if self.codes_kept == "only":
+            raise self._no_vectors("precisions are measured on vectors")
         if source not in SOURCES:
             raise UsageError(f"The source {source!r} is unknown: choose one of {', '.join(SOURCES)}.")
         metric = self.metric if metric is None else _metric(metric)
@@ -552,7 +629,33 @@ class Index:
         if recall is not None and self.metric != "l1":
             self._approximate.rebuild_if_due(self._fresh, recall, thorough=thorough)
 
+    def _by_codes(self, metric: str, exactly: bool, shortlist: int | None, symmetric: bool) -> bool:
+        """Say whether codes answer; vectors do where all of them, or another metric, are asked for."""
+        asked = shortlist is not None or symmetric
+        if asked and (exactly or metric != "cosine"):
+            other = "an exact search" if exactly else f"the metric {metric}"
+            raise UsageError(
+                f"{other} takes all vectors and no codes: leave the short list and symmetric out."
+            )
+        return asked or (self.codes_kept is not None and not exactly and metric == "cosine")
+
+    def _some_vectors(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Read the vectors of ``ids`` (any order) alone."""
+        unique, back = np.unique(ids, return_inverse=True)
+        with self._store.reading() as connection:
+            _refuse_missing(unique, np.isin(unique, present(connection, unique)))
+            parts = [rows for _, rows in read_rows(connection, self.dim, unique)]
+        return ids, np.concatenate([np.empty((0, self.dim), np.float32), *parts])[back]
+
+    def _no_vectors(self, reason: str) -> PerisphereError:
+        return PerisphereError(
+            f"{self.folder}: keeps codes only, and {reason}. Make an index that keeps both "
+            "(`perisphere index create --codes`, without --codes-only)."
+        )
+
     def _fresh(self) -> Snapshot:
+        if self.codes_kept == "only":
+            raise self._no_vectors("an exact search, another metric or a centroid takes vectors")
         if self._only:
             raise PerisphereError(
                 f"{self.folder}: keeps centroids only, and no photo's vector. Search among centroids, or "

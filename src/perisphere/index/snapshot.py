@@ -134,7 +134,7 @@ def refreshed(old: Snapshot, connection: sqlite3.Connection) -> Snapshot:
     Only the newest snapshot of an index may be refreshed, and by one thread at a time: its last segment
     grows in place.
     """
-    version = _version(connection)
+    version = version_of(connection)
     if version == old.version:
         return old
     segments = old.segments
@@ -148,7 +148,8 @@ def refreshed(old: Snapshot, connection: sqlite3.Connection) -> Snapshot:
     return Snapshot(old.dim, fresh, version)
 
 
-def _version(connection: sqlite3.Connection) -> Version:
+def version_of(connection: sqlite3.Connection) -> Version:
+    """Return the state of the index that ``connection`` sees."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'tombstones'").fetchone()
     compactions = read_fact(connection, "compactions", 0)
     return Version(last_id(connection), 0 if row is None else int(row[0]), int(compactions))

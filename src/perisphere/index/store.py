@@ -45,6 +45,13 @@ CREATE TABLE tombstones (removal INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER N
 """
 
 
+class MissingVectorError(PerisphereError):
+    """A row has no vector: its block is lost, or a compaction took it since its id was found."""
+
+    def __init__(self, id_: int) -> None:
+        super().__init__(f"The vector of id {id_} is missing. `perisphere index verify` tells more.")
+
+
 class Store:
     """An open ``index.sqlite``: one connection that reads, one that writes, each for one thread at a time."""
 
@@ -224,9 +231,14 @@ def last_id(connection: sqlite3.Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-def block_rows(dim: int) -> int:
-    """Return how many vectors of ``dim`` values make a block."""
-    return max(1, BLOCK_BYTES // (4 * dim))
+def block_rows(dim: int, size: int = BLOCK_BYTES) -> int:
+    """Return how many vectors of ``dim`` values make a block of ``size`` bytes."""
+    return max(1, size // (4 * dim))
+
+
+def block_bytes(connection: sqlite3.Connection) -> int:
+    """Return how large the blocks of vectors of this index are."""
+    return int(read_fact(connection, "block_bytes", BLOCK_BYTES))
 
 
 def write_block(connection: sqlite3.Connection, ids: np.ndarray, vectors: np.ndarray) -> None:
@@ -234,6 +246,13 @@ def write_block(connection: sqlite3.Connection, ids: np.ndarray, vectors: np.nda
     key, data = ids.astype("<i8").tobytes(), vectors.astype("<f4", copy=False).tobytes()
     record = (int(ids[-1]), key, data, zlib.crc32(data, zlib.crc32(key)))
     connection.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", record)
+
+
+def write_vectors(connection: sqlite3.Connection, ids: np.ndarray, vectors: np.ndarray) -> None:
+    """Store vectors (float32 ``[n, d]``) under ascending int64 ``ids``, in blocks of this index's size."""
+    step = block_rows(vectors.shape[1], block_bytes(connection))
+    for start in range(0, len(ids), step):
+        write_block(connection, ids[start : start + step], vectors[start : start + step])
 
 
 def read_blocks(
@@ -259,14 +278,19 @@ def read_blocks(
 def read_rows(
     connection: sqlite3.Connection, dim: int, ids: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield ``(ids, vectors)`` of the ascending ``ids``, block by block; all of them are there."""
+    """Yield ``(ids, vectors)`` of the ascending ``ids``, block by block.
+
+    Raises:
+        MissingVectorError: an id has none.
+    """
     while len(ids):
         for held, vectors in read_blocks(connection, dim, after=int(ids[0]) - 1):
-            mine = np.flatnonzero(np.isin(held, ids, assume_unique=True))
-            yield held[mine], vectors[mine]
-            ids = ids[np.searchsorted(ids, held[-1], side="right") :]
+            wanted = ids[: np.searchsorted(ids, held[-1], side="right")]
+            places = np.searchsorted(held, wanted)
+            if (held[places] != wanted).any():
+                raise MissingVectorError(wanted[held[places] != wanted][0])
+            yield wanted, vectors[places]
+            ids = ids[len(wanted) :]
             break
         else:
-            raise PerisphereError(
-                f"The vector of id {ids[0]} is missing. `perisphere index verify` tells more."
-            )
+            raise MissingVectorError(ids[0])

@@ -9,18 +9,25 @@ from collections.abc import Iterator
 import numpy as np
 
 from perisphere.errors import PerisphereError
-from perisphere.index.store import Store, block_rows, read_fact, write_block, write_fact
+from perisphere.index import code_blocks
+from perisphere.index.store import Store, block_bytes, block_rows, read_fact, write_fact, write_vectors
 from perisphere.index.waiting import patient_bar
 
 GROUP_BYTES = 32 << 20
 DEBT_SHARE, DEBT_ROWS = 0.2, 5_000
 
 
-def debt(store: Store) -> dict[str, int]:
-    """Return how many removed rows still take space (``tombstones``), and the number of ``blocks``."""
+def debt(store: Store, *, codes: bool = False) -> dict[str, int]:
+    """Return how many removed rows still take space (``tombstones``), and the number of ``blocks``.
+
+    Args:
+        store: the store.
+        codes: count blocks of codes too, where there are any.
+    """
     with store.reading() as connection:
         tombstones = connection.execute("SELECT count(*) FROM tombstones").fetchone()[0]
         blocks = connection.execute("SELECT count(*) FROM blocks").fetchone()[0]
+        blocks += code_blocks.count(connection) if codes else 0
     return {"tombstones": tombstones, "blocks": blocks}
 
 
@@ -29,11 +36,25 @@ def is_due(store: Store, living: int) -> bool:
     return debt(store)["tombstones"] > max(DEBT_ROWS, DEBT_SHARE * living)
 
 
-def compact(store: Store, dim: int) -> int:
+def compact(store: Store, dim: int, books: int | None = None, *, codes_only: bool = False) -> int:
     """Rewrite the blocks that hold removed rows or few rows, and return the number of rows reclaimed.
 
     Each group of blocks is one transaction, so a kill leaves a whole index, and the next compaction goes on.
+
+    Args:
+        store: the store.
+        dim: values a vector.
+        books: bytes a code, where codes are kept.
+        codes_only: whether they are kept instead of vectors.
     """
+    reclaimed = 0 if books is None else code_blocks.compact(store, books, only=codes_only)
+    if not codes_only:
+        reclaimed += _compact_vectors(store, dim, books)
+    store.tidy(vacuum=reclaimed > 0)
+    return reclaimed
+
+
+def _compact_vectors(store: Store, dim: int, books: int | None) -> int:
     reclaimed = after = 0
     with patient_bar("compacting", debt(store)["blocks"], "blocks") as advance:
         while True:
@@ -45,9 +66,8 @@ def compact(store: Store, dim: int) -> int:
                 advance(len(group))
                 if _is_tidy(connection, group, dim):
                     continue
-                reclaimed += _rewrite(connection, group, dim)
+                reclaimed += _rewrite(connection, group, dim, books)
                 write_fact(connection, "compactions", read_fact(connection, "compactions", 0) + 1)
-    store.tidy(vacuum=reclaimed > 0)
     return reclaimed
 
 
@@ -69,7 +89,7 @@ def _next_group(connection: sqlite3.Connection, dim: int, after: int) -> list[_B
 
 def _is_tidy(connection: sqlite3.Connection, group: list[_Block], dim: int) -> bool:
     rows = sum(count for _, count in group)
-    if len(group) > -(-rows // block_rows(dim)):
+    if len(group) > -(-rows // block_rows(dim, block_bytes(connection))):
         return False
     first = _ids(connection, group[0][0])[0]
     query = "SELECT 1 FROM tombstones WHERE id BETWEEN ? AND ? LIMIT 1"
@@ -81,18 +101,18 @@ def _ids(connection: sqlite3.Connection, key: int) -> np.ndarray:
     return np.frombuffer(blob, dtype="<i8")
 
 
-def _rewrite(connection: sqlite3.Connection, group: list[_Block], dim: int) -> int:
+def _rewrite(connection: sqlite3.Connection, group: list[_Block], dim: int, books: int | None) -> int:
     ids, vectors = _read(connection, group, dim)
     first, last = int(ids[0]), int(ids[-1])
-    query = "SELECT id FROM tombstones WHERE id BETWEEN ? AND ?"
-    removed = [row[0] for row in connection.execute(query, (first, last))]
-    living = ~np.isin(ids, np.array(removed, dtype=np.int64))
+    query = "SELECT id FROM tombstones WHERE id BETWEEN ? AND ? ORDER BY id"
+    removed = np.fromiter((row[0] for row in connection.execute(query, (first, last))), dtype=np.int64)
+    if books is not None:  # of rows that were removed since their codes were compacted
+        code_blocks.forget(connection, books, removed)
+    living = ~np.isin(ids, removed)
     ids, vectors = ids[living], vectors[living]
     connection.executemany("DELETE FROM blocks WHERE last_id = ?", ((key,) for key, _ in group))
     connection.execute("DELETE FROM tombstones WHERE id BETWEEN ? AND ?", (first, last))
-    for start in range(0, len(ids), block_rows(dim)):
-        part = slice(start, start + block_rows(dim))
-        write_block(connection, ids[part], vectors[part])
+    write_vectors(connection, ids, vectors)
     return len(removed)
 
 

@@ -49,6 +49,8 @@ class Asked:
         metric: the metric.
         where: a filter.
         exact: search photos exactly.
+        shortlist: of photos with codes, how many of the best are ranked by their vectors.
+        symmetric: search photos by codes alone, of the queries too.
     """
 
     index: Index
@@ -58,6 +60,8 @@ class Asked:
     metric: Metric
     where: Expression | None
     exact: bool
+    shortlist: int | None = None
+    symmetric: bool = False
 
 
 def chosen(index: Index, among: str | None) -> str:
@@ -114,7 +118,14 @@ def searches(asked: Asked, among: str, identities: int) -> Iterator[Search]:
 def _among_photos(asked: Asked, queries: Sequence[int], where: Expression | None) -> Search:
     places = list(queries)
     context = Context(
-        IndexGallery(asked.index, metric=asked.metric, where=where, exact=asked.exact),
+        IndexGallery(
+            asked.index,
+            metric=asked.metric,
+            where=where,
+            exact=asked.exact,
+            shortlist=asked.shortlist,
+            symmetric=asked.symmetric,
+        ),
         asked.vectors[places],
         [asked.own[place] for place in places] if asked.own else (),
         [asked.photos[place] for place in places],

@@ -117,7 +117,9 @@ class IndexGallery:
         index: the index.
         metric: another metric than its own.
         where: a filter on the catalog's columns.
-        exact: search exactly even where the index was made with a recall.
+        exact: search exactly even where the index was made with a recall or with codes.
+        shortlist: of an index with codes, how many of the best are ranked by their vectors.
+        symmetric: search an index with codes by the codes of the queries too.
     """
 
     def __init__(
@@ -127,8 +129,11 @@ class IndexGallery:
         metric: str | None = None,
         where: Expression | str | None = None,
         exact: bool = False,
+        shortlist: int | None = None,
+        symmetric: bool = False,
     ) -> None:
         self._index, self._metric, self._exact = index, metric or index.metric, exact
+        self._shortlist, self._symmetric = shortlist, symmetric
         self._where = parse(where) if isinstance(where, str) else where
 
     @property
@@ -162,7 +167,15 @@ class IndexGallery:
 
     def search(self, vectors: NDArray, k: int) -> Ranking:
         """Return the ``k`` nearest images of each vector."""
-        return self._index.search(vectors, k, metric=self._metric, where=self._where, exact=self._exact)
+        return self._index.search(
+            vectors,
+            k,
+            metric=self._metric,
+            where=self._where,
+            exact=self._exact,
+            shortlist=self._shortlist,
+            symmetric=self._symmetric,
+        )
 
     def _rows(self, ids: Ids, column: str) -> list[Any]:
         unique, back = np.unique(ids, return_inverse=True)
