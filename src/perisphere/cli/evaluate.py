@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perisphere.cli import evaluate_hashing  # noqa: F401  (has protocols of its own)
+from perisphere.cli import evaluate_hashing, evaluate_text  # noqa: F401  (have options of their own)
 from perisphere.cli.evaluate_hierarchy import (
     ScalingName,
     SimilarityName,
@@ -109,7 +109,7 @@ def evaluate(
         typer.Argument(
             metavar="PROTOCOL",
             help="retrieval, landmark, classification, revisited, oxford, gldv2, hierarchy, compare; "
-            "reid, centroid and hashing have options of their own.",
+            "reid, centroid, hashing and text have options of their own.",
         ),
     ],
     sources: Annotated[
@@ -222,7 +222,8 @@ def evaluate(
     **reid** and **centroid** judge re-identification, by photos and by one point for each identity; they have
     options of their own, which `evaluate reid --help` tells.
 
-    **hashing** judges codes beside the vectors that they stand for; it has options of its own, too.
+    **hashing** judges codes beside the vectors that they stand for, **text** search by words beside BM25;
+    they have options of their own, too.
 
     **compare** puts reports side by side.
 

@@ -1,4 +1,4 @@
-"""``perisphere evaluate hashing`` and ``evaluate text``: codes of photos, and texts that ask for photos."""
+"""``perisphere evaluate hashing``: codes of photos beside the vectors that they stand for."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -84,7 +84,7 @@ def hashing(
     """
     if only_floats and codebooks is not None:
         raise UsageError("--floats judges no codes; leave it or --codebooks out.")
-    depths = _depths(at)
+    depths = depths_of(at)
     from perisphere.evaluation import read_points
     from perisphere.evaluation.hashing import KINDS, judge_hashing, own_codebooks
     from perisphere.evaluation.rankings_table import rankings_table, write_places
@@ -116,7 +116,8 @@ def hashing(
         show_table(rankings_table(report, KINDS))
 
 
-def _depths(text: str) -> list[int]:
+def depths_of(text: str) -> list[int]:
+    """Return the whole numbers of ``--at``, each 1 or more."""
     try:
         depths = [int(word) for word in text.split(",")]
     except ValueError:

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from perisphere.catalog.catalog import concepts_of as shown_by
 from perisphere.errors import PerisphereError
 from perisphere.evaluation.points import Points
 
@@ -13,16 +14,9 @@ def concepts_of(points: Points) -> list[list[str]]:
         PerisphereError: no photo has a concept or a label.
     """
     rows = points.rows
-    label = (
-        pl.when(pl.col("label").is_null())
-        .then(pl.lit([], pl.List(pl.String)))
-        .otherwise(pl.concat_list("label"))
-    )
-    concepts = (
-        pl.col("concepts").fill_null([]) if "concepts" in rows.columns else pl.lit([], pl.List(pl.String))
-    )
-    chosen = pl.when(concepts.list.len() > 0).then(concepts).otherwise(label)
-    found: list[list[str]] = rows.select(chosen.alias("concepts"))["concepts"].to_list()
+    if "concepts" not in rows.columns:  # vectors from before there were concepts
+        rows = rows.with_columns(pl.lit([], pl.List(pl.String)).alias("concepts"))
+    found = shown_by(rows)
     if not any(found):
         raise PerisphereError(
             f"{points.source}: no photo has concepts or a label, so nothing is right or wrong; read the "

@@ -61,3 +61,14 @@ def _cell(figure: str, value: float | None) -> str:
     if isnan(value):
         return "undefined"
     return f"{value:,.0f}" if figure in WHOLE else f"{value:,.1f}" if "counted" in figure else f"{value:.4f}"
+
+
+def write_classes(report: Report, first: str, path: Path) -> Path:
+    """Write the figures of each class of a report as CSV, the class's name under ``first``."""
+    names = list(dict.fromkeys(name for figures in report.classes.values() for name in figures))
+    with whole_file(Path(path)) as part, part.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([first, *names])
+        for name, figures in report.classes.items():
+            table.writerow([name, *(figures.get(figure, "") for figure in names)])
+    return Path(path)

@@ -174,7 +174,7 @@ class _Judge:
         if own >= 0:
             scores[own] = -np.inf
         order = leading(scores, self.longest)
-        hits = shares(self.gallery[order], self.queries[query]) & (order != own)
+        hits = shares(self.gallery[order], self.queries[query]) & (scores[order] > -np.inf)
         seen = places(hits, scores[order] if self.expected else None, self.longest)
         figures = [
             (*seen.average_precision(depth), seen.strict_average_precision(depth, relevant))

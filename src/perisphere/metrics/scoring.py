@@ -33,7 +33,7 @@ class Scores(Protocol):
         """Number of gallery rows."""
 
     def block(self, queries: slice) -> Row:
-        """Return the scores of the queries of a block, higher is better."""
+        """Return the scores of the queries of a block, higher is better; -inf is not found at all."""
 
 
 class FloatScores:
