@@ -16,6 +16,7 @@ from perisphere.errors import PerisphereError
 # A folder is replaced only when one of these says that it is ours: a mistyped path must cost nobody a photo.
 MARKERS = (
     "catalog.json",
+    "codes.json",
     "demo.json",
     "embeddings.json",
     "encoder.json",

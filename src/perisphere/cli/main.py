@@ -89,6 +89,7 @@ def _fail(message: str, code: int) -> None:
 # Each verb registers itself on ``app``, which must exist by now.
 from perisphere.cli import (  # noqa: E402, F401
     classify,
+    codes,
     crop,
     demo,
     embed,
