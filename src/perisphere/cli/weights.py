@@ -26,7 +26,9 @@ app.add_typer(weights, name="weights")
 
 @weights.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A .pth, .pt, .ckpt, .safetensors, .npz or Keras .h5 file.")],
+    file: Annotated[
+        Path, typer.Argument(help="A .pth, .pt, .ckpt, .safetensors, .npz, .npy or Keras .h5 file.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The Encoder's folder to write.")],
     architecture: Annotated[
         str | None,
@@ -68,6 +70,9 @@ def import_(
             help="Class points (.npz, .json, .pickle) that it was trained towards, for search by class."
         ),
     ] = None,
+    tags: Annotated[
+        Path | None, typer.Option(help="A tags folder that it was trained towards, of a checkpoint of WSDHQ.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The Encoder's name; by default the file's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the parts that the file lacks.")] = 0,
     partial: Annotated[
@@ -82,8 +87,9 @@ def import_(
     file that asks for more is refused with the name of what it asked for. Checkpoints of older landmark
     classifiers and of CNN image retrieval bring their own input, pooling and whitening. Keras 2's .h5 files
     (needs `perisphere[keras]`) bring their embedding layer. Lightning checkpoints of the centroid triplet
-    program (`--as ctl-resnet50`) bring their BNNeck and input size. A classification head is left out: the
-    Encoder classifies by the nearest of its `--classes` alone.
+    program (`--as ctl-resnet50`) bring their BNNeck and input size. Checkpoints of WSDHQ (.npy,
+    as `alexnet.npy` is) bring their codebooks, their input and ten views. A classification head is left out:
+    the Encoder classifies by the nearest of its `--classes` alone.
 
     **Examples**
 
@@ -97,10 +103,13 @@ def import_(
 
     `perisphere weights import epoch=119.ckpt --as ctl-resnet50 -o encoder`
 
+    `perisphere weights import alexnet.npy --as alexnet -o encoder`
+
     `perisphere weights import nab_rn50.model.h5 --as resnet50_v1 --preset nab --classes nab.npz -o encoder`
     """
     from perisphere.cli.search import given_classes
     from perisphere.encoder.from_checkpoint import encoder_from
+    from perisphere.tags.tags import Tags
 
     pooled = pooling or ("spoc" if architecture else "gem")  # a checkpoint without --as says its own
     if gem_p is not None and pooled not in ("gem", "gemmp"):
@@ -124,6 +133,7 @@ def import_(
             seed=seed,
             partial=partial,
             classes=given_classes(classes),
+            tags=None if tags is None else Tags.load(tags),
         )
     encoder.save(out, overwrite=overwrite)
     if as_json:
@@ -210,10 +220,8 @@ def _encoder(net: "EmbeddingNet", size: int | None, name: str, provenance: dict[
     from perisphere.encoder import Encoder, Preprocessing
     from perisphere.nets import input_spec
 
-    values = asdict(input_spec(net.spec.backbone))
-    if size is not None:
-        values["size"] = (size, size)
-    return Encoder(net, Preprocessing(**values), name=name, provenance=provenance)
+    preprocessing = Preprocessing.for_architecture(input_spec(net.spec.backbone), size=size)
+    return Encoder(net, preprocessing, name=name, provenance=provenance)
 
 
 def _print(report: "MatchReport") -> None:

@@ -10,13 +10,15 @@ from perisphere.encoder.encoder import Encoder
 from perisphere.encoder.preprocessing import Preprocessing
 from perisphere.encoder.scales import Scales
 from perisphere.encoder.whitening import Whitening
+from perisphere.encoder.wsdhq_form import INPUT, is_wsdhq, wsdhq_encoder
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.foreign.keras import is_hdf5
 from perisphere.nets import EmbeddingNet, MatchReport, NetSpec, import_keras, input_spec
 from perisphere.nets.centroid_checkpoints import CentroidCheckpoint
 from perisphere.nets.older import Older, older
-from perisphere.nets.pickled import read_training_checkpoint
+from perisphere.nets.pickled import Checkpoint, read_training_checkpoint
 from perisphere.nets.weights import import_tensors
+from perisphere.tags.tags import Tags
 from perisphere.taxonomy import ClassPoints
 
 PRESETS = ("auto", "usual", "legacy")
@@ -35,6 +37,7 @@ def encoder_from(
     seed: int = 0,
     partial: bool = False,
     classes: ClassPoints | None = None,
+    tags: Tags | None = None,
 ) -> tuple[Encoder, MatchReport]:
     """Read a checkpoint into an Encoder.
 
@@ -53,6 +56,7 @@ def encoder_from(
         seed: of the parts that the file lacks.
         partial: accept a file that is not exactly of this backbone.
         classes: the class points that it was trained towards, which the Encoder then carries.
+        tags: those that it was trained towards, of a checkpoint of WSDHQ.
 
     Raises:
         UsageError: no backbone, class points of another space, or options that contradict the file.
@@ -60,6 +64,7 @@ def encoder_from(
         pydantic.ValidationError: a field that is none, or a wrong value.
     """
     if is_hdf5(file):
+        _only_wsdhq(tags, file)
         net, report = _from_keras(file, fields, whitening, seed=seed, partial=partial)
         preprocessing = _preprocessing(net.spec, None, preset, size)
         provenance = {"weights": file.name, "seed": seed}
@@ -67,6 +72,9 @@ def encoder_from(
         encoder = Encoder(net, preprocessing, name=name or file.stem, provenance=provenance, classes=classes)
         return encoder, report
     checkpoint = read_training_checkpoint(file)
+    if is_wsdhq(checkpoint):
+        return _from_wsdhq(file, checkpoint, fields, preset, size, whitening, classes, tags, name, partial)
+    _only_wsdhq(tags, file)
     trained = centroid_form(file, checkpoint, fields, whitening)
     if trained is not None:
         return _from_centroids(
@@ -104,6 +112,31 @@ def _from_keras(
     if "backbone" not in fields:
         raise UsageError(f"--as: {file} is a Keras file; name its network, one of `weights list`.")
     return import_keras(file, fields, seed=seed, partial=partial)
+
+
+def _from_wsdhq(
+    file: Path,
+    checkpoint: Checkpoint,
+    fields: dict[str, Any],
+    preset: str,
+    size: int | None,
+    whitening: str | None,
+    classes: ClassPoints | None,
+    tags: Tags | None,
+    name: str | None,
+    partial: bool,
+) -> tuple[Encoder, MatchReport]:
+    for option, value in (("whitening", whitening), ("classes", classes)):
+        if value is not None:
+            raise UsageError(f"--{option}: {file} is of WSDHQ, whose space has none. Leave it out.")
+    spec = NetSpec(backbone="alexnet")
+    preprocessing = _preprocessing(spec, None, INPUT if preset == "auto" else preset, size)
+    return wsdhq_encoder(file, checkpoint, fields, preprocessing, tags, name=name, partial=partial)
+
+
+def _only_wsdhq(tags: Tags | None, file: Path) -> None:
+    if tags is not None:
+        raise UsageError(f"--tags: {file} was not trained towards tags: it holds no codebooks. Leave it out.")
 
 
 def _from_centroids(
@@ -175,6 +208,5 @@ def _preprocessing(spec: NetSpec, found: Older | None, preset: str, size: int | 
         values |= {"size": (RETRIEVAL_SIZE, RETRIEVAL_SIZE), "resize": "long", "interpolation": "bicubic"}
         values |= {"mean": found.mean} if found.mean else {}
         values |= {"std": found.std} if found.std else {}
-    if size is not None:
-        values["size"] = (size, size)
-    return Preprocessing(**values)
+    made = Preprocessing(**values)
+    return made if size is None else made.at_size(size, size)

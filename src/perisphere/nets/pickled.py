@@ -1,8 +1,8 @@
 """Weights out of files that others made, without running anything that the files contain.
 
-Reads what ``torch.save`` writes (the zip format, and the legacy format before torch 1.6), safetensors and
-NumPy archives. Pickles go through :mod:`perisphere.nets.opcodes`; every slice is checked against the file's
-size.
+Reads what ``torch.save`` writes (the zip format, and the legacy format before torch 1.6), safetensors, NumPy
+archives, and dictionaries of layers in one ``.npy`` (:mod:`perisphere.nets.layer_lists`). Pickles go through
+:mod:`perisphere.nets.opcodes`; every slice is checked against the file's size.
 """
 
 import io
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from perisphere.errors import PerisphereError
 from perisphere.nets.arrays import read_npz, read_safetensors
+from perisphere.nets.layer_lists import read_layers
 from perisphere.nets.opcodes import ForbiddenGlobalError, Storage, TensorReference, interpret
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -66,8 +67,8 @@ def read_training_checkpoint(path: Path) -> Checkpoint:
     """Return the named tensors of a file of weights, and what lies beside them.
 
     The format is told by the content: ``torch.save`` (``.pth``, ``.pt``, ``.ckpt``, ``.pth.tar``),
-    safetensors or ``.npz``. In a training checkpoint the weights are found under ``state_dict``, ``model``
-    and the like.
+    safetensors, ``.npz`` or ``.npy``. In a training checkpoint the weights are found under ``state_dict``,
+    ``model`` and the like.
 
     Raises:
         PerisphereError: the file is missing, damaged, of another format, or asks for more than weights need;
@@ -107,7 +108,7 @@ def _reader(start: bytes) -> Callable[[Path], Checkpoint]:
     if not start:
         raise ValueError("it is empty")
     if start.startswith(b"\x93NUMPY"):
-        raise ValueError("it is a single array without a name; numpy.savez gives arrays names")
+        return lambda path: Checkpoint(*read_layers(path))
     if start.startswith(b"\x89HDF"):
         raise ValueError("it is HDF5")
     raise ValueError("it is neither torch.save's, nor safetensors, nor .npz")
