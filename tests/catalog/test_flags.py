@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perisphere.catalog.readers import flags as flags_module
-from perisphere.catalog.readers.column_names import concept_names, read_names
+from perisphere.catalog.readers.column_names import concept_names, read_different, read_names
 from perisphere.catalog.readers.flags import count_columns, count_rows, flag_column, flag_rows, parse_flags
 from perisphere.errors import PerisphereError
 
@@ -85,9 +85,16 @@ def test_names_with_and_without_counts(tmp_path: Path) -> None:
     assert read_names(file) == ["sky", "new york", "2008"]
     file.write_text("sky\nroute 66\n2008\n")
     assert read_names(file) == ["sky", "route 66", "2008"]
+    file.write_bytes("été\n".encode() + "café\n".encode("latin-1"))
+    assert read_names(file) == ["été", "café"]
+
+
+def test_two_concepts_of_one_name_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "names.txt"
     file.write_text("sky\nsea\nsky\n")
+    assert read_names(file) == ["sky", "sea", "sky"]
     with pytest.raises(PerisphereError, match="the name 'sky' is there twice"):
-        read_names(file)
+        read_different(file)
 
 
 def test_concepts_without_names_are_numbered(tmp_path: Path) -> None:

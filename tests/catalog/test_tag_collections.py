@@ -97,7 +97,7 @@ def test_a_path_that_leads_out_takes_its_row_with_it(tmp_path: Path) -> None:
         ("test_label.txt", "1 0 0\n", r"test_label.txt: 3 columns where concepts have 2 names"),
         ("test_label.txt", "1 5\n", r"test_label.txt: line 1 holds something else than 0 and 1"),
         ("train_tag.txt", "1 0 1\n1 0\n", r"train_tag.txt: line 2 has 2 numbers where 3 belong"),
-        ("common_tags.txt", "sky\nsky\nsea\n", r"common_tags.txt: the name 'sky' is there twice"),
+        ("concepts.txt", "sky\nsky\n", r"concepts.txt: the name 'sky' is there twice"),
         ("concepts.txt", "sky\n", r"concepts.txt: 1 names for the 2 columns"),
         ("common_tags.txt", None, r"common_tags.txt: no such list"),
         ("train_img.txt", None, r"train_img.txt: no such list"),
@@ -334,12 +334,20 @@ def test_rows_without_photos(tmp_path: Path) -> None:
         read("hashing-lists", root)
 
 
+def test_paths_with_spaces_and_digits_at_their_end(tmp_path: Path) -> None:
+    paths = ["cow boy/0001 1.jpg", "a10", "été 1/b01", "x/0 1.png"]
+    lines = "".join(f"{path}{by}1{by}0\n" for path, by in zip(paths, " \t \t", strict=True))
+    found = read("hashing-lists", texts(tmp_path, {"train.txt": lines}), without_photos=True)
+    assert found.table["path"].to_list() == paths
+    assert found.table["concepts"].to_list() == [["concept-01"]] * 4
+
+
 @pytest.mark.parametrize(
     ("file", "text", "complaint"),
     [
         ("test.txt", "c.jpg 1\n", "test.txt: line 1 has 1 numbers where 2 belong"),
         ("train.txt", "a.jpg\n", "train.txt: line 1: 'a.jpg' is not PATH and numbers 0 and 1"),
-        ("train.txt", "a b.jpg 0 1\n", "line 1: 'a b.jpg 0 1' is not PATH"),
+        ("train.txt", "1\n", "line 1: '1' is not PATH"),
         ("database.txt", "b.jpg 1 7\n", "is not PATH and numbers"),
     ],
 )

@@ -1,9 +1,9 @@
 """What the columns of a matrix of tags or concepts are called."""
 
-from collections.abc import Sequence
+from collections import Counter
 from pathlib import Path
 
-from perisphere.catalog.readers.lists import read_lines
+from perisphere.catalog.readers.typed_text import read_typed
 from perisphere.errors import PerisphereError
 
 
@@ -11,27 +11,28 @@ def read_names(file: Path) -> list[str]:
     """Return one name a line, without the counts that follow all names in some lists (``sky 845``).
 
     Raises:
-        PerisphereError: the file is missing or not text, or a name is there twice.
+        PerisphereError: the file is missing.
     """
-    lines = [line for _, line in read_lines(file)]
+    lines = [line.strip() for line in read_typed(file).splitlines() if line.strip()]
     parted = [line.rsplit(maxsplit=1) for line in lines]
     if all(len(words) == 2 and words[1].isascii() and words[1].isdigit() for words in parted):
         lines = [words[0] for words in parted]
-    check_different(file, lines)
     return lines
 
 
-def check_different(file: Path, names: Sequence[str]) -> None:
-    """Refuse names that are there twice.
+def read_different(file: Path) -> list[str]:
+    """Return the same where each column must have a name of its own.
 
     Raises:
-        PerisphereError: with the first of them.
+        PerisphereError: the file is missing, or a name is there twice.
     """
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise PerisphereError(f"{file}: the name {name[:80]!r} is there twice; a column needs its own.")
-        seen.add(name)
+    names = read_names(file)
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    if doubled:
+        raise PerisphereError(
+            f"{file}: the name {doubled[0][:80]!r} is there twice. Each concept has its own."
+        )
+    return names
 
 
 def concept_names(file: Path | None, columns: int, matrix: Path) -> list[str]:
@@ -43,11 +44,11 @@ def concept_names(file: Path | None, columns: int, matrix: Path) -> list[str]:
         matrix: the file that the names are for.
 
     Raises:
-        PerisphereError: the file is missing, or has another number of names.
+        PerisphereError: the file is missing, or has another number of names or one of them twice.
     """
     if file is None:
         return [f"concept-{number:02}" for number in range(1, columns + 1)]
-    names = read_names(file)
+    names = read_different(file)
     if len(names) != columns:
         raise PerisphereError(f"{file}: {len(names)} names for the {columns} columns of {matrix}.")
     return names

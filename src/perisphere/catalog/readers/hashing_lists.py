@@ -69,8 +69,16 @@ def _rows(listing: Listing, files: dict[str, Path], names: list[str]) -> Iterato
 def _entries(file: Path) -> Iterator[tuple[Path, int, NDArray[np.bool_], str]]:
     """Yield file, number of the line, flags ``[columns]`` and path of every line."""
     for number, line in read_lines(file):
-        path, *numbers = line.split(maxsplit=1)
-        flags = parse_flags(" ".join(numbers).encode())
-        if flags is None or not len(flags):
+        path, numbers = _parted(line)
+        flags = parse_flags(numbers.encode())
+        if flags is None or not len(flags) or not path:
             raise PerisphereError(f"{file}: line {number}: {line[:80]!r} is not PATH and numbers 0 and 1.")
         yield file, number, flags, path.replace("\\", "/")
+
+
+def _parted(line: str) -> tuple[str, str]:
+    """Return the path, which may hold spaces (``Flickr/cow boy/1.jpg``), and the numbers behind it."""
+    end = len(line.rstrip("01 \t"))
+    while end < len(line) and not line[end].isspace():  # a path may end in such a digit
+        end += 1
+    return line[:end], line[end:]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.catalog.catalog import Skipped
-from perisphere.catalog.readers.column_names import read_names
+from perisphere.catalog.readers.column_names import read_different, read_names
 from perisphere.catalog.readers.flags import count_rows, flag_column, flag_rows
 from perisphere.catalog.readers.listing import Listing
 from perisphere.catalog.readers.lists import is_inside, read_lines
@@ -110,7 +110,7 @@ def _concepts(root: Path, part: _Part) -> list[str]:
     """Return the concepts in their published order; in the order of their files where the list is missing."""
     file = root / "ConceptsList" / "Concepts81.txt"
     if file.is_file():
-        return read_names(file)
+        return read_different(file)
     folder = root / "Groundtruth" / part.labels
     ending = f"{part.suffix}.txt"
     files = sorted(file.name for file in folder.glob(f"Labels_*{ending}"))
