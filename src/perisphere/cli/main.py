@@ -104,6 +104,7 @@ from perisphere.cli import (  # noqa: E402, F401
     search,
     show,
     split,
+    tag,
     taxonomy,
     taxonomy_forms,
     train,

@@ -1,4 +1,4 @@
-"""``perisphere search``: the nearest images or identities of a photo, of several, or of a class."""
+"""``perisphere search``: the nearest images or identities of a photo, of several, of a class or a text."""
 
 import json
 from collections.abc import Sequence
@@ -12,8 +12,9 @@ from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
-    from perisphere.search import Answer, ClassQuery, Photos, Results
+    from perisphere.search import Answer, ClassQuery, Photos, Results, TextQuery
     from perisphere.search.rerank import Chain
+    from perisphere.tags import Tags
     from perisphere.taxonomy import ClassPoints
 
 INDEX = Annotated[Path, typer.Argument(help="An index folder.", show_default=False)]
@@ -27,6 +28,12 @@ CLASS = Annotated[
 CLASSES = Annotated[
     Path | None,
     typer.Option(help="Class points (.npz, .json, .pickle), where the index's encoder knows none."),
+]
+TEXT = Annotated[
+    list[str] | None, typer.Option("--text", help="Search for words, by the tags that the encoder knows.")
+]
+TAGS = Annotated[
+    Path | None, typer.Option(help="Tags, a folder, where the encoder knows none.", show_default=False)
 ]
 METRIC = Annotated[str | None, typer.Option(help="cosine, l2 or l1; default: the index's own.")]
 FILTER = Annotated[
@@ -61,6 +68,18 @@ EXCLUDE_SELF = Annotated[
     bool, typer.Option("--exclude-self", help="Leave the photo's own file out of its results.")
 ]
 EXACT = Annotated[bool, typer.Option("--exact", help="Search exactly, whatever the index was tuned for.")]
+SHORTLIST = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Indexes with codes: rank so many of the best codes by their vectors; 0: by codes alone. "
+        "Default: 100, or 2k.",
+    ),
+]
+SYMMETRIC = Annotated[
+    bool, typer.Option("--symmetric", help="Indexes with codes: search with the query's code, too.")
+]
 RERANK = Annotated[
     str | None,
     typer.Option(
@@ -89,6 +108,8 @@ def search(
     each: EACH = False,
     of_class: CLASS = None,
     classes: CLASSES = None,
+    text: TEXT = None,
+    tags: TAGS = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Results a query, at most.")] = 5,
     among: AMONG = None,
     identities: IDENTITIES = None,
@@ -100,6 +121,8 @@ def search(
         typer.Option(min=0, max=1, help="Cut where fewer than this share are right (calibrated indexes)."),
     ] = None,
     exact: EXACT = False,
+    shortlist: SHORTLIST = None,
+    symmetric: SYMMETRIC = False,
     encoder: ENCODER = None,
     label: LABEL = None,
     exclude_self: EXCLUDE_SELF = False,
@@ -108,7 +131,7 @@ def search(
     sheet: SHEET = None,
     as_json: AS_JSON = False,
 ) -> None:
-    """Find the images of an index that resemble a photo or several photos, or belong to a class.
+    """Find the images of an index that resemble a photo or several photos, belong to a class, or fit a text.
 
     Several photos are one query, their centroid; `--each` searches with each by itself. Among centroids (the
     index has to keep them) each label is one result; with a filter, the centroid of the photos that pass.
@@ -117,6 +140,10 @@ def search(
     beside it is the share of right results from this score upwards. In the sheet, results are framed green
     where they have the photo's label and red where they have another; a photo that is in the index brings its
     label with it. The results of a class are right where their label is the class or lies below it.
+
+    `--text` needs an encoder that was trained towards tags: the query is the mean direction of the tags in
+    the text. Words that are no tag are named, with the nearest that are. Each `--text` and each `--class`
+    is a query by itself, beside the photos.
 
     **Examples**
 
@@ -129,6 +156,8 @@ def search(
     `perisphere search index photo.jpg --exclude-self --min-precision 0.9 --json`
 
     `perisphere search index --class mammal --class "great ape" --sheet result.jpg`
+
+    `perisphere search index --text "sunset beach" -k 20 --sheet beach.jpg`
 
     `perisphere search index photo.jpg --rerank "aqe(n=10,alpha=3)+geometric(n=20)" --matches lines.png`
     """
@@ -145,7 +174,9 @@ def search(
         raise UsageError(
             "--classes holds what --class can search for. Name a class with --class, or leave it out."
         )
-    photos, named = _queries(query or [], of_class or [], each)
+    if tags is not None and not text:
+        raise UsageError("--tags holds what --text can search for. Name words with --text, or leave it out.")
+    photos, named = _queries(query or [], of_class or [], text or [], each)
     with Index.open(index) as opened:
         results = search_images(
             opened,
@@ -153,6 +184,7 @@ def search(
             k,
             encoder=given_encoder(encoder),
             classes=given_classes(classes),
+            tags=given_tags(tags),
             among=among,
             identities=identities,
             labels=each_label(label, len(photos), len(named)),
@@ -162,10 +194,13 @@ def search(
             min_score=min_score,
             min_precision=min_precision,
             exact=exact,
+            shortlist=shortlist,
+            symmetric=symmetric,
             rerank=chain,
         )
         images = len(opened)
         centroids = None if results.among == "photos" else len(opened.centroids())
+    _warn(results)
     drawn = _draw(results, chain, sheet, matches)
     if as_json:
         facts = {"index": str(opened.folder), "images": images, "centroids": centroids}
@@ -177,13 +212,27 @@ def search(
 
 
 def _queries(
-    files: list[Path], classes: list[str], each: bool
-) -> "tuple[Sequence[Path | Photos], list[ClassQuery]]":
-    """Return the photos, several as one query unless each is searched by itself, and the classes."""
-    from perisphere.search import ClassQuery, Photos
+    files: list[Path], classes: list[str], texts: list[str], each: bool
+) -> "tuple[Sequence[Path | Photos], list[ClassQuery | TextQuery]]":
+    """Return the photos, several as one query unless each is searched by itself, and classes and texts."""
+    from perisphere.search import ClassQuery, Photos, TextQuery
 
     together = len(files) > 1 and not each
-    return [Photos(tuple(files))] if together else files, [ClassQuery(name) for name in classes]
+    named: list[ClassQuery | TextQuery] = [ClassQuery(name) for name in classes]
+    named += [TextQuery(text) for text in texts]
+    return [Photos(tuple(files))] if together else files, named
+
+
+def _warn(results: "Results") -> None:
+    """Name the words of texts that are no tag, on stderr."""
+    from perisphere.search import TextQuery
+
+    for answer in results.answers:
+        if isinstance(answer.image, TextQuery):
+            for word, near in answer.image.unknown.items():
+                offer = f" Nearest: {', '.join(near)}." if near else ""
+                line = f"--text {answer.image.text!r}: no tag is called {word!r}, it is left out.{offer}"
+                typer.echo(printable(line), err=True)
 
 
 def _draw(results: "Results", chain: "Chain | None", sheet: Path | None, matches: Path | None) -> list[str]:
@@ -222,13 +271,22 @@ def given_classes(file: Path | None) -> "ClassPoints | None":
     return ClassPoints.load(file)
 
 
-def each_label(labels: list[str] | None, photos: int, classes: int = 0) -> list[str | None] | None:
-    """Give every photo its label: one for all, or one each; classes, which follow the photos, have none."""
+def given_tags(folder: Path | None) -> "Tags | None":
+    """Load the tags of ``--tags``."""
+    if folder is None:
+        return None
+    from perisphere.tags import Tags
+
+    return Tags.load(folder)
+
+
+def each_label(labels: list[str] | None, photos: int, named: int = 0) -> list[str | None] | None:
+    """Give every photo its label: one for all, or one each; classes and texts, which follow, have none."""
     if not labels:
         return None
     if len(labels) != photos and (len(labels) > 1 or not photos):
         raise UsageError(f"{len(labels)} labels for {photos} queries. Give one a query.")
-    return [*(labels * photos if len(labels) == 1 else labels), *[None] * classes]
+    return [*(labels * photos if len(labels) == 1 else labels), *[None] * named]
 
 
 def table(rows: list[list[str]]) -> list[str]:

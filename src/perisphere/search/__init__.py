@@ -2,8 +2,9 @@
 
 from perisphere.search.classify import Verdict, Vote, classify_images, vote
 from perisphere.search.query import search_images
-from perisphere.search.results import Answer, ClassQuery, Photos, Result, Results, Source
+from perisphere.search.results import Answer, ClassQuery, Photos, Result, Results, Source, TextQuery
 from perisphere.search.sheet import draw_sheet, write_sheet
+from perisphere.search.tagging import Tagging, tag_images
 
 __all__ = [
     "Answer",
@@ -12,11 +13,14 @@ __all__ = [
     "Result",
     "Results",
     "Source",
+    "Tagging",
+    "TextQuery",
     "Verdict",
     "Vote",
     "classify_images",
     "draw_sheet",
     "search_images",
+    "tag_images",
     "vote",
     "write_sheet",
 ]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
-from perisphere.search.results import Answer, ClassQuery, Mark
+from perisphere.search.results import Answer, ClassQuery, Mark, Named
 from perisphere.taxonomy import ClassPoints
 
 if TYPE_CHECKING:
@@ -62,21 +62,21 @@ def judged(answer: Answer, classes: ClassPoints) -> Answer:
     return replace(answer, image=replace(answer.image, title=title), results=results, note=note)
 
 
-def check_class_queries(
+def check_named_queries(
     labels: Sequence[str | None] | None, min_precision: float | None, queries: Sequence[object]
 ) -> None:
-    """Refuse what means nothing for classes.
+    """Refuse what means nothing for classes and texts.
 
     Raises:
         UsageError: a label, or a precision, which is known of pairs of photos only.
     """
-    classes = [place for place, query in enumerate(queries) if isinstance(query, ClassQuery)]
-    if classes and min_precision is not None:
+    named = [place for place, query in enumerate(queries) if isinstance(query, Named)]
+    if named and min_precision is not None:
         raise UsageError(
-            "a precision is known of pairs of photos, not of a class and a photo. Cut by a score."
+            "a precision is known of pairs of photos, not of a class or a text and a photo. Cut by a score."
         )
-    if any(labels is not None and labels[place] is not None for place in classes):
-        raise UsageError("a class that is searched for has no other label. Give labels to photos only.")
+    if any(labels is not None and labels[place] is not None for place in named):
+        raise UsageError("a class or a text has no label besides. Give labels to photos only.")
 
 
 def _below(name: str, classes: ClassPoints) -> tuple[set[str], str]:

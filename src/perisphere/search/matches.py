@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from perisphere.catalog.images import decode
 from perisphere.errors import UsageError
 from perisphere.search.rerank.geometric import GeometricVerification, Match
-from perisphere.search.results import Answer, ClassQuery, Photos, Source
+from perisphere.search.results import Answer, Named, Photos, Source
 from perisphere.search.sheet import sheet_format
 from perisphere.storage import whole_file
 
@@ -47,9 +47,7 @@ def write_matches(
         draw_pair(answer.image, result.file, verification.match(answer.image, result.file), title)
         for answer in answers
         for result in answer.results
-        if result.file is not None
-        and result.count is None
-        and not isinstance(answer.image, ClassQuery | Photos)
+        if result.file is not None and result.count is None and not isinstance(answer.image, Named | Photos)
         for title in [f"{Path(answer.name).name}  and  {result.file.name}"]
     ]
     height = sum(pair.height for pair in pairs) + GAP * (len(pairs) + 1)

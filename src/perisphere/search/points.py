@@ -1,4 +1,4 @@
-"""The points on the sphere that are searched with: a photo's, the centroid of several photos', a class's."""
+"""The points on the sphere that are searched with: of a photo, several photos, a class or a text."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,10 @@ from perisphere.errors import PerisphereError
 from perisphere.index import Index
 from perisphere.index.centroids import SHORTEST
 from perisphere.search.class_query import class_vectors
-from perisphere.search.results import ClassQuery, Query, Source, photos_of
+from perisphere.search.results import ClassQuery, Named, Query, Source, TextQuery, photos_of
+from perisphere.search.text_query import text_vectors
 from perisphere.sphere.geometry import Vectors
+from perisphere.tags import Tags
 from perisphere.taxonomy import ClassPoints
 
 if TYPE_CHECKING:
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def query_points(
-    index: Index, encoder: "Encoder | None", queries: Sequence[Query], classes: ClassPoints | None
+    index: Index,
+    encoder: "Encoder | None",
+    queries: Sequence[Query],
+    classes: ClassPoints | None = None,
+    tags: Tags | None = None,
 ) -> Vectors:
     """Return the points of the queries, float32 ``[q, d]``.
 
@@ -30,24 +36,34 @@ def query_points(
     Args:
         index: that will be searched.
         encoder: see :func:`the_encoder`.
-        queries: photos, several photos together, or classes.
+        queries: photos, several photos together, classes, or texts.
         classes: the class points, where there is a class among the queries.
+        tags: the tags, where there is a text among the queries.
 
     Raises:
         ImageError: a photo cannot be read.
-        PerisphereError: no encoder, no such class, or photos whose vectors cancel each other.
+        PerisphereError: no encoder, no such class or tag, or photos whose vectors cancel each other.
     """
     vectors = np.empty((len(queries), index.dim), np.float32)
-    asked = np.array([isinstance(query, ClassQuery) for query in queries])
     if classes is not None:
-        vectors[asked] = class_vectors([query for query in queries if isinstance(query, ClassQuery)], classes)
-    photos = [photos_of(query) for query in queries if not isinstance(query, ClassQuery)]
+        vectors[_which(queries, ClassQuery)] = class_vectors(
+            [query for query in queries if isinstance(query, ClassQuery)], classes
+        )
+    if tags is not None:
+        vectors[_which(queries, TextQuery)] = text_vectors(
+            [query for query in queries if isinstance(query, TextQuery)], tags
+        )
+    photos = [photos_of(query) for query in queries if not isinstance(query, Named)]
     if photos:
         flat = [photo for group in photos for photo in group]
         encoded = _encode(the_encoder(index, encoder), flat)
         parts = np.split(encoded, np.cumsum([len(group) for group in photos])[:-1])
-        vectors[~asked] = [_centroid(part, index.metric) for part in parts]
+        vectors[~_which(queries, Named)] = [_centroid(part, index.metric) for part in parts]
     return vectors
+
+
+def _which(queries: Sequence[Query], kind: Any) -> NDArray[np.bool_]:
+    return np.array([isinstance(query, kind) for query in queries], bool)
 
 
 def the_encoder(index: Index, given: "Encoder | None" = None) -> "Encoder":

@@ -1,4 +1,4 @@
-"""Search by photo, several photos or class: find the queries' points on the sphere, and their neighbours."""
+"""Search by photo, several photos, class or text: find the queries' points and their neighbours."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from perisphere.index import Index
 from perisphere.index.filters import Expression, parse
 from perisphere.index.ranking import NONE
 from perisphere.search.among import Asked, Search, centroid_results, chosen, identities_of, searches
-from perisphere.search.class_query import check_class_queries, judged, known_classes
+from perisphere.search.class_query import check_named_queries, judged, known_classes
 from perisphere.search.points import query_points
 from perisphere.search.rerank.chain import Chain, parse_chain
 from perisphere.search.rerank.context import Context
@@ -18,13 +18,25 @@ from perisphere.search.rerank.geometric import GeometricVerification
 from perisphere.search.rerank.label import LabelReranking
 from perisphere.search.rerank.scores import pair_scores
 from perisphere.search.rerank.soft_label import SoftLabelReranking
-from perisphere.search.results import Answer, ClassQuery, Photos, Query, Result, Results, photos_of
+from perisphere.search.results import (
+    Answer,
+    ClassQuery,
+    Named,
+    Photos,
+    Query,
+    Result,
+    Results,
+    TextQuery,
+    photos_of,
+)
 from perisphere.search.selves import own_rows
+from perisphere.search.text_query import known_tags, understood
 from perisphere.sphere.geometry import Metric
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
     from perisphere.index.calibration import Calibration
+    from perisphere.tags import Tags
     from perisphere.taxonomy import ClassPoints
 
 Found = tuple[int, float, float | None]
@@ -38,6 +50,7 @@ def search_images(
     *,
     encoder: "Encoder | None" = None,
     classes: "ClassPoints | None" = None,
+    tags: "Tags | None" = None,
     among: str | None = None,
     identities: int | None = None,
     labels: Sequence[str | None] | None = None,
@@ -47,6 +60,8 @@ def search_images(
     min_score: float | None = None,
     min_precision: float | None = None,
     exact: bool = False,
+    shortlist: int | None = None,
+    symmetric: bool = False,
     rerank: Chain | str | None = None,
 ) -> Results:
     """Find the ``k`` nearest images of each query.
@@ -54,11 +69,13 @@ def search_images(
     Args:
         index: where to search.
         images: files, open pictures, uint8 RGB arrays ``[h, w, 3]``, several of these as one query
-            (:class:`Photos`: their centroid is searched for), or classes; at least one query. Results of a
-            class are marked right where their label is the class or lies below it.
+            (:class:`Photos`: their centroid is searched for), classes, or texts; at least one query, each
+            with its own results. Those of a class are marked right where their label is the class or lies
+            below it.
         k: how many results a query, at most.
         encoder: the encoder to use where the index holds none; it has to be the one that made the index.
         classes: points of classes in the space of the index; by default those of its encoder.
+        tags: tags in the space of the index, for texts; by default those of its encoder.
         among: ``"photos"``, ``"centroids"`` (one result a label), or ``"centroids-then-photos"``: the photos
             of the ``identities`` nearest centroids. By default photos, where the index keeps them.
         identities: how many centroids choose the photos; 10 by default.
@@ -68,16 +85,19 @@ def search_images(
         where: a filter on the catalog's columns; centroids are those of the photos that pass.
         min_score: leave out results that score lower.
         min_precision: leave out results below the score from which this share is right, by the calibration.
-        exact: search exactly even where the index was made with a recall.
+        exact: search exactly even where the index was made with a recall or with codes.
+        shortlist: of an index with codes, how many of the best are ranked by their vectors; 0 ranks by codes.
+        symmetric: search an index with codes by the codes of the queries too.
         rerank: re-rankers, e.g. ``"aqe(n=10,alpha=3)+kreciprocal"``. The scores, precisions and cut-offs stay
             those of the search itself; the score of the re-ranking stands beside them.
 
     Raises:
         ImageError: a query cannot be read.
-        PerisphereError: no encoder, another encoder, no such class, no calibration or no centroids where they
-            are needed.
+        PerisphereError: no encoder, another encoder, no such class or tag, no calibration or no centroids
+            where they are needed.
         UsageError: no query, an unknown metric, a filter that cannot be read, a precision or a geometric
-            verification of what is no pair of photos, or identities where centroids choose no photos.
+            verification of what is no pair of photos, identities where centroids choose no photos, or codes
+            where vectors are needed.
     """
     if not images:
         raise UsageError("there is no query. Name at least one image or class.")
@@ -87,18 +107,23 @@ def search_images(
     nearest = identities_of(among, identities)
     chain = parse_chain(rerank) if isinstance(rerank, str) else rerank
     _check(images, among, labels, min_precision, chain)
+    if shortlist is not None or symmetric:
+        _check_codes(among, shortlist == 0 or symmetric, min_precision, chain)
     calibration = _calibration(index, metric or index.metric)
     min_score = _cut_off(min_score, min_precision, calibration)
-    points = _classes(index, encoder, classes, images)
+    points = known_classes(index, encoder, classes) if _any(images, ClassQuery) else None
+    words = known_tags(index, encoder, tags) if _any(images, TextQuery) else None
     selves = [own_rows(index, photos_of(image)) for image in images]
     asked = Asked(
         index,
-        query_points(index, encoder, images, points),
+        query_points(index, encoder, images, points, words),
         [own for own, _ in selves] if exclude_self else (),
-        [None if isinstance(image, ClassQuery | Photos) else image for image in images],
+        [None if isinstance(image, Named | Photos) else image for image in images],
         cast(Metric, metric or index.metric),
         parse(where) if isinstance(where, str) else where,
         exact,
+        shortlist,
+        symmetric,
     )
     found: list[tuple[Result, ...]] = [() for _ in images]
     road = "exact"
@@ -110,13 +135,11 @@ def search_images(
     answers = []
     for query, (image, (_, known)) in enumerate(zip(images, selves, strict=True)):
         label = known if labels is None or labels[query] is None else labels[query]
-        answer = Answer(image, label, found[query])
-        if isinstance(image, ClassQuery) and points is not None:
-            answer = judged(answer, points)
-        answers.append(answer)
-    words = None if chain is None else str(chain)
+        answers.append(_explained(Answer(image, label, found[query]), points, words))
     road = road if among != "centroids-then-photos" else f"exact for centroids, then {road}"
-    return Results(tuple(answers), road, asked.metric, min_score, words, among)
+    return Results(
+        tuple(answers), road, asked.metric, min_score, None if chain is None else str(chain), among
+    )
 
 
 def _check(
@@ -130,9 +153,9 @@ def _check(
 
     Raises:
         UsageError: a precision or a geometric verification of what is no pair of photos, a vote of centroids,
-            or a class with a label.
+            or a class or a text with a label.
     """
-    check_class_queries(labels, min_precision, queries)
+    check_named_queries(labels, min_precision, queries)
     other = "centroids" if among == "centroids" else None
     if other is None and any(isinstance(query, Photos) for query in queries):
         other = "several photos together"
@@ -151,12 +174,17 @@ def _check(
         )
 
 
-def _classes(
-    index: Index, encoder: "Encoder | None", classes: "ClassPoints | None", queries: Sequence[Query]
-) -> "ClassPoints | None":
-    if not any(isinstance(query, ClassQuery) for query in queries):
-        return None
-    return known_classes(index, encoder, classes)
+def _any(queries: Sequence[Query], kind: type) -> bool:
+    return any(isinstance(query, kind) for query in queries)
+
+
+def _explained(answer: Answer, classes: "ClassPoints | None", tags: "Tags | None") -> Answer:
+    """Say of the answer to a class what is right, and of the answer to a text which tags were found in it."""
+    if isinstance(answer.image, ClassQuery) and classes is not None:
+        return judged(answer, classes)
+    if isinstance(answer.image, TextQuery) and tags is not None:
+        return understood(answer, tags)
+    return answer
 
 
 def _lists(
@@ -168,6 +196,23 @@ def _lists(
     if chain is None:
         return _plain(search.context, k, min_score)
     return _reranked(search.context, k, min_score, chain)
+
+
+def _check_codes(among: str, alone: bool, min_precision: float | None, chain: Chain | None) -> None:
+    """Refuse what means nothing where codes are searched, or codes ``alone``.
+
+    Raises:
+        UsageError: centroids, or a precision or re-ranking of scores by codes alone.
+    """
+    if among == "centroids":
+        raise UsageError("centroids have no codes. Leave --shortlist and --symmetric out.")
+    if alone and min_precision is not None:
+        raise UsageError("a precision is known of scores by vectors, not by codes alone. Cut by a score.")
+    if alone and chain is not None:
+        raise UsageError(
+            "re-ranking goes by the scores that vectors give, not codes alone. Leave --symmetric and "
+            "--shortlist 0 out."
+        )
 
 
 def _plain(context: Context, k: int, min_score: float | None) -> tuple[list[list[Found]], str]:

@@ -1,6 +1,6 @@
 """What a search by image answers: each query with its results, best first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,21 @@ class ClassQuery:
 
 
 @dataclass(frozen=True)
+class TextQuery:
+    """Words as a query: the direction in which the tags lie that are in them.
+
+    Attributes:
+        text: as it was typed.
+        tags: those that were found in it, as the search tells.
+        unknown: its other words, each with the tags that are spelled most like it, as the search tells.
+    """
+
+    text: str
+    tags: tuple[str, ...] = ()
+    unknown: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Photos:
     """Several photos of one thing as one query: their centroid is searched for.
 
@@ -42,15 +57,17 @@ class Photos:
             raise UsageError("a query of several photos has none. Name at least one.")
 
 
-Query = Source | Photos | ClassQuery
+Named = ClassQuery | TextQuery
+"""A query without a photo."""
+Query = Source | Photos | Named
 NAMED = 3
 
 
 def photos_of(query: Query) -> tuple[Source, ...]:
-    """Return the photos that a query consists of; a class has none."""
+    """Return the photos that a query consists of; a class or a text has none."""
     if isinstance(query, Photos):
         return query.photos
-    return () if isinstance(query, ClassQuery) else (query,)
+    return () if isinstance(query, Named) else (query,)
 
 
 Mark = Literal["right", "wrong", "ignored"]
@@ -93,7 +110,7 @@ class Answer:
     """A query and its results.
 
     Attributes:
-        image: the query, a photo, several photos or a class.
+        image: the query: a photo, several photos, a class or a text.
         label: its label: given, or that of the same file in the index.
         results: best first.
         note: a line to be shown with the query, e.g. a verdict.
@@ -109,6 +126,8 @@ class Answer:
         """The printable name of the query."""
         if isinstance(self.image, ClassQuery):
             return self.image.title or self.image.name
+        if isinstance(self.image, TextQuery):
+            return self.image.text
         if isinstance(self.image, Photos):
             names = [display(photo) for photo in self.image.photos]
             more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
@@ -144,10 +163,14 @@ class Answer:
             for result in self.results
         ]
         asked = self.image.name if isinstance(self.image, ClassQuery) else None
+        text = self.image if isinstance(self.image, TextQuery) else None
         photos = [display(photo) for photo in photos_of(self.image)]
         return {
             "query": self.name,
             "class": asked,
+            "text": None if text is None else text.text,
+            "tags": [] if text is None else list(text.tags),
+            "unknown": {} if text is None else {word: list(near) for word, near in text.unknown.items()},
             "photos": photos,
             "label": self.label,
             "results": results,

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from perisphere.catalog.images import ImageError, decode, display
 from perisphere.errors import UsageError
-from perisphere.search.results import Answer, ClassQuery, Mark, Photos, Query, Result, Source
+from perisphere.search.results import Answer, ClassQuery, Mark, Photos, Query, Result, Source, TextQuery
 from perisphere.storage import whole_file
 
 Colour: TypeAlias = tuple[int, int, int]
@@ -207,6 +207,8 @@ def _tile(sheet: Image.Image, source: Query | None, corner: tuple[int, int], col
 def _picture(source: Query | None, side: int) -> Image.Image:
     if isinstance(source, ClassQuery):
         return _named(Image.new("RGB", (side, side), MAT), source.title or source.name)
+    if isinstance(source, TextQuery):
+        return _named(Image.new("RGB", (side, side), MAT), source.text)
     if isinstance(source, Photos):
         return _mosaic(source.photos, side)
     return _thumbnail(source, side, side)
@@ -250,7 +252,7 @@ def _thumbnail(source: Source | None, width: int, height: int) -> Image.Image:
 
 
 def _named(mat: Image.Image, name: str) -> Image.Image:
-    """Write a class's name, a word a line, as large as fits."""
+    """Write the name of a class, or a text, a word a line, as large as fits."""
     words, room = name.replace("_", " ").split()[:6], mat.width - 24
     size = next(
         size for size in range(44, 13, -2) if size == 14 or all(_width(w, size) <= room for w in words)
