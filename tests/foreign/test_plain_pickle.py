@@ -1,5 +1,6 @@
 import os
 import pickle
+from collections import OrderedDict, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perisphere.errors import PerisphereError
-from perisphere.foreign.plain_pickle import interpret, read_plain_pickle
+from perisphere.foreign.plain_pickle import _ForbiddenError, interpret, read_plain_pickle
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 keys = st.none() | st.integers() | st.text()
@@ -119,3 +120,14 @@ def test_arrays_of_objects_are_refused() -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(PerisphereError, match=r"none\.pkl: cannot be read"):
         read_plain_pickle(tmp_path / "none.pkl")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_ordered_and_default_dicts_are_plain_dicts(protocol: int) -> None:
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    groups["a"].append(1)
+    found = interpret(pickle.dumps([groups, OrderedDict(b=2)], protocol))
+    assert found == [{"a": [1]}, {"b": 2}]
+    assert [type(item) for item in found] == [dict, dict]
+    with pytest.raises(_ForbiddenError):
+        interpret(pickle.dumps(defaultdict(set), protocol))

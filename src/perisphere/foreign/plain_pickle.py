@@ -300,6 +300,15 @@ def _no_bytes() -> bytes:
     return b""
 
 
+def _no_list() -> list[Any]:
+    return []
+
+
+def _no_items(*_: Any) -> dict[Any, Any]:
+    """Return an ordered or default dict, to be filled: a plain one, without what would fill its gaps."""
+    return {}
+
+
 def _encoded(text: Any, encoding: Any) -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise TypeError("bytes are written in no known way")
@@ -309,6 +318,10 @@ def _encoded(text: Any, encoding: Any) -> bytes:
 _CALLS: dict[str, Callable[..., Any]] = {
     "_codecs.encode": _encoded,  # how Python 3 writes bytes in protocols 0 to 2
     "builtins.bytes": _no_bytes,
+    "builtins.list": _no_list,
+    "__builtin__.list": _no_list,
+    "collections.OrderedDict": _no_items,
+    "collections.defaultdict": _no_items,
     "__builtin__.bytes": _no_bytes,
     "numpy.dtype": _dtype,
     "numpy.core.multiarray._reconstruct": _reconstruct,

@@ -1,12 +1,15 @@
 """Two spellings of one word: singular and plural, and a letter mistyped."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 SHORTEST = 6
-"""Letters from which on a word with one mistyped is recognisable; ``horse`` and ``house`` are two words."""
+"""Letters from which on a slip leaves a word recognisable; ``horse`` and ``house`` are two words."""
 
-SHORTEST_EXCHANGED = 8
-"""The same where a letter stands for another, which more often makes another word: ``postal``, ``portal``."""
+SHORTEST_OTHER = 9
+"""The same where a letter is missing or too many, which makes other words: ``minster``, ``minister``."""
+
+Slip = Literal["sure", "doubtful"]
 
 _IRREGULAR = {
     "men": "man",
@@ -20,16 +23,58 @@ _IRREGULAR = {
     "leaves": "leaf",
     "knives": "knife",
     "wives": "wife",
+    "buses": "bus",
 }
 _PLURALS = {one: many for many, one in _IRREGULAR.items()}
 _ENDING_LIKE_ONE = """
-alps always andes arms atlas canvas charles chris christmas clothes cosmos customs dallas does funds
-glasses goods grounds hers is james jeans kansas lens lucas mars mass means news nicolas ours pants paris
-physics rapids reims remains savings series shorts spectacles species spirits texas theirs this thomas
-times towards vegas wales waters woods yes yours
+alps always andes andres arms athens atlas brussels cannes canvas carlos charles chris christmas clothes
+cosmos customs dallas does falls flanders frances frans funds glasses goods grounds hans hers https is
+james jeans kansas lens lucas lyons mars marseilles mass means naples news nicolas ours pants paris
+physics politics rapids reims remains savings series shorts species spectacles spirits texas theirs this
+thomas times tours towards tres vegas versailles wales waters wells woods yes yours
 """
 _NO_PLURALS = frozenset(_ENDING_LIKE_ONE.split())
 """They end like plurals, but are none, or mean something else than their singular."""
+
+
+_TWO_WORDS = frozenset(
+    frozenset(pair.split("/"))
+    for pair in (
+        *(
+            "angels/angles",
+            "united/untied",
+            "silver/sliver",
+            "sacred/scared",
+            "casual/causal",
+            "martial/marital",
+        ),
+        *(
+            "calvary/cavalry",
+            "desert/dessert",
+            "deserts/desserts",
+            "later/latter",
+            "super/supper",
+            "diner/dinner",
+        ),
+        *(
+            "diners/dinners",
+            "stared/starred",
+            "below/bellow",
+            "canon/cannon",
+            "canons/cannons",
+            "filing/filling",
+        ),
+        *(
+            "hoping/hopping",
+            "planing/planning",
+            "dinning/dining",
+            "hooter/hotter",
+            "holly/holy",
+            "poling/polling",
+        ),
+    )
+)
+"""Words that differ like slips."""
 
 
 def singulars(word: str) -> list[str]:
@@ -46,16 +91,18 @@ def other_number(word: str) -> list[str]:
     return [front + other for other in (*_singulars(last), *_plurals(last))]
 
 
-def one_slip(rare: str, common: str) -> bool:
-    """Tell whether a rare tag is a commoner one with one letter left out, doubled, exchanged or transposed.
+def slip(rare: str, common: str) -> Slip | None:
+    """Say whether a rare tag is a commoner one with one letter transposed, doubled, missing or exchanged.
 
-    The first letter and all digits must agree, all words but one, and the word must be long enough.
+    All words but one must agree, and of that one the first letter and all digits. Most exchanged letters and
+    most changes at the end make other words, or those of another language: they are doubtful, and so are
+    inner letters missing in short words.
     """
     ours, theirs = rare.split(" "), common.split(" ")
     if len(ours) != len(theirs):
-        return False
+        return None
     differing = [(a, b) for a, b in zip(ours, theirs, strict=True) if a != b]
-    return len(differing) == 1 and _one_slip(*differing[0])
+    return _slip(*differing[0]) if len(differing) == 1 else None
 
 
 def shortened(tag: str) -> Iterator[str]:
@@ -71,7 +118,7 @@ def _singulars(word: str) -> list[str]:
     if len(word) < 4 or word in _NO_PLURALS or not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return []
     found = [word[:-1]]
-    if word.endswith(("ches", "shes", "xes", "ses", "zes", "oes")):
+    if word.endswith(("ches", "shes", "xes", "sses", "zes", "oes")):
         found.append(word[:-2])
     if word.endswith("ies") and len(word) > 4:
         found.append(f"{word[:-3]}y")
@@ -87,20 +134,25 @@ def _plurals(word: str) -> list[str]:
     return [many for many in candidates if word in _singulars(many)]
 
 
-def _one_slip(rare: str, common: str) -> bool:
+def _slip(rare: str, common: str) -> Slip | None:
     shorter, longer = sorted((rare, common), key=len)
-    exchanged = len(shorter) == len(longer)
     if rare[0] != common[0] or [c for c in rare if c.isdigit()] != [c for c in common if c.isdigit()]:
-        return False
-    if len(longer) < SHORTEST or len(longer) - len(shorter) > 1:
-        return False
-    place = next((at for at, (a, b) in enumerate(zip(shorter, longer, strict=False)) if a != b), len(shorter))
-    if not exchanged:
-        # A last s more is another number or another language's ending, not a slip.
-        return shorter[place:] == longer[place + 1 :] and not (place == len(shorter) and longer[-1] == "s")
-    if (
-        shorter[place : place + 2] == longer[place : place + 2][::-1]
-        and shorter[place + 2 :] == longer[place + 2 :]
-    ):
-        return True
-    return len(longer) >= SHORTEST_EXCHANGED and shorter[place + 1 :] == longer[place + 1 :]
+        return None
+    if len(longer) < SHORTEST or len(longer) - len(shorter) > 1 or frozenset((rare, common)) in _TWO_WORDS:
+        return None
+    pairs = zip(shorter, longer, strict=False)
+    place = next((at for at, (a, b) in enumerate(pairs) if a != b), len(shorter))
+    if len(shorter) == len(longer):
+        return _exchanged(shorter, longer, place)
+    if shorter[place:] != longer[place + 1 :] or (place == len(shorter) and longer[-1] == "s"):
+        return None  # a last s is another number, or another language's ending
+    doubled = longer[place] == longer[place - 1]
+    inner = 0 < place < len(shorter) and len(longer) >= SHORTEST_OTHER
+    return "sure" if doubled or inner else "doubtful"
+
+
+def _exchanged(a: str, b: str, place: int) -> Slip | None:
+    """Judge words of one length that differ from ``place`` on."""
+    if a[place : place + 2] == b[place : place + 2][::-1] and a[place + 2 :] == b[place + 2 :]:
+        return "sure"
+    return "doubtful" if a[place + 1 :] == b[place + 1 :] else None
