@@ -105,6 +105,7 @@ from perisphere.cli import (  # noqa: E402, F401
     show,
     split,
     tag,
+    tags,
     taxonomy,
     taxonomy_forms,
     train,
