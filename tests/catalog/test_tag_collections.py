@@ -3,6 +3,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from photos import write_photo
 
 from perisphere.catalog import Catalog
@@ -360,6 +362,46 @@ def test_broken_hashing_lists(file: str, text: str, complaint: str, tmp_path: Pa
 def test_a_folder_without_lists_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PerisphereError, match=r"holds none of train.txt, database.txt, test.txt"):
         read("hashing-lists", tmp_path)
+
+
+LISTS = [
+    ("flickr25k", published, "data/flickr25k/train_img.txt"),
+    ("flickr25k", published, "data/flickr25k/train_tag.txt"),
+    ("flickr25k", published, "data/flickr25k/test_label.txt"),
+    ("flickr25k", published, "data/flickr25k/common_tags.txt"),
+    ("mirflickr", mirflickr, "mirflickr/meta/tags/tags1.txt"),
+    ("mirflickr", mirflickr, "annotations/sky.txt"),
+    ("nuswide-original", nuswide, "ImageList/Imagelist.txt"),
+    ("nuswide-original", nuswide, "Groundtruth/AllLabels/Labels_zebra.txt"),
+    ("nuswide-original", nuswide, "ConceptsList/Concepts81.txt"),
+    ("nuswide-original", nuswide, "NUS_WID_Tags/All_Tags.txt"),
+    ("hashing-lists", hashing, "test.txt"),
+]
+
+
+@pytest.mark.parametrize(("format", "write", "file"), LISTS)
+@settings(max_examples=12, deadline=None)
+@given(
+    content=st.binary(max_size=60)
+    | st.text("01 \t\r\n./\\ab\0é", max_size=60).map(str.encode)
+    | st.just(b"9" * 5000)
+)
+def test_whatever_stands_in_a_list_is_read_or_said(
+    format: str,
+    write: Callable[[Path], Path],
+    file: str,
+    content: bytes,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    root = write(tmp_path_factory.mktemp("any"))
+    (root / file).write_bytes(content)
+    paths, complaint = [], ""
+    try:
+        paths = read(format, root).paths()
+    except PerisphereError as error:
+        complaint = str(error)
+    assert "\n" not in complaint
+    assert all(path.is_relative_to(root) for path in paths)
 
 
 @pytest.mark.parametrize(

@@ -164,3 +164,16 @@ def test_ground_truth_for_a_format_that_takes_none_is_refused(
     result = run(format, photos, "--truth", tmp_path, "-o", tmp_path / "catalog")
     assert isinstance(result.exception, UsageError)
     assert "It belongs to oxford5k" in str(result.exception)
+
+
+def test_options_of_collections_with_tags_reach_the_reader(photos: Path, tmp_path: Path) -> None:
+    (photos / "test.txt").write_text("gone.jpg 1 0\n")
+    (photos / "names.txt").write_text("sky\nsea\n")
+    words = ("hashing-lists", photos, "-o", tmp_path / "a", "--without-photos")
+    facts = json.loads(run(*words, "--concepts", photos / "names.txt", "--json").stdout)
+    assert (facts["images"], facts["concepts"], facts["width"]) == (1, 1, None)
+    assert Catalog.load(tmp_path / "a").table["concepts"].to_list() == [["sky"]]
+    result = run("mirflickr", photos, "-o", tmp_path / "b", "--variant", "some")
+    assert "--variant 'some': is not potential" in str(result.exception)
+    result = run("nuswide-original", photos, "-o", tmp_path / "b", "--tag-list", "2k")
+    assert "--tag-list '2k': is not all or 1k" in str(result.exception)
