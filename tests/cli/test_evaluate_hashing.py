@@ -97,7 +97,7 @@ def test_bad_words_are_named(places, tmp_path):
     for words, error, message in (
         (("--at", "many"), UsageError, "--at 'many'"),
         (("--at", "0"), UsageError, "from 1 on"),
-        (("--floats", "--codebooks", places / "codebooks.npz"), UsageError, "--floats judges no codes"),
+        (("--floats", "--codebooks", "codebooks.npz"), UsageError, "give one of --floats"),
         (("--codebooks", tmp_path / "none.npz"), PerisphereError, "not found"),
         (("--codebooks", places / "vectors"), PerisphereError, "name a file of codebooks"),
         (("--query", "test"), PerisphereError, "no row of split 'test'"),

@@ -1,10 +1,13 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from numpy.testing import assert_allclose
 
+from perisphere.codes.code_folder import CodeFolder
 from perisphere.codes.codebooks import Codebooks
 from perisphere.errors import PerisphereError
 from perisphere.evaluation import Points, Report
@@ -200,6 +203,26 @@ def test_what_cannot_be_judged_is_named():
     others = collection(vectors, concepts, splits, identity="other")
     with pytest.raises(PerisphereError, match="different encoders"):
         judge_hashing(collection(vectors, concepts, splits, identity="one"), others)
+
+
+def test_a_folder_of_codes_is_taken_by_the_photos_numbers():
+    vectors, concepts, splits = clusters(n=60)
+    points = collection(vectors, concepts, splits, identity="one")
+    books = random_books(vectors)
+    order = np.random.default_rng(0).permutation(60)
+    codes = books.encode(vectors)[order]
+    folder = CodeFolder(codes, points.rows[order], books, Path(), {"identity": "one"})
+    with_codebooks, with_codes = (
+        judge_hashing(points, depths=(20,), **options).values
+        for options in ({"codebooks": books}, {"codes": folder})
+    )
+    for name in ("float MAP@20", "asymmetric MAP@20", "symmetric recall@20"):
+        assert with_codebooks[name] == with_codes[name]
+    fewer = replace(folder, codes=codes[:30], rows=points.rows[order[:30]])
+    with pytest.raises(PerisphereError, match="of 54 photos of the gallery have no code"):
+        judge_hashing(points, codes=fewer)
+    with pytest.raises(PerisphereError, match="another encoder's vectors"):
+        judge_hashing(points, codes=replace(folder, encoder={"identity": "two"}))
 
 
 def test_features_are_read_in_blocks(monkeypatch):

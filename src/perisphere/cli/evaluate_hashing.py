@@ -47,6 +47,10 @@ def hashing(
             help="What encodes both sides (default: the codebooks of the encoder that made the vectors).",
         ),
     ] = None,
+    codes: Annotated[
+        Path | None,
+        typer.Option(metavar="CODES", help="Codes of the gallery, of `perisphere codes encode`."),
+    ] = None,
     only_floats: Annotated[bool, typer.Option("--floats", help="Judge the vectors alone, no codes.")] = False,
     at: Annotated[
         str, typer.Option("--at", help="R: how many of the first photos count, such as 1000,5000.")
@@ -80,11 +84,17 @@ def hashing(
 
     `perisphere evaluate hashing queries database --codebooks encoder --at 1000,5000 --plots plots`
 
+    `perisphere evaluate hashing vectors --codes vectors.codes --json`
+
     `perisphere evaluate hashing vectors --codebooks pq.npz --ties expected --csv curves.csv --json`
     """
-    if only_floats and codebooks is not None:
-        raise UsageError("--floats judges no codes; leave it or --codebooks out.")
+    if sum((only_floats, codebooks is not None, codes is not None)) > 1:
+        raise UsageError(
+            "--floats judges no codes, and --codes brings its codebooks: give one of --floats, --codebooks, "
+            "--codes."
+        )
     depths = depths_of(at)
+    from perisphere.codes.code_folder import CodeFolder
     from perisphere.evaluation import read_points
     from perisphere.evaluation.hashing import KINDS, judge_hashing, own_codebooks
     from perisphere.evaluation.rankings_table import rankings_table, write_places
@@ -95,7 +105,8 @@ def hashing(
         None if others is None else read_points(others),
         query=words(query),
         gallery=words(gallery),
-        codebooks=None if only_floats else own_codebooks(points, codebooks),
+        codebooks=None if only_floats or codes else own_codebooks(points, codebooks),
+        codes=None if codes is None else CodeFolder.load(codes),
         depths=depths,
         ties=ties.value,
         block=block,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from perisphere.codes.code_folder import CodeFolder
 from perisphere.codes.codebooks import Codebooks
 from perisphere.encoder.companions import CODEBOOKS
 from perisphere.encoder.named import codebooks_at
@@ -64,7 +65,7 @@ def judge_hashing(
     query: Splits = None,
     gallery: Splits = None,
     codebooks: Codebooks | None = None,
-    codes: Codes | None = None,
+    codes: Codes | CodeFolder | None = None,
     depths: Sequence[int] = DEPTHS,
     ties: Ties = "database",
     block: int | None = None,
@@ -79,7 +80,8 @@ def judge_hashing(
         gallery: splits that are searched; ``None`` takes ``gallery``, or all rows of ``others``.
         codebooks: that encode both sides; ``None`` judges floats alone. Where they are not made for unit
             rows, all three rankings are of features of the lengths that the network gave, as published.
-        codes: of the gallery where it is encoded already, uint8 ``[n, M]``.
+        codes: of the gallery where it is encoded already, uint8 ``[n, M]``, or a folder of codes, which
+            brings its own codebooks.
         depths: R.
         ties: how photos of equal score stand (see :mod:`perisphere.metrics.hashing`).
         block: queries at a time.
@@ -93,6 +95,8 @@ def judge_hashing(
     if others is None:
         query, gallery = query or ("query",), gallery or ("gallery",)
     sides = judges(points, others, query, gallery)
+    if isinstance(codes, CodeFolder):
+        codebooks, codes = codes.codebooks, codes_of(sides.shown, codes)
     unit = codebooks is None or codebooks.unit
     asked, shown = (PointFeatures.of(side, unit) for side in (sides.asked, sides.shown))
     rankings = _rankings(asked, shown, codebooks, codes, seed)
@@ -170,6 +174,28 @@ def _rankings(
         "asymmetric": CodeScores(queries, codebooks.tables, codes),
         "symmetric": CodeScores(decoded, codebooks.tables, codes),
     }
+
+
+def codes_of(shown: Points, folder: CodeFolder) -> Codes:
+    """Return the code of each photo, whatever other photos the folder holds and in whatever order.
+
+    Raises:
+        PerisphereError: another encoder's vectors were encoded, or a photo has no code.
+    """
+    mine, theirs = (each.encoder.get("identity") for each in (shown, folder))
+    if mine and theirs and mine != theirs:
+        raise PerisphereError(
+            f"{shown.source}: the codes are of another encoder's vectors; encode these with "
+            "`perisphere codes encode`."
+        )
+    place = {number: row for row, number in enumerate(folder.rows["id"].to_list())}
+    rows = np.array([place.get(number, -1) for number in shown.ids], np.int64)
+    if (rows < 0).any():
+        raise PerisphereError(
+            f"{shown.source}: {(rows < 0).sum():,} of {len(rows):,} photos of the gallery have no code; "
+            "encode them with `perisphere codes encode`."
+        )
+    return np.ascontiguousarray(folder.codes[rows])
 
 
 def encode(features: PointFeatures, codebooks: Codebooks, seed: int = 0) -> Codes:
