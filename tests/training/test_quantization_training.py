@@ -6,13 +6,17 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+import perisphere.cli.train  # noqa: F401
 from perisphere.catalog import Catalog
 from perisphere.catalog.readers import read
+from perisphere.cli.main import app
 from perisphere.encoder import Encoder
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.tags.tags import Tags
 from perisphere.training import Recipe, keeping, train
+from perisphere.training.recipe_files import save
 
 NAMES = tuple(f"{word}{number}" for number in range(3) for word in ("sky", "sea", "boat"))
 EASY = {
@@ -218,6 +222,22 @@ def test_photos_are_held_out_without_labels(wished, tagged, tmp_path):
     assert history(recipe)[0]["val/loss"] > 0
 
 
+def test_photos_are_learned_from_what_the_tags_were_made_from(wished, tagged, tags, tmp_path):
+    table = tagged.table.with_columns(
+        caption=pl.Series([f"The {' and '.join(words)}." for words in tagged.table["tags"]]),
+        tags=pl.lit([], pl.List(pl.String)),
+    )
+    tagged.with_table(table).save(tmp_path / "captioned")
+    data = [{"catalog": str(tmp_path / "captioned")}]
+    with pytest.raises(PerisphereError, match="no photo has a tag"):
+        train(wished(data=data, out=tmp_path / "typed"))
+    made = Tags(tags.names, tags.vectors, tags.counts, tags.merges, {"from": ["tags", "captions"]})
+    made.save(tmp_path / "tags", overwrite=True)
+    notes = []
+    train(wished(data=data, epochs=1), tell=notes.append)
+    assert any("1 of 72 photos have no known tag" in note for note in notes)
+
+
 def test_what_does_not_fit_is_named(wished, tags, tmp_path):
     with pytest.raises(UsageError, match=r"'net.projection' is 8, but the tag vectors have 6 numbers"):
         train(wished(net=EASY["net"] | {"projection": 8}))
@@ -270,3 +290,12 @@ def test_a_resumed_run_refuses_other_tags(wished, tags, tmp_path):
 def test_rules_that_do_not_fit_together_are_refused(tree, changes, mend):
     with pytest.raises(ValidationError, match=mend):
         Recipe.model_validate(tree | changes)
+
+
+def test_the_command_says_what_was_learned(wished, tmp_path):
+    recipe = wished(epochs=1)
+    save(recipe, tmp_path / "recipe.yaml")
+    result = CliRunner().invoke(app, ["train", str(tmp_path / "recipe.yaml"), "-o", str(tmp_path / "run")])
+    assert result.exit_code == 0, result.output
+    assert "47 photos with 9 tags" in result.stdout
+    assert "(6 dimensions, 16-bit codes, identity " in result.stdout

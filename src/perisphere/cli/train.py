@@ -105,6 +105,11 @@ def _summary(folder: Path, seconds: float) -> dict:
         "dim": described["dim"],
         "photos": provenance["photos"],
         "classes": provenance["classes"],
+        **(
+            {"tags": provenance["tags"], "bits": described["codebooks"]["bits"]}
+            if "tags" in provenance
+            else {}
+        ),
         "epochs": len(history),
         "best_epoch": provenance["epoch"],
         "metrics": described["metrics"],
@@ -113,10 +118,11 @@ def _summary(folder: Path, seconds: float) -> dict:
 
 
 def _in_words(summary: dict) -> str:
+    of = f"with {summary['tags']} tags" if "tags" in summary else f"of {summary['classes']} classes"
+    space = f"{summary['dim']} dimensions" + (f", {summary['bits']}-bit codes" if "bits" in summary else "")
     return (
-        f"Trained on {summary['photos']} photos of {summary['classes']} classes "
-        f"in {summary['seconds']:.0f} s; "
+        f"Trained on {summary['photos']} photos {of} in {summary['seconds']:.0f} s; "
         f"epoch {summary['best_epoch']} is kept: {_figures(summary['metrics'])}.\n"
-        f"Encoder: {summary['encoder']} ({summary['dim']} dimensions, identity {summary['identity']})\n"
+        f"Encoder: {summary['encoder']} ({space}, identity {summary['identity']})\n"
         f"Next: perisphere embed CATALOG --encoder {summary['encoder']} -o VECTORS"
     )

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from perisphere.catalog import Catalog
+from perisphere.catalog.tag_words import SOURCES, tag_words
 from perisphere.errors import PerisphereError
 from perisphere.tags.tags import Tags
 from perisphere.training.judged_photos import judged, judged_rows
@@ -57,7 +58,7 @@ def tagged_data(
     for note in notes:
         tell(note)
     parts = [train, *([] if val is None else [val])]
-    indptr, indices = tags.rows(words for part in parts for words in part["tags"].to_list())
+    indptr, indices = tags.rows(words for part in parts for words in tag_words(part, _sources(tags)))
     digest = hashlib.sha256(
         f"{fingerprint([*parts, *(sides or ())], catalog.root)} {tags.fingerprint}".encode()
     )
@@ -78,7 +79,7 @@ def tagged_data(
 def _with_tag(catalog: Catalog, tags: Tags, data: Data, notes: list[str]) -> pl.DataFrame:
     """Return the rows with a known tag, and count the others of the splits that are looked at."""
     table = catalog.table
-    indptr, _ = tags.rows(table["tags"].to_list())
+    indptr, _ = tags.rows(tag_words(table, _sources(tags)))
     known = np.diff(indptr) > 0
     if not known.any():
         raise PerisphereError(
@@ -93,6 +94,13 @@ def _with_tag(catalog: Catalog, tags: Tags, data: Data, notes: list[str]) -> pl.
             f"{catalog.root}: {without} of {int(looked_at.sum())} photos have no known tag and are left out."
         )
     return table.filter(known).with_columns(pl.col("label").fill_null(""))  # which says how to hold out
+
+
+def _sources(tags: Tags) -> list[str]:
+    """Return what the tags were made from, which photos are learned from too; published ones were typed."""
+    made = tags.about.get("from")
+    known = [name for name in made if name in SOURCES] if isinstance(made, list) else []
+    return known or ["tags"]
 
 
 def _numbered(rows: pl.DataFrame, first: int, root: Path) -> Photos:
