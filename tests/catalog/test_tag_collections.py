@@ -1,7 +1,10 @@
+import itertools
+import pickle
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from photos import write_photo
 from perisphere.catalog import Catalog
 from perisphere.catalog.readers import read
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.tags.published import read_published
 
 
 def photos(folder: Path, names: list[str]) -> None:
@@ -58,6 +62,30 @@ def test_the_published_layout(format: str, name: str, tag_list: str, tmp_path: P
         ("mirflickr/im3.jpg", "gallery", [], ["concept-01", "concept-02"]),
         ("mirflickr/im4.jpg", "query", [], ["concept-01"]),
     ]
+
+
+def test_the_published_tags_know_the_photos(tmp_path: Path) -> None:
+    """A merged tag is present where any of its raw columns is; the dropped column is none."""
+    lists = published(tmp_path) / "data/flickr25k"
+    matrix = np.array([[1, 0, 1, 0, 0], [0, 0, 0, 1, 1], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0]])
+    texts(
+        lists,
+        {
+            "train_img.txt": "".join(f"mirflickr/im{number}.jpg\n" for number in (1, 2, 3, 4)),
+            "common_tags.txt": "sky 9\nskies 4\nnewyork 3\nexplore 8\nété 2\n",
+            "tags/FinalTagEmbs.txt": "1 0\n0 1\n1 1\n",
+        },
+    )
+    np.savetxt(lists / "train_tag.txt", matrix, fmt="%d")
+    merged = {"sky": [0, 1], "newyork": [2], "été": [4], -1: [3]}
+    (lists / "tags/TagIdMergeMap.pkl").write_bytes(pickle.dumps(merged, protocol=2))
+    typed = read("flickr25k", tmp_path).select(split="train").table["tags"].to_list()
+    starts, columns = read_published(lists).rows(typed)
+    found = [columns[start:end].tolist() for start, end in itertools.pairwise(starts)]
+    wanted = [
+        [row for row, raw in enumerate(list(merged.values())[:-1]) if any(line[raw])] for line in matrix
+    ]
+    assert found == wanted == [[0, 1], [2], [0], []]
 
 
 def test_concepts_are_named_by_a_file(tmp_path: Path) -> None:
