@@ -75,7 +75,7 @@ def test_published_weights_become_an_encoder_without_their_classifier(net, tmp_p
     assert encoder.scales == Scales()
     images = torch.randn(1, 3, 227, 227)
     with torch.no_grad():
-        assert torch.equal(encoder.net(images), net.pooled(images))
+        assert torch.equal(encoder.net.eval()(images), net.pooled(images))
     projected, report = encoder_from(file, {"backbone": "alexnet", "projection": DIM, "activation": "tanh"})
     assert report.missing == ["projection.weight", "projection.bias"]
     assert projected.dim == DIM
