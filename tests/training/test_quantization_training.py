@@ -299,3 +299,47 @@ def test_the_command_says_what_was_learned(wished, tmp_path):
     assert result.exit_code == 0, result.output
     assert "47 photos with 9 tags" in result.stdout
     assert "(6 dimensions, 16-bit codes, identity " in result.stdout
+
+
+def test_epochs_are_judged_by_shared_concepts(wished, tagged, tmp_path):
+    split = pl.Series(["query" if number % 3 else "gallery" for number in range(24)] + ["train"] * 48)
+    table = tagged.table.sort("split", descending=True).with_columns(
+        split=split, concepts=pl.Series([[f"{label}-thing", label] for label in tagged.table["label"]])
+    )
+    tagged.with_table(table).save(tmp_path / "judged")
+    recipe = wished(
+        data=[{"catalog": str(tmp_path / "judged"), "val": None}],
+        judge={"protocol": "concepts", "every": 1, "at": 5},
+    )
+    encoder = Encoder.load(train(recipe))
+    rows = history(recipe)
+    best = max(rows, key=lambda row: (row["val/mAP"], -row["epoch"]))
+    assert encoder.provenance["epoch"] == best["epoch"]
+    assert encoder.metrics["val/mAP"] == best["val/mAP"]
+    sides = [table.filter(pl.col("split") == name) for name in ("query", "gallery")]
+    asked, shown = (encoder.encode([tagged.root / path for path in side["path"]]) for side in sides)
+    right = sides[0]["label"].to_numpy()[:, None] == sides[1]["label"].to_numpy()
+    ranked = np.take_along_axis(right, np.argsort(-asked @ shown.T, kind="stable"), 1)[:, :5]
+    precisions = ranked.cumsum(1) / np.arange(1, 6)
+    average = (precisions * ranked).sum(1)[ranked.any(1)] / ranked.sum(1)[ranked.any(1)]
+    assert best["val/mAP"] == pytest.approx(average.mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("judge", "mend"),
+    [
+        ({"protocol": "concepts", "cameras": True}, "cameras are of instances and centroids"),
+        ({"at": 10}, "at is of protocol: concepts, not of instances"),
+    ],
+)
+def test_judges_refuse_what_they_would_not_look_at(tree, judge, mend):
+    with pytest.raises(ValidationError, match=mend):
+        Recipe.model_validate(tree | {"judge": judge})
+
+
+def test_a_judge_needs_a_shared_concept(wished, tagged, tmp_path):
+    concepts = pl.when(pl.col("split") == "val").then(pl.lit(["one"])).otherwise(pl.lit(["other"]))
+    tagged.with_table(tagged.table.with_columns(concepts=concepts)).save(tmp_path / "apart")
+    judge = {"protocol": "concepts", "query": "val", "gallery": "train"}
+    with pytest.raises(PerisphereError, match="no photo of split 'val' shares a concept with one of"):
+        train(wished(judge=judge, data=[{"catalog": str(tmp_path / "apart")}]))

@@ -1,4 +1,4 @@
-"""Retrieval judged while a network learns, on identities that it does not learn from."""
+"""Retrieval judged while a network learns, on photos that it does not learn from."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +11,12 @@ from torch import Tensor
 
 from perisphere.errors import PerisphereError
 from perisphere.metrics.centroid_gallery import centroid_reid, without_distractors
+from perisphere.metrics.concepts import as_bits, vocabulary
+from perisphere.metrics.hashing_figures import hashing_figures
 from perisphere.metrics.reid import reid
+from perisphere.metrics.scoring import FloatScores
 from perisphere.nets import EmbeddingNet
+from perisphere.sphere import normalise
 from perisphere.training.devices import Place
 from perisphere.training.judged_photos import Judged
 from perisphere.training.loader import Loader
@@ -67,8 +71,13 @@ class RetrievalJudge(Callback):
         )
 
     def figures(self, vectors: np.ndarray) -> dict[str, float]:
-        """Return mAP, mINP and rank-k, as logged, of embeddings float32 ``[n, d]``, queries first."""
+        """Return mAP, mINP and rank-k, as logged, of embeddings float32 ``[n, d]``, queries first.
+
+        By concepts it is mAP alone: MAP@R as published.
+        """
         queries, gallery, rule = self.judged.queries, self.judged.gallery, self.rule
+        if rule.protocol == "concepts":
+            return {MEAN_AP: concept_map(vectors, queries.concepts, gallery.concepts, rule.at)}
         cameras = (queries.cameras, gallery.cameras) if rule.cameras else (None, None)
         centroids = rule.protocol == "centroids"
         known = without_distractors(queries.labels, gallery.labels) if centroids else gallery.labels
@@ -96,6 +105,23 @@ class RetrievalJudge(Callback):
         gathered = module.all_gather(whole)
         assert isinstance(gathered, Tensor)
         return gathered.transpose(0, 1).flatten(0, 1)[:total].cpu().numpy()
+
+
+def concept_map(
+    vectors: np.ndarray, asked: Sequence[Sequence[str]], shown: Sequence[Sequence[str]], at: int
+) -> float:
+    """Return MAP@R by cosine; see :mod:`perisphere.metrics.hashing`.
+
+    Args:
+        vectors: float32 ``[n, d]``, not normalised, queries first.
+        asked: concepts of the queries.
+        shown: concepts of the gallery.
+        at: R.
+    """
+    unit, names = normalise(vectors), vocabulary(asked, shown)
+    scores = FloatScores(unit[: len(asked)], unit[len(asked) :])
+    found = hashing_figures(scores, as_bits(asked, names), as_bits(shown, names), depths=(at,))
+    return found.mean_average_precision(at)
 
 
 def embedded(net: EmbeddingNet, loader: Loader) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from perisphere.catalog import Catalog
+from perisphere.catalog.catalog import concepts_of
 from perisphere.errors import PerisphereError
 from perisphere.training.recipe import Judge
 
@@ -19,11 +20,13 @@ class Side:
         paths: of the photos.
         labels: identity of each, ``None`` where unknown.
         cameras: camera of each, ``None`` where unknown.
+        concepts: what each shows; its label where nothing else is known.
     """
 
     paths: Sequence[Path]
     labels: Sequence[str | None]
     cameras: Sequence[str | None]
+    concepts: Sequence[Sequence[str]]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -45,6 +48,9 @@ def judged_rows(catalog: Catalog, rule: Judge) -> tuple[pl.DataFrame, pl.DataFra
             photo of its identity (by another camera, where cameras count) in the gallery.
     """
     queries, gallery = (_of_split(catalog, getattr(rule, side), side) for side in ("query", "gallery"))
+    if rule.protocol == "concepts":
+        _check_concepts(catalog, queries, gallery, rule)
+        return queries, gallery
     pairs = (
         queries.select("label", "camera")
         .drop_nulls("label")
@@ -63,6 +69,15 @@ def judged_rows(catalog: Catalog, rule: Judge) -> tuple[pl.DataFrame, pl.DataFra
     return queries, gallery
 
 
+def _check_concepts(catalog: Catalog, queries: pl.DataFrame, gallery: pl.DataFrame, rule: Judge) -> None:
+    asked, shown = ({name for names in concepts_of(side) for name in names} for side in (queries, gallery))
+    if not asked & shown:
+        raise PerisphereError(
+            f"{catalog.root}: no photo of split {rule.query!r} shares a concept with one of split "
+            f"{rule.gallery!r}. Set judge.query and judge.gallery, or leave judge out."
+        )
+
+
 def judged(root: Path, rows: tuple[pl.DataFrame, pl.DataFrame]) -> Judged:
     """Return both sides from their rows of the catalog at ``root``."""
     return Judged(
@@ -71,6 +86,7 @@ def judged(root: Path, rows: tuple[pl.DataFrame, pl.DataFrame]) -> Judged:
                 [root / path for path in side["path"].to_list()],
                 side["label"].to_list(),
                 side["camera"].to_list(),
+                concepts_of(side),
             )
             for side in rows
         )

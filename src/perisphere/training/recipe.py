@@ -100,10 +100,28 @@ class Judge(Part):
     )
     query: str = Field(default="query", description="split of the queries")
     gallery: str = Field(default="gallery", description="split that is searched")
-    protocol: Literal["instances", "centroids"] = Field(
-        default="instances", description="search photos, or the centroid of each identity"
+    protocol: Literal["instances", "centroids", "concepts"] = Field(
+        default="instances",
+        description="search photos, or the centroid of each identity; concepts: photos that share one are "
+        "right, by MAP@R as of hashing",
     )
+    at: int = Field(default=5000, ge=1, description="R, of protocol: concepts")
     cameras: bool = Field(default=True, description="leave photos of the query's identity and camera out")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _concepts_know_no_cameras(cls, tree: Any) -> Any:
+        if isinstance(tree, dict) and tree.get("protocol") == "concepts":
+            return {"cameras": False, **tree}
+        return tree
+
+    @model_validator(mode="after")
+    def _of_its_protocol(self) -> "Judge":
+        if self.protocol == "concepts" and self.cameras:
+            raise ValueError("cameras are of instances and centroids; leave them out with protocol: concepts")
+        if self.protocol != "concepts" and self.at != type(self).model_fields["at"].default:
+            raise ValueError(f"at is of protocol: concepts, not of {self.protocol}")
+        return self
 
 
 class Linear(Part):
