@@ -20,6 +20,8 @@ OTHER_WORDS = {
     "wd": "weight_decay",
     "max_epochs": "epochs",
     "num_epochs": "epochs",
+    "max_steps": "iterations",
+    "max_iter": "iterations",
     "batch": "batch_size",
     "arch": "backbone",
     "architecture": "backbone",
