@@ -9,6 +9,7 @@ from perisphere.cli import evaluate  # noqa: F401  (registers the verb)
 from perisphere.cli.main import app
 from perisphere.encoder.embeddings import Embeddings
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.index import Index
 from perisphere.tags import Tags
 
 NAMES = ("beach", "dome", "night")
@@ -69,6 +70,17 @@ def test_json_and_a_file_of_queries(album, tmp_path):
     assert report["counts"]["gallery"] == 54
     assert report["values"]["vectors precision@10"] == 1
     assert report["values"]["BM25 recall"] == 0.5
+
+
+def test_an_index_is_judged_like_its_vectors(album, tmp_path):
+    made = Embeddings.load(album / "vectors")
+    with Index.create(tmp_path / "photos.index", 8) as index:
+        index.add(made.vectors, made.rows.drop("id"), root=made.root)
+    mine, theirs = (
+        json.loads(run(folder, "--tags", album / "tags", "--json").stdout)["values"]
+        for folder in (album / "vectors", tmp_path / "photos.index")
+    )
+    assert mine == pytest.approx(theirs, abs=1e-6)
 
 
 def test_all_photos_are_searched_on_demand(album):
