@@ -11,7 +11,9 @@ import polars as pl
 import pytest
 from processes import child
 
+from perisphere.codes import Codebooks
 from perisphere.index import Index
+from perisphere.index.vectors import clean
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 
@@ -51,7 +53,8 @@ def expected(model: dict[int, bool | None], line: str) -> None:
     model[int(number)] = None if stage == "begin" else verb == "add"
 
 
-def check(folder, model: dict[int, bool | None]) -> None:
+def check(folder, model: dict[int, bool | None], known=batch) -> None:
+    """Compare an index with what must be in it: whole batches of vectors as ``known`` tells them."""
     with Index.open(folder) as index:
         assert index.verify() == []
         ids, vectors = index.vectors()
@@ -62,19 +65,18 @@ def check(folder, model: dict[int, bool | None]) -> None:
         assert held <= set(model)
         for number in held:
             mine = [row for row, label in enumerate(labels) if label == str(number)]
-            np.testing.assert_array_equal(vectors[mine], batch(number))
+            np.testing.assert_allclose(vectors[mine], known(number), atol=1e-6)
             model[number] = True
         for number in set(model) - held:
             model[number] = False
 
 
-def test_a_writer_killed_at_random_moments_loses_nothing(tmp_path):
-    folder = tmp_path / "index"
-    Index.create(folder, DIM, metric="l2").close()
+def killed(folder, kills: int, known=batch) -> None:
+    """Kill writers of an empty index at random moments; what they had finished is there, and no half."""
     model: dict[int, bool | None] = {}
     moments = random.Random(0)
     done = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         start = max(model, default=0)
         with child(lambda say, start=start: change(folder, start, say)) as (pid, said):
             assert said.readline() == "ready\n"
@@ -84,12 +86,30 @@ def test_a_writer_killed_at_random_moments_loses_nothing(tmp_path):
             for line in [*lines, *said]:
                 expected(model, line)
                 done += line.startswith("done")
-        check(folder, model)
-    assert done > KILLS  # the kills fell among much work, not before it
+        check(folder, model, known)
+    assert done > kills  # the kills fell among much work, not before it
     with Index.open(folder) as index:
         index.add(batch(10_000))
         index.compact()
         assert index.verify() == []
+
+
+def test_a_writer_killed_at_random_moments_loses_nothing(tmp_path):
+    Index.create(tmp_path / "index", DIM, metric="l2").close()
+    killed(tmp_path / "index", KILLS)
+
+
+@pytest.mark.parametrize("mode", ["beside", "only"])
+def test_a_killed_writer_leaves_vectors_and_codes_of_one_moment(tmp_path, mode):
+    words = np.random.default_rng(0).standard_normal((2, 64, DIM)).astype(np.float32) / 8
+    codebooks = Codebooks(words, "residual")
+    Index.create(tmp_path / "index", DIM, codebooks=codebooks, codes=mode).close()
+
+    def known(number: int) -> np.ndarray:
+        rows = clean(batch(number), "cosine")
+        return rows if mode == "beside" else codebooks.decode(codebooks.encode(rows))
+
+    killed(tmp_path / "index", KILLS // 6, known)
 
 
 def test_a_log_cut_at_any_length_leaves_whole_operations(tmp_path):

@@ -95,7 +95,8 @@ def _each(codes: Codes, tables: Floats, k: int) -> Iterable[_Found]:
     if threads == 1:
         found = [candidates(job) for job in jobs]
     else:
-        with ThreadPoolExecutor(threads) as pool:
+        # Each worker scans alone: a team of OpenMP within every thread would only wait for cores.
+        with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
             found = list(pool.map(candidates, jobs))
     for query, table in enumerate(tables):
         yield _decided(pieces, found[query * len(pieces) :][: len(pieces)], table, k)
