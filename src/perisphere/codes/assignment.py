@@ -7,7 +7,9 @@ the error of a code is
     (z - sum c)' G (z - sum c) = z'Gz + 2 (sum (c'Gc / 2 - z'Gc) + sum over pairs of books of c'Gc')
 
 so that one product of the vectors with ``G c``, and tables of the words' products with each other, are all
-there is to look up: nothing in the search depends on the dimension, nor on how many tags made the metric.
+there is to look up: nothing in the search depends on the dimension, nor on how many tags made the metric. The
+words of each book are taken from their mean, the vectors from the sum of these means: what all of them share
+would drown the differences in rounding.
 """
 
 from collections.abc import Sequence
@@ -28,21 +30,26 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class _Tables:
-    """What the words alone decide; halves of costs throughout.
+    """What the words alone decide; halves of costs throughout, and words ``c`` from the mean of their book.
 
     Attributes:
+        centre: float32 ``[d]``, the sum of the books' means.
         seen: float32 ``[M K, d]``, ``G c`` of each word.
         half: float32 ``[M, K]``, ``c'Gc / 2``.
         cross: float32 ``[M, M, K, K]``, ``c'Gc'`` of words of two books.
+        missing: float32 ``[M, M, K]``, what a book that says nothing adds to the costs of another's words: it
+            lacks its mean.
     """
 
+    centre: Floats
     seen: Floats
     half: Floats
     cross: Floats
+    missing: Floats
 
     def alone(self, vectors: NDArray) -> Floats:
         """Return the cost of each word without any other, float32 ``[n, M, K]``."""
-        costs = np.asarray(vectors, np.float32) @ self.seen.T
+        costs = np.subtract(vectors, self.centre, dtype=np.float32) @ self.seen.T
         np.negative(costs, out=costs)
         costs += self.half.ravel()
         return costs.reshape(len(vectors), *self.half.shape)
@@ -74,20 +81,20 @@ class _Search:
     beam: int
     restarts: tuple[_Perturbation, ...]
 
-    def __call__(self, alone: Floats, cross: Floats) -> Ints:
+    def __call__(self, alone: Floats, tables: _Tables) -> Ints:
         """Return the best code found for each row, int64 ``[n, M]``."""
-        empty = np.zeros(alone.shape[:2], np.int64)
+        cross = tables.cross
         found: list[Ints] = []
         if len(self.orders):
-            found.append(_descend(alone, cross, empty, self.orders, filled=False))
+            first = _visit(alone, tables, self.orders[0])
+            found.append(_descend(alone, cross, first, self.orders[1:]))
         if self.beam:
-            beamed = _grow(alone, cross, self.beam)
-            found.append(_descend(alone, cross, beamed, self.orders, filled=True))
+            found.append(_descend(alone, cross, _grow(alone, cross, self.beam), self.orders))
         codes, costs = found[0], _costs(alone, cross, found[0])
         for other in found[1:]:
             codes, costs = _better(alone, cross, codes, costs, other)
         for perturb in self.restarts:
-            other = _descend(alone, cross, perturb(codes), perturb.orders, filled=True)
+            other = _descend(alone, cross, perturb(codes), perturb.orders)
             codes, costs = _better(alone, cross, codes, costs, other)
         return codes
 
@@ -135,7 +142,7 @@ def assign(
     codes = np.empty((len(vectors), len(words)), np.uint8)
     for start in range(0, len(vectors), block):
         rows = slice(start, start + block)
-        codes[rows] = search(tables.alone(vectors[rows]), tables.cross)
+        codes[rows] = search(tables.alone(vectors[rows]), tables)
     return codes
 
 
@@ -163,13 +170,20 @@ def nearest_words(vectors: NDArray, words: NDArray, *, block: int = BLOCK) -> Co
 
 def _tabulated(words: NDArray, root: NDArray | None) -> _Tables:
     books, count, dim = words.shape
-    flat = np.asarray(words, np.float64).reshape(-1, dim)
+    whole = np.asarray(words, np.float64)
+    means = whole.mean(axis=1)
+    flat = (whole - means[:, None]).reshape(-1, dim)
     metric = None if root is None else np.asarray(root, np.float64) @ np.asarray(root, np.float64).T
     seen = flat if metric is None else flat @ metric
     products = (seen @ flat.T).reshape(books, count, books, count)
     half = np.einsum("nd,nd->n", flat, seen).reshape(books, count) / 2
-    cross = np.ascontiguousarray(products.transpose(0, 2, 1, 3), np.float32)
-    return _Tables(seen.astype(np.float32), half.astype(np.float32), cross)
+    return _Tables(
+        centre=means.sum(axis=0).astype(np.float32),
+        seen=seen.astype(np.float32),
+        half=half.astype(np.float32),
+        cross=np.ascontiguousarray(products.transpose(0, 2, 1, 3), np.float32),
+        missing=-(means @ seen.T).reshape(books, books, count).astype(np.float32),
+    )
 
 
 def _planned(
@@ -206,7 +220,18 @@ def _perturbation(rng: np.random.Generator, books: int, words: int, sweeps: int)
     return _Perturbation(chosen, exchange, _orders(rng, sweeps, books))
 
 
-def _descend(alone: Floats, cross: Floats, codes: Ints, orders: Ints, *, filled: bool) -> Ints:
+def _visit(alone: Floats, tables: _Tables, order: Ints) -> Ints:
+    """Give each book in turn a word, beside those that have one already and without those that have none."""
+    codes = np.zeros(alone.shape[:2], np.int64)
+    for place, book in enumerate(order):
+        costs = alone[:, book] + tables.missing[order[place + 1 :], book].sum(axis=0)
+        for other in order[:place]:
+            costs += tables.cross[other, book][codes[:, other]]
+        codes[:, book] = costs.argmin(axis=1)
+    return codes
+
+
+def _descend(alone: Floats, cross: Floats, codes: Ints, orders: Ints) -> Ints:
     """Give each book in turn the word that is best beside the others' words.
 
     Args:
@@ -214,23 +239,24 @@ def _descend(alone: Floats, cross: Floats, codes: Ints, orders: Ints, *, filled:
         cross: float32 ``[M, M, K, K]``.
         codes: int64 ``[n, M]``, where the search begins.
         orders: int64 ``[sweeps, M]``.
-        filled: whether ``codes`` say something; else a book counts only once it was visited.
     """
     codes = codes.copy()
-    present = set(range(codes.shape[1])) if filled else set()
     costs, addend = np.empty_like(alone[:, 0]), np.empty_like(alone[:, 0])
     for book in orders.ravel():
         costs[:] = alone[:, book]
-        for other in sorted(present - {book}):
-            np.take(cross[other, book], codes[:, other], axis=0, out=addend, mode="clip")
-            np.add(costs, addend, out=costs)
+        for other in range(len(cross)):
+            if other != book:
+                np.take(cross[other, book], codes[:, other], axis=0, out=addend, mode="clip")
+                costs += addend
         np.argmin(costs, axis=1, out=codes[:, book])
-        present.add(int(book))
     return codes
 
 
 def _grow(alone: Floats, cross: Floats, width: int) -> Ints:
-    """Add book after book, keeping the ``width`` best partial codes of a row; return the best whole one."""
+    """Add book after book, keeping the ``width`` best partial codes of a row; return the best whole one.
+
+    Books that are still to come count as their mean.
+    """
     count, books, words = alone.shape
     codes, costs = np.zeros((count, 1, 0), np.int64), np.zeros((count, 1), np.float32)
     for book in range(books):
