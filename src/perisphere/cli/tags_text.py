@@ -52,7 +52,7 @@ def print_account(tags: "Tags", account: "Account") -> None:
             f"{len(account.otherwise):,}: {_listed(examples, len(account.otherwise))}",
         )
     if account.unknown:
-        names = list(account.unknown)
+        names = [f"{name} (tried {', '.join(tried[:4])} ...)" for name, tried in account.unknown.items()]
         table.add_row("in no spelling found", f"{len(names):,}: {_listed(names[:SHOWN], len(names))}")
     _print(table)
 
@@ -90,7 +90,8 @@ def print_tags(name: str, facts: dict[str, Any]) -> None:
     console.print(Text.assemble((name, "bold"), f"  {facts['tags']:,} tags of {facts['words']:,} words"))
     table = _table()
     table.add_row("dimensions", str(facts["dim"]))
-    table.add_row("made", ", ".join(f"{key} {value}" for key, value in facts["about"].items()))
+    for key, value in facts["about"].items():
+        table.add_row(key.replace("_", " "), ", ".join(value) if isinstance(value, list) else str(value))
     for title in ("merged", "dropped"):
         for reason, count in sorted(facts[title].items(), key=lambda item: -item[1]):
             table.add_row(f"{title}: {reason}", f"{count:,} words")

@@ -9,10 +9,22 @@ LONGEST = 100
 
 _MACHINE = re.compile(r"[a-z][a-z0-9_]*:[a-z][a-z0-9_]*=", re.IGNORECASE)
 _APOSTROPHES = dict.fromkeys(map(ord, "'`\u00b4\u02bc\u2018\u2019"))
-_ACCENTS = dict.fromkeys(range(0x300, 0x370))
+# Of Latin and Greek letters; in other scripts, as in the Russian short i, a mark makes another letter.
+_ACCENTED = re.compile("([\x00-\u03ff])[\u0300-\u036f]+")
 # Letters that are no base letter with a mark, as they are typed on other keyboards.
 _LETTERS = str.maketrans(
-    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "\u0131": "i", "ħ": "h"}
+    {
+        "æ": "ae",
+        "œ": "oe",
+        "ø": "o",
+        "ł": "l",
+        "đ": "d",
+        "ð": "d",
+        "þ": "th",
+        "\u0131": "i",
+        "ħ": "h",
+        "\u0451": "\u0435",
+    }
 )
 
 _ENGLISH = """
@@ -33,8 +45,8 @@ def normalise(word: str) -> str:
     ``"São_Paulo"`` becomes ``"sao paulo"``; what has neither letters nor digits becomes an empty text.
     """
     folded = unicodedata.normalize("NFKC", word[: 4 * LONGEST]).casefold().translate(_APOSTROPHES)
-    plain = unicodedata.normalize("NFD", folded).translate(_ACCENTS).translate(_LETTERS)
-    composed = unicodedata.normalize("NFC", plain)
+    plain = _ACCENTED.sub(r"\1", unicodedata.normalize("NFD", folded))
+    composed = unicodedata.normalize("NFC", plain).translate(_LETTERS)
     return " ".join("".join(letter if _belongs(letter) else " " for letter in composed).split())
 
 
