@@ -15,7 +15,7 @@ from perisphere.codes.assignment import assign
 from perisphere.codes.books import sample, start, update
 from perisphere.codes.codebooks import Codebooks
 from perisphere.errors import UsageError
-from perisphere.progress import track
+from perisphere.progress import bar, track
 
 Floats = NDArray[np.float32]
 Method = Literal["pq", "opq", "rq", "additive"]
@@ -55,7 +55,9 @@ def fit(
     drawn = sample(vectors, words, seed=seed)
     about = {"method": method, "vectors": len(vectors), "seed": seed}
     kind: Literal["residual", "product"] = "residual" if method == "rq" else "product"
-    return Codebooks(ways[method](drawn, books, words, seed), kind, unit, about=about)
+    with bar(f"fitting {method}", None, "books"):
+        found = ways[method](drawn, books, words, seed)
+    return Codebooks(found, kind, unit, about=about)
 
 
 def fit_additive(
