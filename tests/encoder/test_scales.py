@@ -7,7 +7,7 @@ from drawn import picture
 from pydantic import ValidationError
 from torch.nn import functional as F
 
-from perisphere.encoder import Encoder, Preprocessing, Scales
+from perisphere.encoder import Encoder, Preprocessing, Scales, embed
 from perisphere.encoder.change import change
 from perisphere.encoder.scales import power_mean, scaled, ten_views
 from perisphere.errors import PerisphereError, UsageError
@@ -176,3 +176,14 @@ def test_mirrored_pictures_have_the_same_embedding_in_ten_views() -> None:
 def test_ten_views_need_a_picture_larger_than_the_input() -> None:
     with pytest.raises(UsageError, match="cuts nothing off"):
         _encoder(Scales(views="ten"))
+
+
+def test_a_catalog_is_embedded_in_ten_views(catalog, tmp_path) -> None:
+    net = build(NetSpec(backbone="cifar_resnet20"), seed=3)
+    preprocessing = Preprocessing(size=(32, 32), shorter=40)
+    encoder = Encoder(net, preprocessing, name="ten", scales=Scales(views="ten"))
+    found = embed(catalog, encoder, tmp_path / "vectors", batch_size=2, precision="float32")
+    paths = [catalog.root / path for path in found.rows["path"]]
+    np.testing.assert_allclose(found.vectors, encoder.encode(paths, precision="float32"), atol=1e-5)
+    one = Encoder(net, preprocessing, name="one").encode(paths, precision="float32")
+    assert abs(found.vectors - one).max() > 1e-3

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from perisphere.encoder import Encoder, Preprocessing, Scales
-from perisphere.nets import build, input_spec
+from perisphere.nets import NetSpec, alexnet, build, input_spec, weights
 from perisphere.tags.tags import Tags
 from perisphere.training import load, packaged, train
 from perisphere.training.optimisation import optimisation
 from perisphere.training.rates import Rates
+from perisphere.training.start import starting_net
 
 STEPS = {"flickr25k": 800, "nuswide": 1500}
 TABLE = {  # MAP@5000 of codes against floats, codes against codes, floats, in the published logs
@@ -119,3 +120,35 @@ def test_a_recipe_trains_with_a_small_net_in_place_of_alexnet():
     assert (encoder.dim, encoder.codebooks.bits, encoder.codebooks.unit) == (300, 16, False)
     assert encoder.tags.names == ("class0", "class1", "class2")
     assert encoder.provenance["epochs"] == 3
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """AlexNet with dense layers of 16 outputs in place of 4,096."""
+    monkeypatch.setattr(alexnet, "WIDTH", 16)
+    weights._layout.cache_clear()
+    yield
+    weights._layout.cache_clear()
+
+
+@pytest.mark.usefixtures("narrow")
+def test_training_starts_from_the_published_file(tmp_path):
+    net = build(NetSpec(backbone="alexnet", projection=300), seed=9)
+    parts = {**dict(net.backbone.named_children()), "fc8": net.projection}
+    layers = {}
+    for name, part in parts.items():
+        weight = part.weight.detach().numpy()
+        if name == "fc6":
+            weight = weight.reshape(16, 256, 6, 6).transpose(0, 2, 3, 1).reshape(16, -1)
+        weight = weight.transpose(2, 3, 1, 0) if weight.ndim == 4 else weight.T
+        layers[name] = [weight, part.bias.detach().numpy()]
+    for name, further in (("alexnet", {}), ("checkpoint", {"C": np.ones((256, 300), np.float32)})):
+        file = tmp_path / f"{name}.npy"
+        np.save(file, np.array(layers | further, dtype=object), allow_pickle=True)
+        notes = []
+        started = starting_net(load("flickr25k-wsdhq-8", [f"weights={file}"]), notes.append)
+        for layer, part in started.backbone.named_children():
+            assert torch.equal(part.weight, parts[layer].weight), layer
+        assert torch.equal(started.projection.weight, net.projection.weight) == bool(further)
+        assert len(notes) == (0 if further else 1)
+    assert started.projection.weight.shape == (300, 16)
