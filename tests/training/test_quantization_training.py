@@ -254,6 +254,13 @@ def test_what_does_not_fit_is_named(wished, tags, tmp_path):
         train(wished({"tags": str(tmp_path / "strange")}, out=tmp_path / "unknown"))
 
 
+def test_missing_tags_leave_no_folder_behind(wished, tmp_path):
+    recipe = wished({"tags": str(tmp_path / "none")})
+    with pytest.raises(PerisphereError, match="not a folder of tags"):
+        train(recipe)
+    assert not recipe.folder.exists()
+
+
 def test_a_resumed_run_refuses_other_tags(wished, tags, tmp_path):
     recipe = wished(epochs=1)
     train(recipe)

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from perisphere.tags.tags import Tags
 from perisphere.training.devices import Place, check_devices, launch, place_from_environment
 from perisphere.training.folder import RECIPE, prepare_folder
 from perisphere.training.recipe import Recipe
@@ -23,12 +24,15 @@ def train(recipe: Recipe, *, resume: bool = False, tell: Callable[[str], None] =
         tell: takes notes for the user, e.g. classes without validation photos.
 
     Raises:
-        PerisphereError: the folder exists, the photos are not there or have one class only, the disk is full.
+        PerisphereError: the folder exists, photos or tags are not there, photos have one class only, the
+            disk is full.
         UsageError: the recipe names stages or numbers that its network does not have, or devices that this
             machine does not have.
     """
     place = place_from_environment(recipe)  # where a launcher started this process as one of several
     check_devices(recipe, place)
+    if recipe.quantization is not None:
+        Tags.load(recipe.quantization.tags)  # before anything is written
     if place is None or place.rank == 0:
         prepare_folder(recipe, resume=resume)
     if place is None and recipe.devices > 1:
