@@ -153,6 +153,17 @@ def test_an_empty_index_and_no_query_have_no_answer(tmp_path, mode):
         assert np.sort(index.search(points(2), 10**9).ids, axis=1).tolist() == [[1, 2, 3, 4, 5]] * 2
 
 
+@pytest.mark.parametrize("options", [{}, {"symmetric": True}])
+def test_many_queries_are_answered_block_by_block(tmp_path, monkeypatch, options):
+    with filled(tmp_path) as index:
+        queries = points(23, seed=6)
+        whole = index.search(queries, 4, **options)
+        monkeypatch.setattr(kept_codes, "QUERIES", 5)
+        found = index.search(queries, 4, **options)
+        np.testing.assert_array_equal(found.ids, whole.ids)
+        np.testing.assert_allclose(found.scores, whole.scores, atol=1e-6)
+
+
 def test_codes_take_their_bytes_and_ids_without_gaps_none(tmp_path):
     with filled(tmp_path, "only", 5000) as index:
         info = index.info()

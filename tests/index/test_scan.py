@@ -53,6 +53,15 @@ def test_any_number_of_threads_finds_the_same(monkeypatch, words, threads, queri
     np.testing.assert_array_equal(found[1], scores)
 
 
+def test_threads_of_a_scan_leave_the_setting_of_others_alone(monkeypatch):
+    from perisphere.sphere.engine import faiss
+
+    monkeypatch.setattr(scan_module, "PARALLEL", 1)
+    before = faiss.omp_get_max_threads()
+    scan(*drawn(7, 500, 2, 256, 4), 3)
+    assert faiss.omp_get_max_threads() == before
+
+
 def test_a_thousand_equal_codes_are_found_in_their_order():
     """More of the k-th score than FAISS returns: the first ones come, wherever it looked."""
     codes, tables = drawn(1, 4000, 3, 256)

@@ -27,6 +27,9 @@ FILE = "codebooks.npz"
 SHORTLIST = 100
 """So many of the best codes, or twice as many as are asked for, are ranked by vectors where nobody says."""
 
+QUERIES = 1024
+"""So many tables of queries are held at once."""
+
 FILTERS = 8
 """So many filters are remembered with the rows that pass."""
 
@@ -150,14 +153,13 @@ class KeptCodes:
             UsageError: a short list of codes without vectors, or one that is shorter than ``k``.
         """
         length = self._length(k, shortlist, symmetric)
-        tables = self._tables(queries, symmetric)
         road = f"{'symmetric ' if symmetric else ''}codes of {self.codebooks.bits} bits"
         road += f", the best {length} by vectors" if length else ""
         while True:
             moment = self._store.moment()
             coded = self.now()
             chosen = None if where is None else self._places(coded, where)
-            found = _scanned(coded, chosen, tables, max(k, length))
+            found = self._scanned(coded, chosen, queries, max(k, length), symmetric)
             wanted = min(k, len(coded))
             try:
                 if length:
@@ -224,6 +226,23 @@ class KeptCodes:
             )
         return shortlist
 
+    def _scanned(
+        self,
+        coded: Coded,
+        chosen: NDArray[np.int64] | None,
+        queries: NDArray[np.float32],
+        k: int,
+        symmetric: bool,
+    ) -> Found:
+        """Return the ``k`` best codes, among ``chosen`` places where there is a filter."""
+        codes = coded.codes if chosen is None else coded.codes[chosen]
+        blocks = (queries[start : start + QUERIES] for start in range(0, max(1, len(queries)), QUERIES))
+        places, scores = zip(
+            *(scan(codes, self._tables(block, symmetric), k) for block in blocks), strict=True
+        )
+        found = np.concatenate(places)
+        return coded.ids.at(found if chosen is None else chosen[found]), np.concatenate(scores)
+
     def _tables(self, queries: NDArray[np.float32], symmetric: bool) -> NDArray[np.float32]:
         if symmetric:
             queries = self.codebooks.decode(self.codebooks.encode(queries))
@@ -242,9 +261,3 @@ class KeptCodes:
                     del self._passing[next(iter(self._passing))]
                 self._passing[where] = places
         return places
-
-
-def _scanned(coded: Coded, chosen: NDArray[np.int64] | None, tables: NDArray[np.float32], k: int) -> Found:
-    """Return the ``k`` best codes, among ``chosen`` places where there is a filter."""
-    places, scores = scan(coded.codes if chosen is None else coded.codes[chosen], tables, k)
-    return coded.ids.at(places if chosen is None else chosen[places]), scores
