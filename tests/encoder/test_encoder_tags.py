@@ -12,6 +12,7 @@ from perisphere.cli.main import app
 from perisphere.codes.codebooks import Codebooks
 from perisphere.encoder import Encoder, Preprocessing, Whitening
 from perisphere.encoder.change import change
+from perisphere.encoder.companions import digest
 from perisphere.encoder.fit_whitening import whiten
 from perisphere.errors import PerisphereError
 from perisphere.nets import NetSpec, build
@@ -110,6 +111,30 @@ def test_a_changed_tag_file_is_said_and_litter_is_not(folder, tags):
     Tags(tags.names, tags.vectors[::-1], tags.counts, tags.merges).save(folder / "tags", overwrite=True)
     with pytest.raises(PerisphereError, match=r"tags: damaged"):
         Encoder.load(folder)
+
+
+def test_arrays_that_would_run_code_are_refused_even_with_the_right_hash(folder, tmp_path):
+    ran = tmp_path / "ran"
+    array = np.array([Runs(ran), None], object)
+    with (folder / "tags" / "vectors.npy").open("wb") as file:
+        np.save(file, array, allow_pickle=True)
+    file = folder / "encoder.json"
+    described = json.loads(file.read_text("utf-8"))
+    described["tags"]["sha256"] = digest(folder / "tags")
+    file.write_text(json.dumps(described), "utf-8")
+    with pytest.raises(PerisphereError, match=r"tags"):
+        Encoder.load(folder)
+    assert not ran.exists()
+
+
+class Runs:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
 
 
 @pytest.mark.parametrize("name", ["classes_sha256", "tags", "codebooks"])

@@ -11,6 +11,7 @@ from coloured import COLOURS, EACH, paint, pixels, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perisphere.codes.codebooks import Codebooks
 from perisphere.encoder import Encoder
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
@@ -87,6 +88,18 @@ def test_the_encoder_of_the_index_brings_its_tags(tags, photos, tmp_path):
         made.add(encoder.encode([photos / path for path in table["path"]]), table, root=photos)
     with Index.open(tmp_path / "index") as opened:
         assert labels(search_images(opened, [TextQuery("Briques")], 3).answers[0]) == ["brick"] * 3
+
+
+@pytest.mark.parametrize("mode", ["beside", "only"])
+def test_a_text_searches_codes(tags, photos, tmp_path, mode):
+    vectors = pixels().encode([photos / path for path in rows(photos)["path"]])
+    words = np.stack([vectors[::EACH], np.zeros_like(vectors[::EACH])])
+    books = Codebooks(words, "residual")
+    with Index.create(tmp_path / "index", pixels().dim, codebooks=books, codes=mode) as made:
+        made.add(vectors, rows(photos), root=photos)
+        for options in ({}, {"symmetric": True}, {"shortlist": 0}):
+            found = search_images(made, [TextQuery("sky")], EACH, tags=tags, **options)
+            assert labels(found.answers[0]) == ["sky"] * EACH, options
 
 
 def test_what_makes_no_sense_for_a_text(index, tags, photos):

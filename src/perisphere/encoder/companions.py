@@ -49,7 +49,7 @@ class Companions:
             facts["classes_sha256"] = sha256(folder / CLASSES)
         if self.tags is not None:
             self.tags.save(folder / TAGS)
-            facts["tags"] = {"count": len(self.tags.names), "sha256": _digest(folder / TAGS)}
+            facts["tags"] = {"count": len(self.tags.names), "sha256": digest(folder / TAGS)}
         if self.codebooks is not None:
             held = self.codebooks
             held.save(folder / CODEBOOKS)
@@ -89,7 +89,7 @@ def _hash(described: dict[str, Any], name: str) -> object:
 def _checked(path: Path, expected: object) -> Path:
     if not path.exists():
         raise PerisphereError(f"{path}: not found; copy the encoder's folder whole.")
-    if _digest(path) != expected:
+    if digest(path) != expected:
         raise PerisphereError(
             f"{path}: damaged (is not what encoder.json was written with); "
             "copy or write the encoder's folder again."
@@ -97,7 +97,7 @@ def _checked(path: Path, expected: object) -> Path:
     return path
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
     """Return the SHA-256 of a file, or of the names and hashes of a folder's files, as hexadecimal digits."""
     try:
         if path.is_file():
