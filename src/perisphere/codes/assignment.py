@@ -127,7 +127,7 @@ def assign(
         beam: partial codes kept while books are added in their order; 0 searches without a beam.
         orders: ``[sweeps, M]``, the books in the order of each sweep; drawn where ``None``.
         seed: of what is drawn: the same for every row, whatever the block.
-        block: rows at once; memory is 4 bytes x ``M K`` times that, and with a beam ``K beam`` times that; the
+        block: rows at once; memory is 4 bytes x ``M K`` times that, with a beam ``K beam`` times too; the
             tables of words take 12 (``M K``)^2 bytes while they are made.
 
     Returns:
