@@ -9,9 +9,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from perisphere.progress import bar
 from perisphere.tags.cooccurrence import together
 from perisphere.tags.words import normalise, objection
 
+_STEP = 4_096  # photos between two moves of the bar
 RESPELLED = "case, accents, separators"
 
 
@@ -137,18 +139,21 @@ def read_vocabulary(tag_lists: Iterable[Sequence[str]]) -> Vocabulary:
     refused: dict[str, str] = {}
     rows: dict[str, int] = {}
     indptr, indices = array("q", [0]), array("i")
-    for words in tag_lists:
-        for word in words:
-            if word not in typed and word not in refused:
-                spelling = normalise(word)
-                why = objection(word, spelling)
-                if why is None:
-                    typed[word] = spelling
-                    rows.setdefault(spelling, len(rows))
-                else:
-                    refused[word] = why
-        indices.extend(sorted({rows[typed[word]] for word in words if word in typed}))
-        indptr.append(len(indices))
+    with bar("counting tags", None, "photos") as advance:
+        for words in tag_lists:
+            for word in words:
+                if word not in typed and word not in refused:
+                    spelling = normalise(word)
+                    why = objection(word, spelling)
+                    if why is None:
+                        typed[word] = spelling
+                        rows.setdefault(spelling, len(rows))
+                    else:
+                        refused[word] = why
+            indices.extend(sorted({rows[typed[word]] for word in words if word in typed}))
+            indptr.append(len(indices))
+            if len(indptr) % _STEP == 0:
+                advance(_STEP)
     shape = (len(indptr) - 1, len(rows))
     ones = np.ones(len(indices), np.int32)
     photos = sp.csr_array((ones, np.array(indices, np.int32), np.array(indptr, np.int64)), shape=shape)
