@@ -91,6 +91,12 @@ def test_additive_words_go_on_from_given_ones_in_a_metric(fitted, vectors) -> No
     assert _error(books, vectors) < 0.9 * _error(started, vectors)
 
 
+@pytest.mark.parametrize("method", ["pq", "opq", "rq", "additive"])
+def test_a_seed_may_be_as_large_as_it_likes(vectors, method) -> None:
+    books = fit(vectors, method, 2, 4, seed=1 << 40)
+    np.testing.assert_allclose(fit(vectors, method, 2, 4, seed=1 << 40).words, books.words, atol=1e-6)
+
+
 @pytest.mark.parametrize("method", ["pq", "rq", "additive"])
 def test_books_that_do_not_divide_the_dimension(vectors, method) -> None:
     books = fit(vectors[:, :11], method, 4, 8)
@@ -110,6 +116,8 @@ def test_books_that_do_not_divide_the_dimension(vectors, method) -> None:
         (lambda rows: fit(rows, "additive", 2, 300), UsageError, "300 words"),
         (lambda rows: fit_additive(rows), UsageError, "neither books nor words"),
         (lambda rows: fit_additive(rows, 2, 16, rounds=0), UsageError, "rounds is 0"),
+        (lambda rows: fit_additive(rows, 2, 16, root=np.eye(3)), PerisphereError, "tags of 3 numbers"),
+        (lambda rows: fit_additive(rows, begin=np.ones((1, 4, 9))), PerisphereError, "begin with of 9"),
         (lambda rows: fit(rows * np.nan, "rq", 2, 16), PerisphereError, "NaN"),
     ],
 )

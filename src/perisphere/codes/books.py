@@ -15,6 +15,7 @@ UNUSED = 1e-8
 SAMPLE = 256
 """Rows that k-means sees for each word, at most."""
 ROWS = 65_536  # turned into float64 at once
+SEEDS = 1 << 30  # FAISS takes no larger seed
 
 
 def start(features: NDArray, books: int, words: int = 256, *, seed: int = 0, iterations: int = 25) -> Floats:
@@ -47,7 +48,7 @@ def start(features: NDArray, books: int, words: int = 256, *, seed: int = 0, ite
             len(columns),
             words,
             niter=iterations,
-            seed=seed + book,
+            seed=(seed + book) % SEEDS,
             min_points_per_centroid=1,
             max_points_per_centroid=len(part),
             init_method=faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS,

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.codes.assignment import assign
-from perisphere.codes.books import sample, start, update
+from perisphere.codes.books import SEEDS, sample, start, update
 from perisphere.codes.codebooks import Codebooks
-from perisphere.errors import UsageError
+from perisphere.errors import PerisphereError, UsageError
 from perisphere.progress import bar, track
 
 Floats = NDArray[np.float32]
@@ -91,6 +91,12 @@ def fit_additive(
         raise UsageError(f"rounds is {rounds}; it must be at least 1.")
     if begin is None and books is None:
         raise UsageError("neither books nor words to begin with; give one of them.")
+    dim = vectors.shape[1]
+    for name, given in (("tags", root), ("words to begin with", begin)):
+        if given is not None and given.shape[-1] != dim:
+            raise PerisphereError(
+                f"{name} of {given.shape[-1]} numbers for vectors of {dim}; give those of their space."
+            )
     count = begin.shape[1] if begin is not None else words or 256
     drawn = sample(vectors, count, seed=seed)
     found = begin if begin is not None else _residual(drawn, books or 1, count, seed)
@@ -117,7 +123,7 @@ def _rotated_product(vectors: Floats, books: int, words: int, seed: int) -> Floa
         )
     machine = faiss.OPQMatrix(dim, books)
     within = faiss.ProductQuantizer(dim, books, _bits(words, "opq"))
-    within.cp.min_points_per_centroid, within.cp.seed = 1, seed
+    within.cp.min_points_per_centroid, within.cp.seed = 1, seed % SEEDS
     machine.pq = within
     machine.max_train_points = len(vectors)
     machine.train(vectors)
@@ -132,7 +138,7 @@ def _residual(vectors: Floats, books: int, words: int, seed: int) -> Floats:
     if books < 1:
         raise UsageError(f"{books} books; at least 1 is needed.")
     machine = faiss.ResidualQuantizer(dim, books, _bits(words, "rq"))
-    machine.cp.min_points_per_centroid, machine.cp.seed = 1, seed
+    machine.cp.min_points_per_centroid, machine.cp.seed = 1, seed % SEEDS
     machine.cp.max_points_per_centroid = len(vectors)
     machine.train(vectors)
     return faiss.vector_to_array(machine.codebooks).reshape(books, words, dim).copy()
