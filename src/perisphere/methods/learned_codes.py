@@ -15,6 +15,7 @@ from torch import Tensor
 
 from perisphere.codes import books
 from perisphere.codes.codebooks import Codebooks
+from perisphere.errors import PerisphereError
 
 ROWS = 65_536
 """Measured at once."""
@@ -139,11 +140,19 @@ class LearnedCodes:
         Returns:
             What the new words leave of the features, as a share of their squared inner products with the
             tags; ``None`` if there are fewer photos yet than words of a book.
+
+        Raises:
+            PerisphereError: features that are not finite.
         """
         there = self.seen.nonzero().squeeze(1)
         if len(there) < self.plan.words:
             return None
         vectors = self.features[there].cpu().numpy()
+        if not np.isfinite(vectors).all():
+            raise PerisphereError(
+                "the network gives embeddings that are not finite: it learned too fast. Begin another run "
+                "with a lower optimizer.lr, or with clip_gradient."
+            )
         words = None if self.words is None else self.words.cpu().numpy()
         codebooks, codes = fitted(vectors, self.plan, self.metric, seed, words=words)
         self.words = torch.from_numpy(codebooks.words).to(self.features)
