@@ -194,6 +194,7 @@ def test_codebooks_are_not_fitted_twice(wished):
     assert Encoder.load(folder).codebooks.fingerprint == before.fingerprint
 
 
+@pytest.mark.slow
 def test_two_processes_end_where_one_ends(wished, tmp_path):
     rule = {"weight": 0.1, "features": "fresh"}
     one = wished(rule, epochs=2, out=tmp_path / "one")
