@@ -187,7 +187,7 @@ def test_changed_photos_cannot_be_resumed(recipe, tmp_path):
     wished = recipe(data=[{"format": "folders", "root": str(root)}], epochs=1, batch_size=4)
     train(wished)
     (root / "train" / "class0" / "0.png").unlink()
-    with pytest.raises(PerisphereError, match="photos or class points have changed"):
+    with pytest.raises(PerisphereError, match="photos, class points or tags have changed"):
         train(wished, resume=True)
 
 
