@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from perisphere.errors import PerisphereError
+from perisphere.foreign.column_names import read_names
 from perisphere.tags.published import read_published
 
 WORDS = [("sky", 845), ("skies", 60), ("newyork", 90), ("nikon", 300), ("cloud", 100), ("clouds", 201)]
@@ -52,6 +53,16 @@ def test_without_photos_the_list_counts_and_without_counts_nobody(tmp_path: Path
     assert read_published(folder(tmp_path / "b", photos=False, counts=False)).counts.tolist() == [0, 0, 0]
 
 
+def test_raw_tags_are_called_as_the_readers_call_them(tmp_path: Path) -> None:
+    root = folder(tmp_path / "f", photos=False)
+    words = "café\nnew york\nnewyork\nnikon\nroute 66\ncloud\n"
+    (root / "common_tags.txt").write_bytes(words.encode("latin-1"))
+    tags = read_published(root)
+    assert list(tags.merges) == read_names(root / "common_tags.txt")
+    assert tags.merges["new york"] == "cafe"
+    assert tags.merges["route 66"] == "route 66"
+
+
 def test_a_default_dict_with_numpy_numbers_is_read_too(tmp_path: Path) -> None:
     root, groups = folder(tmp_path / "f"), defaultdict(list)
     for key, columns in MERGED.items():
@@ -91,8 +102,8 @@ def test_a_map_that_wants_to_run_code_runs_nothing(tmp_path: Path) -> None:
         ("tags/FinalTagEmbs.txt", b"1 2\n3 4\n", "has 2 rows"),
         ("tags/FinalTagEmbs.txt", b"1 2\n3 4\n0 0\n", "zero or not finite"),
         ("tags/FinalTagEmbs.txt", b"1 2\n3 4\nnan 0\n", "zero or not finite"),
-        ("train_tag.txt", b"1 0 0\n", "line 1 has 3 columns"),
-        ("common_tags.txt", b"\xff\xfe", "UTF-8"),
+        ("train_tag.txt", b"1 0 0\n", "line 1 has 3 numbers"),
+        ("train_tag.txt", b"1 0 0 1 0 2\n", "something else than 0 and 1"),
         ("common_tags.txt", b"\n", "names no tags"),
     ],
 )

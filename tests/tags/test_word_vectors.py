@@ -44,6 +44,20 @@ def test_words_with_blanks_are_not_their_first_word(tmp_path: Path) -> None:
     assert found.vectors["at"].tolist() == [5, 6]
 
 
+def test_blank_lines_and_tabs_are_no_words(tmp_path: Path) -> None:
+    rows = b"cat\t1 2\r\n\r\n \t\r\n\t\ndog\t3\t4\r\n"
+    found = read_word_vectors(written(tmp_path / "v", rows), ["cat", "dog"])
+    assert {word: row.tolist() for word, row in found.vectors.items()} == {"cat": [1, 2], "dog": [3, 4]}
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_single_precision_cannot_hold_are_unfit(tmp_path: Path) -> None:
+    rows = b"cat 1e39 2\ndog 3e38 3e38\nsea 1e-15 0\nsky 1e-30 0\n"
+    found = read_word_vectors(written(tmp_path / "v", rows), ["cat", "dog", "sea", "sky"])
+    assert found.unfit == ("cat", "dog", "sky")
+    assert set(found.vectors) == {"sea"}
+
+
 def test_words_across_the_edges_of_chunks_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(word_vectors, "_CHUNK", 7)
     monkeypatch.setattr(word_vectors, "MAX_WORD", 20)

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError
+from perisphere.foreign.column_names import read_counted
+from perisphere.foreign.flags import flag_rows
 from perisphere.foreign.plain_pickle import read_plain_pickle
 from perisphere.progress import track
 from perisphere.tags.tags import Tags
@@ -63,13 +65,9 @@ def _read_words(folder: Path) -> _Raw:
     file = next((folder / name for name in WORDS if (folder / name).is_file()), None)
     if file is None:
         raise PerisphereError(f"{folder}: has neither {' nor '.join(WORDS)}, which names the raw tags.")
-    rows = [line.split() for line in _lines(file)]
-    words = [row[0] for row in rows if row]
+    words, counts = read_counted(file)
     if not words:
         raise PerisphereError(f"{file}: names no tags. Get it again.")
-    counts = [
-        int(row[1]) if len(row) == 2 and row[1].isdecimal() and len(row[1]) < 16 else 0 for row in rows if row
-    ]
     return _Raw(words, counts)
 
 
@@ -125,13 +123,9 @@ def _count(file: Path, members: list[list[int]], columns: int) -> NDArray[np.int
     tag_of = np.repeat(np.arange(len(members)), [len(group) for group in members])
     column_of = np.array([column for group in members for column in group], np.int64)
     counts = np.zeros(len(members), np.int64)
-    for number, line in enumerate(track(_lines(file), "counting tags", unit="photos"), 1):
-        cells = line.split()
-        if len(cells) != columns:
-            raise PerisphereError(
-                f"{file}: line {number} has {len(cells)} columns, not {columns:,}. Get it again."
-            )
-        present = np.array([cell not in ("0", "0.0") for cell in cells])
+    for flags in track(flag_rows(file, columns), "counting tags", unit="photos"):
+        present = np.zeros(columns, bool)
+        present[flags] = True
         counts[np.unique(tag_of[present[column_of]])] += 1
     return counts
 

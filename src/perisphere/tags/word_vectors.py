@@ -34,10 +34,11 @@ class WordVectors:
     """The wanted words that a file has.
 
     Attributes:
-        vectors: float32 ``[d]`` by word; finite and not zero.
+        vectors: float32 ``[d]`` by word; they have a direction.
         dim: d.
         words: how many the file has.
-        unfit: wanted words whose vector is zero or not finite.
+        unfit: wanted words whose vector is zero or not finite, or has a length that single precision cannot
+            hold.
     """
 
     vectors: dict[str, NDArray[np.float32]]
@@ -70,10 +71,15 @@ def read_word_vectors(path: Path, wanted: Collection[str]) -> WordVectors:
         with bar("word vectors", count, "words") as advance:
             pairs = read(stream, count, dim, keys.keys(), path, advance)
             found = {keys[word]: vector for word, vector in pairs}
-    unfit = [word for word, vector in found.items() if not (np.isfinite(vector).all() and vector.any())]
+    unfit = [word for word, vector in found.items() if not _has_direction(vector)]
     for word in unfit:
         del found[word]
     return WordVectors(found, dim, stream.words, tuple(unfit))
+
+
+def _has_direction(vector: NDArray[np.float32]) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(0 < vector @ vector < np.inf)
 
 
 class _Stream:
@@ -178,7 +184,7 @@ def _read_text(
             )
         line = stream.data[stream.at : end if end >= 0 else len(stream.data)]
         stream.at += len(line) + 1
-        word = line[: line.find(b" ")] if b" " in line[:MAX_WORD] else line.split(None, 1)[0] if line else b""
+        word = next(iter(line[:MAX_WORD].split(None, 1)), b"")
         if word in wanted and word not in seen:
             vector = _numbers(line, word, dim, path, number)
             if vector is not None:
@@ -195,7 +201,8 @@ def _numbers(line: bytes, word: bytes, dim: int, path: Path, number: int) -> NDA
     first, *numbers = line.rsplit(None, dim)
     try:
         if len(numbers) == dim:
-            vector = np.array([float(part) for part in numbers], np.float32)
+            with np.errstate(over="ignore"):
+                vector = np.array([float(part) for part in numbers]).astype(np.float32)
             return vector if first.strip() == word else None
     except ValueError:
         pass

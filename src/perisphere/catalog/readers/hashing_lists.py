@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.catalog.catalog import Skipped
-from perisphere.catalog.readers.column_names import concept_names
-from perisphere.catalog.readers.flags import parse_flags
 from perisphere.catalog.readers.listing import Listing
 from perisphere.catalog.readers.lists import is_inside, read_lines
 from perisphere.errors import PerisphereError
+from perisphere.foreign.column_names import concept_names
+from perisphere.foreign.flags import parse_flags
 
 _SPLITS = {"train": "train", "database": "gallery", "test": "query"}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from perisphere.catalog.catalog import Skipped
 from perisphere.catalog.readers.listing import Listing
 from perisphere.catalog.readers.lists import read_lines
-from perisphere.catalog.readers.typed_text import read_typed
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.foreign.typed_text import read_typed
 
 VARIANTS = ("potential", "relevant", "all")
 _PHOTO = re.compile(r"im([1-9]\d{0,8})\.jpg")

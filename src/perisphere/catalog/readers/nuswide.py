@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.catalog.catalog import Skipped
-from perisphere.catalog.readers.column_names import read_different, read_names
-from perisphere.catalog.readers.flags import count_rows, flag_column, flag_rows
 from perisphere.catalog.readers.listing import Listing
 from perisphere.catalog.readers.lists import is_inside, read_lines
-from perisphere.catalog.readers.typed_text import read_typed
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.foreign.column_names import read_different, read_names
+from perisphere.foreign.flags import count_rows, flag_column, flag_rows
+from perisphere.foreign.typed_text import read_typed
 
 TAG_LISTS = ("all", "1k")
 _ID = re.compile(r"_(\d{1,18})\.\w+$")

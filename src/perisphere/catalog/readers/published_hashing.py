@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from perisphere.catalog.catalog import Skipped
-from perisphere.catalog.readers.column_names import concept_names, read_names
-from perisphere.catalog.readers.flags import count_columns, count_rows, flag_rows
 from perisphere.catalog.readers.listing import Listing
 from perisphere.catalog.readers.lists import is_inside, read_lines
 from perisphere.errors import PerisphereError
+from perisphere.foreign.column_names import concept_names, read_names
+from perisphere.foreign.flags import count_columns, count_rows, flag_rows
 
 _LABELLED = {"database": "gallery", "test": "query"}
 _CONCEPTS = "concepts.txt"

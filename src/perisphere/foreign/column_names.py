@@ -1,23 +1,35 @@
 """What the columns of a matrix of tags or concepts are called."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
-from perisphere.catalog.readers.typed_text import read_typed
 from perisphere.errors import PerisphereError
+from perisphere.foreign.typed_text import read_typed
+
+_COUNT = re.compile(r"[0-9]{1,15}")
 
 
-def read_names(file: Path) -> list[str]:
-    """Return one name a line, without the counts that follow all names in some lists (``sky 845``).
+def read_counted(file: Path) -> tuple[list[str], list[int]]:
+    """Return one name a line, and the counts that follow all names in some lists (``sky 845``), else 0.
 
     Raises:
         PerisphereError: the file is missing.
     """
     lines = [line.strip() for line in read_typed(file).splitlines() if line.strip()]
     parted = [line.rsplit(maxsplit=1) for line in lines]
-    if all(len(words) == 2 and words[1].isascii() and words[1].isdigit() for words in parted):
-        lines = [words[0] for words in parted]
-    return lines
+    if all(len(words) == 2 and _COUNT.fullmatch(words[1]) for words in parted):
+        return [name for name, _ in parted], [int(count) for _, count in parted]
+    return lines, [0] * len(lines)
+
+
+def read_names(file: Path) -> list[str]:
+    """Return the names alone.
+
+    Raises:
+        PerisphereError: the file is missing.
+    """
+    return read_counted(file)[0]
 
 
 def read_different(file: Path) -> list[str]:

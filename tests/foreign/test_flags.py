@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perisphere.catalog.readers import flags as flags_module
-from perisphere.catalog.readers.column_names import concept_names, read_different, read_names
-from perisphere.catalog.readers.flags import count_columns, count_rows, flag_column, flag_rows, parse_flags
 from perisphere.errors import PerisphereError
+from perisphere.foreign import flags as flags_module
+from perisphere.foreign.column_names import concept_names, read_different, read_names
+from perisphere.foreign.flags import count_columns, count_rows, flag_column, flag_rows, parse_flags
 
 matrices = st.integers(1, 9).flatmap(
     lambda columns: st.lists(st.lists(st.booleans(), min_size=columns, max_size=columns), max_size=6)
