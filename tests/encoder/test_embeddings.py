@@ -106,6 +106,11 @@ def _pickled_vectors(folder: Path) -> None:
     np.save(folder / "vectors.npy", np.array([[{}]], object), allow_pickle=True)
 
 
+def _unclosed_header(folder: Path) -> None:
+    path = folder / "vectors.npy"
+    path.write_bytes(path.read_bytes().replace(b"False", b"F{lse"))
+
+
 def _newer(folder: Path) -> None:
     path = folder / "embeddings.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
@@ -128,6 +133,7 @@ def _without_rows(folder: Path) -> None:
         (_other_lengths, r"lengths\.npy: holds float32 \[5\], but rows\.parquet 6 rows"),
         (_other_vectors, r"vectors\.npy holds \[5, 4\]"),
         (_pickled_vectors, r"vectors\.npy: cannot be read"),
+        (_unclosed_header, r"vectors\.npy: cannot be read"),
         (_newer, r"format 2 is newer"),
         (_without_rows, r"'rows' is missing or damaged"),
     ],

@@ -61,10 +61,13 @@ def test_what_is_no_npy_file_is_named(tmp_path) -> None:
     np.save(tmp_path / "shape", np.array(["x", "y"], object))
     other = (tmp_path / "shape.npy").read_bytes().replace(b"'shape': (2,)", b"'shape': (3,)")
     (tmp_path / "shape.npy").write_bytes(other)
+    header = (tmp_path / "cut.npy").read_bytes().replace(b"False", b"F{lse")
+    (tmp_path / "header.npy").write_bytes(header)
     np.save(tmp_path / "numbers", np.arange(3))
     for name, message in (
         ("a", "no .npy file"),
         ("cut", "damaged"),
+        ("header", "damaged"),
         ("shape", "does not hold the array"),
         ("none", "No such file"),
     ):

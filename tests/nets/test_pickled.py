@@ -387,6 +387,14 @@ def test_an_array_header_that_lies_about_its_size(tmp_path):
         read_checkpoint(zip_of(tmp_path / "w.npz", {"a.npy": stream.getvalue() + b"\0" * 16}))
 
 
+def test_an_array_header_that_cannot_be_parsed(tmp_path):
+    stream = io.BytesIO()
+    np.save(stream, np.ones(3))
+    broken = stream.getvalue().replace(b"False", b"F{lse")
+    with pytest.raises(PerisphereError, match="damaged header"):
+        read_checkpoint(zip_of(tmp_path / "w.npz", {"a.npy": broken}))
+
+
 def test_missing_folder_unreadable_and_empty_dict(tmp_path):
     with pytest.raises(PerisphereError, match="No such file"):
         read_checkpoint(tmp_path / "absent.pth")

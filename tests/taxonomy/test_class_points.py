@@ -1,4 +1,5 @@
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -134,6 +135,14 @@ def test_damaged_files_are_one_line(tmp_path, name, content, message):
         ClassPoints.load(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_array_with_a_damaged_header_is_one_line(tmp_path):
+    np.save(tmp_path / "record.npy", np.array("{}"))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("record.npy", (tmp_path / "record.npy").read_bytes().replace(b"False", b"F{lse"))
+    with pytest.raises(PerisphereError, match="holds no class points"):
+        ClassPoints.load(tmp_path / "a.npz")
 
 
 def test_missing_files_and_wrong_suffixes(tmp_path, points):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -190,6 +191,6 @@ def _opened(path: Path, read: Any) -> Any:
         return read(path)
     except FileNotFoundError as error:
         raise PerisphereError(f"{path}: not found; name a folder written by `perisphere embed`.") from error
-    except (OSError, ValueError, EOFError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, EOFError, TokenError, pl.exceptions.PolarsError) as error:
         reason = " ".join(str(error).split())
         raise PerisphereError(f"{path}: cannot be read ({reason}); run `perisphere embed` again.") from error

@@ -1,6 +1,7 @@
 """``.npy`` files from outside: numbers, texts and plain values, read without running anything they name."""
 
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def read_npy(path: Path) -> NDArray[Any]:
             return array
     except OSError as error:
         raise PerisphereError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except (ValueError, EOFError, SyntaxError, TypeError) as error:
+    except (ValueError, EOFError, SyntaxError, TypeError, TokenError) as error:
         reason = " ".join(str(error).split())[:200]
         raise PerisphereError(f"{path}: is damaged or no .npy file ({reason}). Get it again.") from error
     found = read_plain_pickle(path, start=start, limit=MAX_BYTES, objects=True)

@@ -4,6 +4,7 @@ import io
 import math
 import zipfile
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -47,7 +48,10 @@ def _array(data: bytes, name: str) -> np.ndarray:
     stream = io.BytesIO(data)
     version = np.lib.format.read_magic(stream)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-    shape, fortran, dtype = read(stream)
+    try:
+        shape, fortran, dtype = read(stream)
+    except (SyntaxError, TokenError) as error:  # a header is Python's own notation
+        raise ValueError(f"the array {name[:100]!r} has a damaged header") from error
     if dtype.kind not in "biufc":
         raise ValueError(f"the array {name[:100]!r} holds {dtype}, not numbers")
     start = stream.tell()

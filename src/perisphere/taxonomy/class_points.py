@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from perisphere.taxonomy.taxonomy import SHOWN, Taxonomy
 from perisphere.taxonomy.text import read_text
 
 PICKLES = (".pickle", ".pkl")
+_DAMAGE = (ValueError, TypeError, LookupError, EOFError, TokenError, zipfile.BadZipFile, RecursionError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +171,7 @@ class ClassPoints:
         except PerisphereError as error:
             message = str(error)
             raise PerisphereError(message if str(path) in message else f"{path}: {message}") from None
-        except (ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile, RecursionError) as error:
+        except _DAMAGE as error:
             reason = " ".join(str(error).split())[:200]
             raise PerisphereError(f"{path}: holds no class points ({reason}). Write them again.") from error
 
