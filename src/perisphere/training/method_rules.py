@@ -185,7 +185,11 @@ class QuantizationRule(Part):
     )
     margin: float = Field(default=0.7, gt=0, description="of loss: fixed and wdht")
     negatives: Literal["all", "hard"] = Field(default="all", description="which absent tags count")
-    weight: float = Field(default=1e-4, ge=0, description="of the quantization loss")
+    weight: float = Field(
+        default=1e-4,
+        ge=0,
+        description="of the quantization loss; 1e-4 as published is little for unit rows",
+    )
     books: int = Field(default=4, ge=1, le=64, description="of a code; each is 8 bits of it")
     words: int = Field(default=256, ge=2, le=256, description="of a book")
     start: int = Field(default=2, ge=1, description="epochs before the codebooks are initialised")
