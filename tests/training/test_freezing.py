@@ -109,3 +109,11 @@ def test_every_word_of_the_optimiser_arrives():
         adam = optimiser(Adam(name=name, betas=(0.5, 0.6), weight_decay=0.2), groups())
         assert type(adam) is kind
         assert (adam.param_groups[0]["betas"], adam.param_groups[0]["weight_decay"]) == ((0.5, 0.6), 0.2)
+
+
+def test_a_frozen_net_without_a_classifier_is_refused():
+    net = build(NetSpec(backbone="small32", projection=4))
+    freeze(net, Freeze(head_only=True))
+    assert parameter_groups(net, LinearClassifier(4, 2), {}, 0.1)
+    with pytest.raises(UsageError, match="nothing to learn"):
+        parameter_groups(net, torch.nn.Identity(), {}, 0.1)

@@ -71,7 +71,7 @@ def parameter_groups(
         bias_rate: multiple of the rate of its stage for what is added: parameters called ``bias``.
 
     Raises:
-        UsageError: a rate of a stage that the network does not have, or below zero.
+        UsageError: a rate of a stage that the network does not have, or below zero; or nothing learns.
     """
     within = {name for name, _ in net.backbone.stages()}
     parts: list[tuple[str, nn.Module]] = [*net.stages, ("classifier", classifier)]
@@ -87,6 +87,11 @@ def parameter_groups(
         rate = rates.get(name, rates.get("backbone" if name in within else "head", 1.0))
         for multiple, learning in _by_rate(part, bias_rate):
             groups.append({"params": learning, "lr": lr * rate * multiple, "name": name})
+    if not any(group["params"] for group in groups):
+        raise UsageError(
+            "'freeze' leaves nothing to learn: this method has no classifier on top. Keep a stage, such as "
+            "the projection, out of it (freeze.trainable=2)."
+        )
     return groups
 
 
