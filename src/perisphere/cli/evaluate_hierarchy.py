@@ -106,7 +106,7 @@ def _svm(
 
 def _classes_of_encoder(points: "Points") -> "ClassPoints | None":
     """Return the class points that the vectors' encoder was trained towards, if it is there and has any."""
-    from perisphere.encoder.encoder import CLASSES
+    from perisphere.encoder.companions import CLASSES
     from perisphere.evaluation.points import encoder_folder
     from perisphere.taxonomy import ClassPoints
 
