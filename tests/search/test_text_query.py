@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perisphere.codes.codebooks import Codebooks
-from perisphere.encoder import Encoder
+from perisphere.encoder import Encoder, Preprocessing
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
 from perisphere.search import Answer, ClassQuery, TextQuery, search_images, tag_images, write_sheet
@@ -88,6 +88,18 @@ def test_the_encoder_of_the_index_brings_its_tags(tags, photos, tmp_path):
         made.add(encoder.encode([photos / path for path in table["path"]]), table, root=photos)
     with Index.open(tmp_path / "index") as opened:
         assert labels(search_images(opened, [TextQuery("Briques")], 3).answers[0]) == ["brick"] * 3
+
+
+def test_tags_of_an_encoder_that_did_not_make_the_index_are_refused(tags, photos, tmp_path):
+    plain, table = pixels(), rows(photos)
+    maker = Encoder(plain.net, plain.preprocessing, name="maker", tags=tags)
+    with Index.create(tmp_path / "index", encoder=maker) as made:
+        made.add(maker.encode([photos / path for path in table["path"]]), table, root=photos)
+        assert labels(search_images(made, [TextQuery("sky")], 1, encoder=maker).answers[0]) == ["sky"]
+        turned = Preprocessing(size=plain.preprocessing.size, mean=(0.1, 0.2, 0.3), std=(1, 1, 1))
+        other = Encoder(plain.net, turned, name="other", tags=tags)
+        with pytest.raises(PerisphereError, match="did not make"):
+            search_images(made, [TextQuery("sky")], encoder=other)
 
 
 @pytest.mark.parametrize("mode", ["beside", "only"])

@@ -58,7 +58,7 @@ def _encoder(folder: Path | None, index: Path | None) -> "Encoder":
         return given
     assert index is not None
     from perisphere.index import Index
-    from perisphere.search.points import the_encoder
+    from perisphere.search.index_encoder import the_encoder
 
     with Index.open(index) as opened:
         return the_encoder(opened)

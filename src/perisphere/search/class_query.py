@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
+from perisphere.search.index_encoder import kept_encoder
 from perisphere.search.results import Answer, ClassQuery, Mark, Named
 from perisphere.taxonomy import ClassPoints
 
@@ -22,10 +23,10 @@ def known_classes(
     """Return the class points to search with: ``given``, or those of the index's encoder or of ``encoder``.
 
     Raises:
-        PerisphereError: there are none, or they do not lie in the space of the index.
+        PerisphereError: there are none, or they or ``encoder`` do not lie in the space of the index.
     """
-    kept = encoder or index.encoder()
-    classes = given or (None if kept is None else kept.classes)
+    kept = None if given is not None else kept_encoder(index, encoder)
+    classes = given if kept is None else kept.classes
     if classes is None:
         raise PerisphereError(
             f"{index.folder}: its encoder knows no classes. Pass those that it was trained towards "

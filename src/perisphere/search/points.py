@@ -11,6 +11,7 @@ from perisphere.errors import PerisphereError
 from perisphere.index import Index
 from perisphere.index.centroids import SHORTEST
 from perisphere.search.class_query import class_vectors
+from perisphere.search.index_encoder import the_encoder
 from perisphere.search.results import ClassQuery, Named, Query, Source, TextQuery, photos_of
 from perisphere.search.text_query import text_vectors
 from perisphere.sphere.geometry import Vectors
@@ -64,33 +65,6 @@ def query_points(
 
 def _which(queries: Sequence[Query], kind: Any) -> NDArray[np.bool_]:
     return np.array([isinstance(query, kind) for query in queries], bool)
-
-
-def the_encoder(index: Index, given: "Encoder | None" = None) -> "Encoder":
-    """Return the encoder that made the index: the one in its folder, or ``given`` where it is the same.
-
-    Raises:
-        PerisphereError: there is none, or ``given`` maps into another space.
-    """
-    if given is None:
-        kept = index.encoder()
-        if kept is None:
-            raise PerisphereError(
-                f"{index.folder}: holds no encoder, so no image can be searched for. Pass --encoder FOLDER."
-            )
-        return kept
-    known: dict[str, Any] = index.info()["encoder"] or {}
-    if known.get("identity") not in (None, given.identity):
-        raise PerisphereError(
-            f"the encoder {given.name!r} ({given.identity}) did not make {index.folder}; "
-            f"{known['identity']} did. Pass that one, or leave --encoder out where the index keeps its own."
-        )
-    if given.dim != index.dim:
-        raise PerisphereError(
-            f"the encoder {given.name!r} makes {given.dim} numbers an image, and {index.folder} "
-            f"holds {index.dim}. Pass the encoder that made the index."
-        )
-    return given
 
 
 def _centroid(vectors: Vectors, metric: str) -> NDArray[np.floating]:

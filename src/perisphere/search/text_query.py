@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError
 from perisphere.index import Index
+from perisphere.search.index_encoder import kept_encoder
 from perisphere.search.results import Answer, TextQuery
 from perisphere.tags import Tags
 
@@ -20,9 +21,9 @@ def known_tags(index: Index, encoder: "Encoder | None" = None, given: Tags | Non
     """Return the tags to search with: ``given``, or those of the index's encoder or of ``encoder``.
 
     Raises:
-        PerisphereError: there are none, or they do not lie in the space of the index.
+        PerisphereError: there are none, or they or ``encoder`` do not lie in the space of the index.
     """
-    kept = None if given is not None else encoder or index.encoder()
+    kept = None if given is not None else kept_encoder(index, encoder)
     tags = given if kept is None else kept.tags
     if tags is None:
         raise PerisphereError(
