@@ -95,6 +95,11 @@ def test_near_vectors_join_without_chains_and_series_stay_apart() -> None:
     assert reason == "vector 1.00"
     days = vocabulary(days=3, weeks=3, day=5)
     assert names(days, near_equals(days, at(0, 0, 0), 0.9)) == {"days": "day"}
+    colours = vocabulary(gray=2, grey=3, white=1)
+    assert names(colours, near_equals(colours, at(0, 0, 90), 0.9)) == {"gray": "grey"}
+    assert near_equals(colours, at(0, 90, 90), 0.9) == {}
+    months = vocabulary(jan=2, july=3, dec=4)
+    assert near_equals(months, at(0, 0, 0), 0.9) == {}
 
 
 @settings(max_examples=40, deadline=None)

@@ -17,6 +17,8 @@ from perisphere.tags.spelling import other_number, shortened, singulars, slip
         ("waves", "wave"),
         ("niches", "niche"),
         ("buses", "bus"),
+        ("heroes", "hero"),
+        ("shoes", "shoe"),
     ],
 )
 def test_plurals_and_singulars_find_each_other(many: str, one: str) -> None:
@@ -26,7 +28,24 @@ def test_plurals_and_singulars_find_each_other(many: str, one: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["news", "glass", "bus", "paris", "christmas", "iris", "s", "is", "", "lens", "arms"]
+    "word",
+    [
+        "blues",
+        "tights",
+        "tomas",
+        "ashes",
+        "news",
+        "glass",
+        "bus",
+        "paris",
+        "christmas",
+        "iris",
+        "s",
+        "is",
+        "",
+        "lens",
+        "arms",
+    ],
 )
 def test_words_that_only_end_like_plurals_have_no_singular(word: str) -> None:
     assert singulars(word) == []
@@ -45,7 +64,14 @@ def test_words_that_only_end_like_plurals_have_no_singular(word: str) -> None:
         ("windw", "window", "doubtful"),
         ("postal", "portal", "doubtful"),
         ("german", "germany", "doubtful"),
+        ("entree", "entre", "doubtful"),
+        ("staring", "starring", "doubtful"),
+        ("striped", "stripped", "doubtful"),
+        ("traveling", "travelling", "sure"),
+        ("holidday", "holiday", "sure"),
         ("angles", "angels", None),
+        ("carving", "craving", None),
+        ("filing", "filling", None),
         ("cannon", "canon", None),
         ("horse", "house", None),
         ("towers", "tower", None),
@@ -57,6 +83,10 @@ def test_words_that_only_end_like_plurals_have_no_singular(word: str) -> None:
 )
 def test_slips_are_told_from_other_words(rare: str, common: str, grade: str | None) -> None:
     assert slip(rare, common) == slip(common, rare) == grade
+
+
+def test_shoes_are_no_sho() -> None:
+    assert singulars("shoes") == ["shoe"]
 
 
 words = st.text("abcdé 1", min_size=1, max_size=12).map(lambda text: " ".join(text.split())).filter(bool)

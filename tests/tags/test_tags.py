@@ -50,6 +50,11 @@ def test_a_folder_brings_back_what_was_saved_and_equal_tags_give_equal_bytes(tmp
     tags.save(tmp_path / "a", overwrite=True)
 
 
+def test_a_dropped_word_is_dropped_in_every_case_though_its_singular_is_a_tag() -> None:
+    tags = Tags(("glove",), np.ones((1, 2), np.float32), np.array([5]), {"glove": "glove", "gloves": None})
+    assert [tags.lookup(word) for word in ("gloves", "Gloves", "GLOVE")] == [None, None, "glove"]
+
+
 def test_its_tables_are_for_people(tmp_path: Path) -> None:
     some_tags().save(tmp_path / "t")
     assert (tmp_path / "t/tags.tsv").read_text().splitlines()[1] == "sunset\t9\tSunset, sunsets"
@@ -72,6 +77,7 @@ def test_words_are_found_by_case_accents_separators_number_and_merge() -> None:
         assert tags.lookup(word) == "new york"
     assert tags.lookup("cats") == "cat"
     assert tags.lookup("x1") is None
+    assert tags.lookup("X1") is None
     assert tags.lookup("dog") is None
     assert tags.lookup("") is None
     assert tags.nearest("sunst") == ["sunset"]

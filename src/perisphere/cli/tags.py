@@ -42,7 +42,7 @@ def build(
     near: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Cosine from which vectors are one tag; 0.9 of a file, none if learned."
+            min=0.5, max=1, help="Cosine from which vectors are one tag; 0.9 of a file, none if learned."
         ),
     ] = None,
     dim: Annotated[int, typer.Option(min=2, help="Dimensions of vectors learned here, at most.")] = 300,

@@ -50,7 +50,7 @@ class Making:
     def __post_init__(self) -> None:
         for name, value, least, most in (
             ("min-count", self.min_count, 1, np.inf),
-            ("near", 1.0 if self.near is None else self.near, 0, 1),
+            ("near", 1.0 if self.near is None else self.near, 0.5, 1),
             ("dim", self.dim, 2, 8_192),
             ("strength", self.strength, 0, 1),
             ("correlated", self.correlated, 1, np.inf),

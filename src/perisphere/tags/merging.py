@@ -21,61 +21,26 @@ LEXICON = 100_000
 """Words of a file from which on it can be expected to know every word."""
 
 _BLOCK = 1_024
-_SERIES = (
-    ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "weekday", "weekend"),
-    (
-        *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
-        *(
-            "november",
-            "december",
-            "jan",
-            "feb",
-            "mar",
-            "apr",
-            "jun",
-            "jul",
-            "aug",
-            "sep",
-            "sept",
-            "oct",
-            "nov",
-            "dec",
-        ),
-    ),
-    ("spring", "summer", "autumn", "fall", "winter"),
-    ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-    ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"),
-    (
-        *("north", "south", "east", "west", "northern", "southern", "eastern", "western"),
-        *("northeast", "northwest", "southeast", "southwest"),
-    ),
-    ("left", "right"),
-    ("day", "night", "morning", "evening", "afternoon", "noon"),
-    (
-        *(
-            "black",
-            "white",
-            "red",
-            "green",
-            "blue",
-            "yellow",
-            "orange",
-            "purple",
-            "pink",
-            "brown",
-            "grey",
-            "gray",
-        ),
-        *("gold", "silver", "violet", "beige"),
-    ),
-    ("boy", "girl"),
-    ("man", "woman"),
-    ("male", "female"),
-    ("father", "mother", "son", "daughter", "brother", "sister", "uncle", "aunt", "husband", "wife"),
-    ("cat", "dog"),
-    ("hour", "day", "week", "month", "year", "decade", "century"),
-    ("ten", "twenty", "thirty", "forty", "fifty", "hundred", "thousand", "million"),
-)
+_IN_SERIES = """
+monday tuesday wednesday thursday friday saturday sunday weekday weekend ;
+january february march april may june july august september october november december jan feb mar
+  apr jun jul aug sep sept oct nov dec ;
+spring summer autumn fall winter ;
+one two three four five six seven eight nine ten eleven twelve ;
+ten twenty thirty forty fifty hundred thousand million ;
+first second third fourth fifth sixth seventh eighth ninth tenth ;
+north south east west northern southern eastern western northeast northwest southeast southwest ;
+left right ;
+day night morning evening afternoon noon ;
+black white red green blue yellow orange purple pink brown grey gold silver violet beige ;
+boy girl ;
+man woman ;
+male female ;
+father mother son daughter brother sister uncle aunt husband wife ;
+cat dog ;
+hour day week month year decade century
+"""
+_SERIES = [frozenset(line.split()) for line in _IN_SERIES.split(";")]
 """Words whose vectors are as near as those of synonyms, because they stand in the same sentences."""
 
 
@@ -189,8 +154,8 @@ def _near_pairs(unit: NDArray[np.float32], threshold: float) -> Iterator[tuple[i
 def _in_series(a: str, b: str) -> bool:
     digits = [[letter for letter in name if letter.isdigit()] for name in (a, b)]
     ours, theirs = ({name, *singulars(name)} for name in (a, b))
-    kin = (series for series in _SERIES if ours.intersection(series) and theirs.intersection(series))
-    return digits[0] != digits[1] or (any(kin) and not ours & theirs)
+    kin = any(ours & series and theirs & series for series in _SERIES)
+    return digits[0] != digits[1] or (kin and not ours & theirs)
 
 
 def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

@@ -94,13 +94,18 @@ class Tags:
         return digest.hexdigest()[:16]
 
     @cached_property
-    def _spellings(self) -> dict[str, str]:
-        """Tag by normalised spelling and by its joined form; tags' own names come first."""
-        found = {name: name for name in self.names}
+    def _spellings(self) -> dict[str, str | None]:
+        """Tag by normalised spelling, ``None`` for a dropped one, and tag by its joined form.
+
+        Tags' own names come first.
+        """
+        found: dict[str, str | None] = {name: name for name in self.names}
         for word, tag in self.merges.items():
-            if tag is not None:
-                found.setdefault(normalise(word), tag)
-        return {joined(spelling): tag for spelling, tag in reversed(found.items())} | found
+            spelling = normalise(word)
+            if found.get(spelling) is None:
+                found[spelling] = tag
+        kept = {joined(spelling): tag for spelling, tag in reversed(found.items()) if tag is not None}
+        return kept | found
 
     def lookup(self, word: str) -> str | None:
         """Return the tag that a word became or would have become, ``None`` for an unknown one.
@@ -215,7 +220,7 @@ class Tags:
     @cached_property
     def _longest(self) -> int:
         """Words of the longest spelling; a joined one may be typed in two."""
-        return max(2, *(spelling.count(" ") + 1 for spelling in self._spellings))
+        return max(2, *(spelling.count(" ") + 1 for spelling, tag in self._spellings.items() if tag))
 
     def _no_tag(self, unknown: list[str]) -> str:
         if not unknown:
