@@ -97,6 +97,14 @@ def test_a_seed_may_be_as_large_as_it_likes(vectors, method) -> None:
     np.testing.assert_allclose(fit(vectors, method, 2, 4, seed=1 << 40).words, books.words, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["pq", "opq", "rq", "additive"])
+@pytest.mark.parametrize("count", [16, 100, 127])
+def test_fewer_vectors_than_numbers(method, count) -> None:
+    rows = np.random.default_rng(0).normal(size=(count, 128)).astype(np.float32)
+    books = fit(rows, method, 2, 16)
+    assert _error(books, rows) < 0.9 * np.square(rows).sum(axis=1).mean()
+
+
 @pytest.mark.parametrize("method", ["pq", "rq", "additive"])
 def test_books_that_do_not_divide_the_dimension(vectors, method) -> None:
     books = fit(vectors[:, :11], method, 4, 8)

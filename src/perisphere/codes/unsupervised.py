@@ -125,8 +125,9 @@ def _rotated_product(vectors: Floats, books: int, words: int, seed: int) -> Floa
     within = faiss.ProductQuantizer(dim, books, _bits(words, "opq"))
     within.cp.min_points_per_centroid, within.cp.seed = 1, seed % SEEDS
     machine.pq = within
-    machine.max_train_points = len(vectors)
-    machine.train(vectors)
+    repeated = _repeated(vectors)
+    machine.max_train_points = len(repeated)
+    machine.train(repeated)
     rotation = faiss.vector_to_array(machine.A).reshape(dim, dim)
     return start(vectors @ rotation.T, books, words, seed=seed) @ rotation
 
@@ -139,9 +140,19 @@ def _residual(vectors: Floats, books: int, words: int, seed: int) -> Floats:
         raise UsageError(f"{books} books; at least 1 is needed.")
     machine = faiss.ResidualQuantizer(dim, books, _bits(words, "rq"))
     machine.cp.min_points_per_centroid, machine.cp.seed = 1, seed % SEEDS
-    machine.cp.max_points_per_centroid = len(vectors)
-    machine.train(vectors)
+    repeated = _repeated(vectors)
+    machine.cp.max_points_per_centroid = len(repeated)
+    machine.train(repeated)
     return faiss.vector_to_array(machine.codebooks).reshape(books, words, dim).copy()
+
+
+def _repeated(vectors: Floats) -> Floats:
+    """Repeat rows that are fewer than their numbers, each as often: the best words stay the same.
+
+    Of fewer, FAISS 1.15 writes beyond its memory (opq) or refuses to find principal directions (rq).
+    """
+    count, dim = vectors.shape
+    return np.tile(vectors, (-(-dim // count), 1)) if count < dim else vectors
 
 
 def _bits(words: int, method: str) -> int:
