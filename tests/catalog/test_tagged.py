@@ -129,3 +129,12 @@ def test_whatever_users_type_comes_through(tmp_path: Path, tags: list[str], conc
     row = read("tags", tmp_path).table.row(0, named=True)
     assert row["tags"] == [tag.strip() for tag in [*tags, "one"] if tag.strip()]
     assert row["concepts"] == [concept.strip() for concept in concepts if concept.strip()]
+
+
+def test_a_line_without_end_is_not_taken_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perisphere.catalog.readers.lists.MAX_LINE", 400)
+    assert len(read("tags", collection(tmp_path)).table) == 3
+    with (tmp_path / "tags.jsonl").open("a") as file:
+        file.write(" " * 500)
+    with pytest.raises(PerisphereError, match=r"tags\.jsonl: line 4 is too long"):
+        read("tags", tmp_path)

@@ -100,6 +100,20 @@ def test_tags_are_shown_and_compared(catalog: Path, tmp_path: Path) -> None:
     assert "1.0000  skyline  (6 photos)" in run("nearest", tmp_path / "t", "SKYLINE").stdout
 
 
+def test_words_that_would_steer_a_terminal_are_escaped(tmp_path: Path) -> None:
+    merges = {"sky": "sky", "Sky\x1b[2J": "sky", "\x1b]0;x\x07": None}
+    about = {"from": ["tags\x1b[2J", 3]}
+    reasons = {"\x1b]0;x\x07": "bad\x1b[2J"}
+    Tags(("sky", "\x1b[1m"), np.eye(2, dtype=np.float32), np.array([2, 1]), merges, about, reasons).save(
+        tmp_path / "t"
+    )
+    for words in (("show", tmp_path / "t"), ("nearest", tmp_path / "t", "sky")):
+        result = run(*words)
+        assert result.exit_code == 0, result.exception
+        assert "\x1b" not in result.stdout
+        assert "\\x1b[1m" in result.stdout
+
+
 def test_published_tags_are_imported(tmp_path: Path) -> None:
     root = tmp_path / "flickr25k"
     (root / "tags").mkdir(parents=True)

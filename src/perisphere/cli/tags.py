@@ -170,14 +170,15 @@ def nearest_tags(
 
     `perisphere tags nearest tags sunset beach -k 5 --json`
     """
+    from perisphere.cli.search import printable
     from perisphere.tags import Tags
 
     made = Tags.load(folder)
     point = made.point(" ".join(text))
     for word in point.unknown:
-        near = made.nearest(word)
+        near = ", ".join(made.nearest(word))
         typer.echo(
-            f"no tag is called {word!r}" + (f" (nearest: {', '.join(near)})" if near else ""), err=True
+            printable(f"no tag is called {word!r}" + (f" (nearest: {near})" if near else "")), err=True
         )
     rows, cosines = made.neighbours(point.vector[None], k)
     found = [
@@ -189,7 +190,7 @@ def nearest_tags(
         typer.echo(json.dumps({**asked, "nearest": found}, indent=2, ensure_ascii=False))
         return
     for item in found:
-        typer.echo(f"{item['cosine']:7.4f}  {item['tag']}  ({item['photos']:,} photos)")
+        typer.echo(f"{item['cosine']:7.4f}  {printable(str(item['tag']))}  ({item['photos']:,} photos)")
 
 
 def _columns(source: str) -> list[str]:

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from perisphere.cli.search import printable
+
 if TYPE_CHECKING:
     from perisphere.tags import Tags
     from perisphere.tags.build import Account
@@ -91,17 +93,18 @@ def print_tags(name: str, facts: dict[str, Any]) -> None:
     table = _table()
     table.add_row("dimensions", str(facts["dim"]))
     for key, value in facts["about"].items():
-        table.add_row(key.replace("_", " "), ", ".join(value) if isinstance(value, list) else str(value))
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        table.add_row(printable(key.replace("_", " ")), printable(shown))
     for title in ("merged", "dropped"):
         for reason, count in sorted(facts[title].items(), key=lambda item: -item[1]):
-            table.add_row(f"{title}: {reason}", f"{count:,} words")
+            table.add_row(printable(f"{title}: {reason}"), f"{count:,} words")
     _print(table)
     table = _table()
     for item in facts["commonest"]:
         others = [word for word in item["words"] if word != item["tag"]]
         table.add_row(
             f"{item['photos']:,}",
-            Text.assemble((item["tag"], "bold"), f"  {_listed(others[:SHOWN], len(others))}"),
+            Text.assemble((printable(item["tag"]), "bold"), f"  {_listed(others[:SHOWN], len(others))}"),
         )
     _print(table)
 
@@ -115,7 +118,7 @@ def _table() -> Table:
 
 def _listed(examples: Any, count: int) -> str:
     shown = list(examples)
-    return ", ".join(shown) + (" ..." if count > len(shown) else "")
+    return printable(", ".join(shown)) + (" ..." if count > len(shown) else "")
 
 
 def _print(table: Table) -> None:

@@ -6,16 +6,21 @@ from pathlib import Path, PurePosixPath
 
 from perisphere.errors import PerisphereError
 
+MAX_LINE = 16 << 20
+"""Characters of a line that are too many to be one of a list."""
+
 
 def read_lines(file: Path) -> Iterator[tuple[int, str]]:
     """Yield the number and the text of every line that is not blank.
 
     Raises:
-        PerisphereError: the file is missing or not text.
+        PerisphereError: the file is missing or not text, or a line is longer than :data:`MAX_LINE`.
     """
     try:
         with file.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
+            for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE), ""), 1):
+                if len(line) == MAX_LINE:
+                    raise PerisphereError(f"{file}: line {number} is too long for a list.")
                 if "\0" in line:
                     raise PerisphereError(f"{file}: line {number} holds a null byte; this is not text.")
                 if line.strip():
