@@ -28,12 +28,12 @@ _IRREGULAR = {
 }
 _PLURALS = {one: many for many, one in _IRREGULAR.items()}
 _ENDING_LIKE_ONE = """
-alps always andes andres arms ashes athens atlas blues briefs brussels cannes canvas carlos charles
-chris christmas clothes cosmos customs dallas does falls flanders frances frans funds glasses goods
-grounds hans hers https is james jeans kansas lens lucas lyons mars marseilles mass means naples news
-nicolas ours pants paris physics politics rapids reims remains savings series shorts species spectacles
-spirits texas theirs this thomas tights times tomas tours towards tres vegas versailles wales waters
-wells woods yes yours
+alps always andes andreas andres arms ashes athens atlas blues briefs brussels cannes canvas carlos
+charles chris christmas clothes cosmos customs dallas does elias falls flanders flandes frances frans
+funds glasses goods grounds hans hers https is james jeans jonas judas kansas lens lucas lukas lyons
+mars marseilles mass mathias matias means naples news nicolas ours pants paris physics politics rapids
+reims remains savings series shorts species spectacles spirits texas theirs this thomas tights times
+tobias tomas tours towards trans tres vargas vegas versailles wales waters wells woods yes yours
 """
 _NO_PLURALS = frozenset(_ENDING_LIKE_ONE.split())
 """They end like plurals, but are none, or mean something else than their singular."""
