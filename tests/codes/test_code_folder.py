@@ -78,6 +78,22 @@ def test_an_array_of_objects_runs_nothing(folder, tmp_path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_files_of_another_content(folder, tmp_path) -> None:
+    kept = folder.save(tmp_path / "codes")
+    changes = {
+        "codes.npy": lambda path: np.savez(path.open("wb"), codes=folder.codes),
+        "rows.parquet": lambda path: pl.DataFrame({"other": range(6)}).write_parquet(path),
+        "codes.json": lambda path: path.write_text("[" * 100_000),
+    }
+    for name, change in changes.items():
+        whole = (kept / name).read_bytes()
+        change(kept / name)
+        with pytest.raises(PerisphereError, match=name):
+            CodeFolder.load(kept)
+        (kept / name).write_bytes(whole)
+    assert len(CodeFolder.load(kept)) == 6
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

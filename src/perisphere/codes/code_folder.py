@@ -78,8 +78,12 @@ class CodeFolder:
         folder = Path(folder)
         described = _described(folder / DESCRIPTION)
         codebooks = Codebooks.load(folder / CODEBOOKS)
-        codes = _opened(folder / CODES, lambda path: np.load(path, mmap_mode="r", allow_pickle=False))
+        codes = _opened(folder / CODES, lambda path: np.lib.format.open_memmap(path, mode="r"))
         rows = _opened(folder / ROWS, pl.read_parquet)
+        if not {"id", "path"} <= set(rows.columns):
+            raise PerisphereError(
+                f"{folder / ROWS}: lacks the column id or path; run `perisphere codes encode` again."
+            )
         if codebooks.fingerprint != described["codebooks"] or len(rows) != described["rows"]:
             raise PerisphereError(
                 f"{folder}: {DESCRIPTION}, {CODEBOOKS} and {ROWS} do not belong together; run "
@@ -116,7 +120,7 @@ def _opened(path: Path, read: Any) -> Any:
         raise PerisphereError(
             f"{path}: not found; name a folder written by `perisphere codes encode`."
         ) from error
-    except (OSError, ValueError, EOFError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, EOFError, RecursionError, pl.exceptions.PolarsError) as error:
         reason = " ".join(str(error).split())
         raise PerisphereError(
             f"{path}: cannot be read ({reason}); run `perisphere codes encode` again."
