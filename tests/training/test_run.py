@@ -160,6 +160,13 @@ def test_bfloat16_trains_and_keeps_float32_weights(recipe):
     assert all(torch.isfinite(value).all() for value in after.values())
 
 
+def test_a_run_that_cannot_begin_leaves_no_folder(recipe, tmp_path):
+    wrong = recipe(weights=str(tmp_path / "none.pth"))
+    with pytest.raises(PerisphereError, match="there are no such weights"):
+        train(wrong)
+    assert not wrong.folder.exists()
+
+
 def test_an_existing_folder_is_left_alone(recipe):
     train(recipe(epochs=1))
     with pytest.raises(PerisphereError, match=r"exists already.*--resume"):

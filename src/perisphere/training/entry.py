@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from perisphere.tags.tags import Tags
+from perisphere.errors import PerisphereError
 from perisphere.training.devices import Place, check_devices, launch, place_from_environment
-from perisphere.training.folder import RECIPE, prepare_folder
+from perisphere.training.folder import RECIPE, prepare_folder, remove_unused
 from perisphere.training.recipe import Recipe
 from perisphere.training.recipe_files import save
 
@@ -31,10 +31,18 @@ def train(recipe: Recipe, *, resume: bool = False, tell: Callable[[str], None] =
     """
     place = place_from_environment(recipe)  # where a launcher started this process as one of several
     check_devices(recipe, place)
-    if recipe.quantization is not None:
-        Tags.load(recipe.quantization.tags)  # before anything is written
     if place is None or place.rank == 0:
         prepare_folder(recipe, resume=resume)
+    try:
+        return _trained(recipe, place, tell)
+    except PerisphereError:
+        if not resume and (place is None or place.rank == 0):
+            remove_unused(recipe.folder)
+        raise
+
+
+def _trained(recipe: Recipe, place: Place | None, tell: Callable[[str], None]) -> Path:
+    """Train here, or on several devices in processes of their own; return the encoder's folder."""
     if place is None and recipe.devices > 1:
         written = recipe.folder / RECIPE
         save(recipe, written)

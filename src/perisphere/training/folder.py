@@ -1,6 +1,7 @@
 """The folder of a run: made once, and resumed only with the recipe that it was begun with."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ def prepare_folder(recipe: Recipe, *, resume: bool) -> Path:
         ) from error
     save(recipe, written)
     return out
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove the folder of a run that ended before its training began: it holds the recipe alone."""
+    if [part.name for part in folder.iterdir()] == [RECIPE]:
+        shutil.rmtree(folder)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
