@@ -163,7 +163,7 @@ def test_options_that_do_not_go_together(world, tmp_path, options, said) -> None
 
 def test_what_cannot_be_done_is_said(world, books, tmp_path) -> None:
     assert "30 vectors for books of 256 words" in _refused("fit", world / "vectors", "-o", tmp_path / "b.npz")
-    assert ".npz" in _refused("fit", world / "vectors", "-o", tmp_path / "b.npy", "--words", 8)
+    assert ".npz" in _refused("fit", world / "vectors", "-o", tmp_path / "b.npy")
     product = tmp_path / "pq.npz"
     _run("fit", world / "vectors", "-o", product, "--words", 8, "--kind", "pq")
     encode = ["encode", world / "vectors", "-c", product, "-o", tmp_path / "codes"]

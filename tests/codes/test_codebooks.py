@@ -116,6 +116,7 @@ def test_nothing_to_encode() -> None:
         (np.zeros((2, 0, 3)), {}, r"codewords \[2, 0, 3\]"),
         (np.zeros((1, 257, 3)), {}, "1 to 256 words"),
         (np.full((1, 2, 3), np.nan), {}, "no finite numbers"),
+        (np.full((1, 2, 3), 1e300), {}, "no finite numbers"),
         (np.full((1, 2, 3), "x"), {}, "no finite numbers"),
         (np.zeros((1, 2, 3)), {"kind": "cartesian"}, "'cartesian'"),
         (np.zeros((1, 2, 3)), {"metric": np.eye(2)}, r"metric \[2, 2\]"),

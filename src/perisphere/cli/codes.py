@@ -86,6 +86,8 @@ def fit(
 
     method = kind or "additive"
     _check_fit(method, bits, words, tags, start, rounds)
+    if out.suffix != ".npz":
+        raise UsageError(f"--out {out}: codebooks are written as .npz. Name such a file.")
     refuse_existing([out], overwrite)
     found = Embeddings.load(vectors)
     has_train = "train" in found.rows["split"].drop_nulls().unique()

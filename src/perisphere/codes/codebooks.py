@@ -272,6 +272,8 @@ def _from_arrays(record: Any, arrays: dict[str, NDArray]) -> Codebooks:
 
 def _finite(array: NDArray, name: str) -> Floats:
     """Return contiguous float32; refuse what is no finite number."""
-    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+    with np.errstate(over="ignore"):
+        found = np.ascontiguousarray(array, np.float32) if array.dtype.kind in "fiu" else None
+    if found is None or not np.isfinite(found).all():
         raise PerisphereError(f"{name}: holds values that are no finite numbers; fit the codebooks again.")
-    return np.ascontiguousarray(array, np.float32)
+    return found

@@ -30,11 +30,11 @@ def rankings_table(report: Report, kinds: Sequence[str]) -> "Table":
     table.add_column("figure")
     for kind in held:
         table.add_column(kind, justify="right")
+    longest_first = sorted(held, key=len, reverse=True)  # one ranking's name may begin another's
     figures = [
-        name.removeprefix(f"{kind} ")
+        next(name.removeprefix(f"{kind} ") for kind in longest_first if name.startswith(f"{kind} "))
         for name in report.values
-        for kind in held
-        if name.startswith(f"{kind} ")
+        if name.startswith(tuple(f"{kind} " for kind in held))
     ]
     for figure in dict.fromkeys(figures):
         cells = [_cell(figure, report.values.get(f"{kind} {figure}")) for kind in held]
