@@ -84,6 +84,24 @@ def test_vectors_of_a_file_and_the_account_as_json(catalog: Path, tmp_path: Path
     assert moved.vectors[moved.row_of["sunset"]][1] > 0.1
 
 
+def test_learned_vectors_move_only_where_it_is_asked_for(catalog: Path, tmp_path: Path) -> None:
+    made = {}
+    for name, words in {
+        "plain": (),
+        "off": ("--no-enhance",),
+        "on": ("--enhance",),
+        "far": ("--strength", "0.6"),
+    }.items():
+        assert run("build", catalog, "-o", tmp_path / name, *words).exit_code == 0
+        made[name] = Tags.load(tmp_path / name)
+    np.testing.assert_array_equal(made["plain"].vectors, made["off"].vectors)
+    assert [made[name].about["strength"] for name in made] == [0, 0, 0.3, 0.6]
+    refused = run("build", catalog, "-o", tmp_path / "x", "--no-enhance", "--strength", "0.6")
+    assert isinstance(refused.exception, UsageError)
+    assert "drop one" in str(refused.exception)
+    assert not (tmp_path / "x").exists()
+
+
 def test_tags_are_shown_and_compared(catalog: Path, tmp_path: Path) -> None:
     run("build", catalog, "-o", tmp_path / "t")
     shown = run("show", tmp_path / "t", "--top", 2)

@@ -47,9 +47,15 @@ def build(
     ] = None,
     dim: Annotated[int, typer.Option(min=2, help="Dimensions of vectors learned here, at most.")] = 300,
     enhance: Annotated[
-        bool, typer.Option("--enhance/--no-enhance", help="Move vectors toward those of correlated tags.")
-    ] = True,
-    strength: Annotated[float, typer.Option(min=0, max=1, help="How far they move.")] = 0.3,
+        bool | None,
+        typer.Option(
+            "--enhance/--no-enhance",
+            help="Move vectors toward those of correlated tags, as vectors of a file do if nothing is said.",
+        ),
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(min=0, max=1, help="How far they move; 0.3 if not given.")
+    ] = None,
     correlated: Annotated[int, typer.Option(min=1, help="The most correlated tags that count.")] = 10,
     by: Annotated[
         Literal["photos", "vectors"],
@@ -83,7 +89,7 @@ def build(
     from perisphere.tags.build import Making, build_tags
 
     columns = _columns(source)
-    making = Making(min_count, merge, near, dim, strength if enhance else 0, correlated, by, threshold)
+    making = Making(min_count, merge, near, dim, _strength(enhance, strength), correlated, by, threshold)
     check_replaceable(out, overwrite)
     photos = Catalog.load(catalog)
     split = split or ("train" if "train" in photos.splits() else None)
@@ -191,6 +197,17 @@ def nearest_tags(
         return
     for item in found:
         typer.echo(f"{item['cosine']:7.4f}  {printable(str(item['tag']))}  ({item['photos']:,} photos)")
+
+
+def _strength(enhance: bool | None, strength: float | None) -> float | None:
+    """Return how far vectors move; ``None``: as far as is usual for where they come from."""
+    from perisphere.tags.build import STRENGTH
+
+    if enhance is False and strength:
+        raise UsageError(f"--no-enhance leaves the vectors, and --strength {strength} moves them: drop one.")
+    if enhance is None:
+        return strength
+    return (STRENGTH if strength is None else strength) if enhance else 0.0
 
 
 def _columns(source: str) -> list[str]:

@@ -17,7 +17,7 @@ from perisphere.tags.tags import Tags
 from perisphere.tags.vector_lookup import FoundVectors, find_vectors, spellings
 from perisphere.tags.vocabulary import Vocabulary, read_vocabulary
 
-NEAR = 0.9
+NEAR, STRENGTH = 0.9, 0.3
 NO_VECTOR = "no vector"
 NO_DIRECTION = "too seldom with others, or on every photo"
 
@@ -32,7 +32,8 @@ class Making:
         near: cosine from which vectors are nearly equal. ``None``: 0.9 of a file's vectors, and never of
             those learned here, which put close what stands together, and that is not what means the same.
         dim: of vectors that are learned here.
-        strength: how far a vector moves toward its correlated tags', 0 to 1; 0: not at all.
+        strength: how far a vector moves toward its correlated tags', 0 to 1; 0: not at all. ``None``: 0.3 of
+            a file's vectors, and 0 of those learned here, which hold what stands together already.
         correlated: the most correlated tags that count.
         by: correlation by ``photos`` that carry both tags, or by ``vectors`` (see ``threshold``).
         threshold: cosine from which tags are correlated by vectors.
@@ -42,7 +43,7 @@ class Making:
     merge: bool = True
     near: float | None = None
     dim: int = 300
-    strength: float = 0.3
+    strength: float | None = None
     correlated: int = 10
     by: Literal["photos", "vectors"] = "photos"
     threshold: float = 0.5
@@ -52,7 +53,7 @@ class Making:
             ("min-count", self.min_count, 1, np.inf),
             ("near", 1.0 if self.near is None else self.near, 0.5, 1),
             ("dim", self.dim, 2, 8_192),
-            ("strength", self.strength, 0, 1),
+            ("strength", self.strength or 0, 0, 1),
             ("correlated", self.correlated, 1, np.inf),
             ("threshold", self.threshold, 0, 1),
         ):
@@ -120,12 +121,15 @@ def build_tags(
     near = making.near or (None if found is None else NEAR)
     if making.merge and near is not None:
         vocabulary, points = _without_equals(vocabulary, points, near)
-    if making.strength:
-        points = _enhanced(vocabulary, points, making)
+    strength = making.strength
+    if strength is None:
+        strength = 0.0 if found is None else STRENGTH
+    if strength:
+        points = _enhanced(vocabulary, points, making, strength)
     merges, reasons = vocabulary.merges()
     _count(account, vocabulary, merges, reasons)
     how = {**(about or {}), "vectors": vectors.name if vectors else "learned", **asdict(making)}
-    how |= {"photos": account.photos, "tagged": account.tagged}
+    how |= {"strength": strength, "photos": account.photos, "tagged": account.tagged}
     order = sorted(range(len(vocabulary)), key=lambda row: (-vocabulary.counts[row], vocabulary.names[row]))
     names = tuple(vocabulary.names[row] for row in order)
     return Tags(names, points[order], vocabulary.counts[order], merges, how, reasons), account
@@ -200,12 +204,14 @@ def _without_equals(
     return merged, np.array([points[group].mean(0) for group in groups], np.float32)
 
 
-def _enhanced(vocabulary: Vocabulary, points: NDArray[np.float32], making: Making) -> NDArray[np.float32]:
+def _enhanced(
+    vocabulary: Vocabulary, points: NDArray[np.float32], making: Making, strength: float
+) -> NDArray[np.float32]:
     if making.by == "photos":
         graph = correlation(vocabulary.pairs, vocabulary.tagged)
     else:
         graph = cosine_graph(points, making.threshold)
-    return enhance(points, strongest(graph, making.correlated), making.strength)
+    return enhance(points, strongest(graph, making.correlated), strength)
 
 
 def _otherwise(vocabulary: Vocabulary, found: FoundVectors) -> dict[str, str]:
