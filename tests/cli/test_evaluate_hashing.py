@@ -1,11 +1,15 @@
 import json
+import re
+import shlex
 
 import numpy as np
 import polars as pl
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from perisphere.cli import evaluate  # noqa: F401  (registers the verb)
+from perisphere.cli.evaluate_reid import own
 from perisphere.cli.main import app
 from perisphere.codes.codebooks import Codebooks
 from perisphere.encoder.embeddings import Embeddings
@@ -91,6 +95,24 @@ def test_report_and_curves_are_written(places, tmp_path):
     assert (tmp_path / "c.csv").read_text().startswith("places,float precision,float recall\n")
     compared = CliRunner().invoke(app, ["evaluate", "compare", str(tmp_path / "r.json")] * 1)
     assert "float MAP@10" in compared.stdout
+
+
+def test_every_example_of_the_help_runs(places, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vectors").symlink_to(places / "vectors")
+    (tmp_path / "queries").symlink_to(places / "asked")
+    (tmp_path / "database").symlink_to(places / "shown")
+    for name in ("codebooks.npz", "pq.npz", "encoder"):
+        (tmp_path / name).symlink_to(places / "codebooks.npz")
+    words = ["codes", "encode", "vectors", "--codebooks", "pq.npz", "-o", "vectors.codes"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    examples = re.findall(
+        r"`perisphere evaluate ([^`]+)`", typer.main.get_command(own).commands["hashing"].help
+    )
+    assert len(examples) == 4
+    for example in examples:
+        done = CliRunner().invoke(app, ["evaluate", *shlex.split(example)])
+        assert done.exit_code == 0, (example, done.exception)
 
 
 def test_bad_words_are_named(places, tmp_path):

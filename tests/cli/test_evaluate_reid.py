@@ -164,8 +164,10 @@ def test_bad_input_is_one_line_before_the_work(words, kind, message, vectors, tm
     "example",
     [
         example
-        for command in typer.main.get_command(own).commands.values()
-        for example in re.findall(r"`perisphere evaluate ([^`]+ vectors[^`]*)`", command.help)
+        for protocol in ("reid", "centroid")
+        for example in re.findall(
+            r"`perisphere evaluate ([^`]+ vectors[^`]*)`", typer.main.get_command(own).commands[protocol].help
+        )
     ],
 )
 def test_every_example_of_the_help_runs(example, vectors, tmp_path, monkeypatch):

@@ -1,11 +1,15 @@
 import json
+import re
+import shlex
 
 import numpy as np
 import polars as pl
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from perisphere.cli import evaluate  # noqa: F401  (registers the verb)
+from perisphere.cli.evaluate_reid import own
 from perisphere.cli.main import app
 from perisphere.encoder.embeddings import Embeddings
 from perisphere.errors import PerisphereError, UsageError
@@ -50,6 +54,19 @@ def test_the_concepts_ask_by_their_names(album, tmp_path):
     lines = (tmp_path / "t.csv").read_text().splitlines()
     assert lines[0].startswith("text,right photos,known tags,vectors precision@5")
     assert [line.split(",")[0] for line in lines[1:]] == list(NAMES)
+
+
+def test_every_example_with_tags_runs(album, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, of in {"vectors": "vectors", "tags": "tags", "encoder": "tags"}.items():
+        (tmp_path / name).symlink_to(album / of)
+    (tmp_path / "queries.txt").write_text("dome\n")
+    help_of = typer.main.get_command(own).commands["text"].help
+    examples = re.findall(r"`perisphere evaluate ([^`]+ --tags [^`]*)`", help_of)
+    assert len(examples) == 2
+    for example in examples:
+        done = CliRunner().invoke(app, ["evaluate", *shlex.split(example)])
+        assert done.exit_code == 0, (example, done.exception)
 
 
 def test_json_and_a_file_of_queries(album, tmp_path):

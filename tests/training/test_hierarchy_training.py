@@ -105,7 +105,7 @@ def test_a_resumed_run_refuses_other_points(recipe, points_file):
     given = ClassPoints.load(points_file)
     points_file.unlink()
     ClassPoints(given.points + 1, given.classes, None, "given").save(points_file)
-    with pytest.raises(PerisphereError, match="class points have changed"):
+    with pytest.raises(PerisphereError, match="class points or tags have changed"):
         train(wished, resume=True)
 
 

@@ -212,8 +212,8 @@ def search(
 ) -> None:
     """Rank a folder of codes for each query, by the inner product with what the codes decode to.
 
-    For a collection that grows, with filters and a short list re-ranked by the vectors, put the codes into an
-    index: `perisphere index create --codes`.
+    For a collection that grows, with filters and a short list re-ranked by the vectors, make an index
+    with `--codes`.
 
     **Examples**
 
