@@ -101,6 +101,12 @@ def test_the_same_words_give_the_same_tags() -> None:
     assert build_tags(PHOTOS)[0].fingerprint == build_tags(iter(PHOTOS))[0].fingerprint
 
 
+def test_tags_whose_eigenvalues_are_alike_get_vectors() -> None:
+    typed = "1a|ao|o1|1S|bo eb|bS|bb ea 11a|1S 1e ba eS|ae b1 e1 11S|Sb aa ab|S1 SS|Se a1|1b 1o Sa"
+    tags, _ = build_tags([photo.split() for photo in typed.split("|")], Making(min_count=1))
+    np.testing.assert_allclose(np.linalg.norm(tags.unit, axis=1), 1, atol=1e-6)
+
+
 lists = st.lists(st.lists(st.text("abeos_S é1", max_size=8), max_size=6), min_size=1, max_size=20)
 
 

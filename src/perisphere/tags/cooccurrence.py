@@ -91,12 +91,11 @@ def learn_vectors(pairs: sp.csr_array, photos: int, dim: int) -> NDArray[np.floa
 
 def _eigenvectors(matrix: sp.csr_array, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the largest eigenvalues of a symmetric matrix, largest first, and their vectors as columns."""
-    from scipy.linalg import eigh
-
     size = matrix.shape[0]
     if size <= _EXACT or count * _SPARE > size:
-        values, vectors = eigh(matrix.toarray(), subset_by_index=[size - count, size - 1])
-        return values[::-1], vectors[:, ::-1]
+        # All of them: LAPACK's search for some (dsyevr) fails where many eigenvalues are alike.
+        values, vectors = np.linalg.eigh(matrix.toarray())
+        return values[::-1][:count], vectors[:, ::-1][:, :count]
     product = matrix.toarray().astype(np.float32) if size <= _DENSE else matrix.astype(np.float32)
     basis = np.random.default_rng(0).standard_normal((size, int(count * _SPARE)), np.float32)
     for _ in range(_ROUNDS):
