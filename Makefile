@@ -31,7 +31,7 @@ lint: $(READY)  ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 test: lint  ## lint and every quick test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" --hypothesis-profile repeatable
 
 test-all: lint  ## lint and every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

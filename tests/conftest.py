@@ -1,6 +1,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# `make test` draws the same examples every time, so that a commit has one verdict; `make test-all` explores.
+settings.register_profile("repeatable", derandomize=True)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
