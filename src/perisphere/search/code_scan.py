@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from perisphere.codes.codebooks import Codebooks
 from perisphere.errors import UsageError
-from perisphere.metrics.scoring import CodeScores
+from perisphere.index.scan import scan
 from perisphere.progress import bar
 
 BLOCK = 64
@@ -35,21 +35,9 @@ def nearest_codes(
     width = min(k, len(codes))
     rows = np.empty((len(queries), width), np.int64)
     scores = np.empty((len(queries), width), np.float32)
-    if not len(queries) or not width:
-        return rows, scores
-    scored = CodeScores(queries, codebooks.tables, codes)
     with bar("searching", len(queries), "queries") as advance:
         for start in range(0, len(queries), BLOCK):
-            row_of = scored.block(slice(start, start + BLOCK))
-            for place in range(start, min(start + BLOCK, len(queries))):
-                rows[place], scores[place] = _first(row_of(place - start), width)
-                advance()
+            block = slice(start, start + BLOCK)
+            rows[block], scores[block] = scan(codes, codebooks.tables(queries[block]), k)
+            advance(len(rows[block]))
     return rows, scores
-
-
-def _first(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the ``k`` highest scores, those that are equal in the order of the rows."""
-    least = np.partition(scores, len(scores) - k)[len(scores) - k]
-    near = np.flatnonzero(scores >= least)
-    rows = near[np.argsort(-scores[near], kind="stable")[:k]]
-    return rows, scores[rows]
