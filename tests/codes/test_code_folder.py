@@ -78,6 +78,19 @@ def test_an_array_of_objects_runs_nothing(folder, tmp_path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_codes_of_words_that_there_are_not_are_refused(folder, tmp_path) -> None:
+    path = folder.save(tmp_path / "codes") / "codes.npy"
+    codes = folder.codes.copy()
+    codes[3, 1] = folder.codebooks.words.shape[1]
+    np.save(path, codes)
+    with pytest.raises(PerisphereError, match="but a book has"):
+        CodeFolder.load(path.parent)
+    np.save(path, np.asfortranarray(folder.codes))
+    opened = CodeFolder.load(path.parent).codes
+    assert opened.flags.c_contiguous
+    np.testing.assert_array_equal(opened, folder.codes)
+
+
 def test_files_of_another_content(folder, tmp_path) -> None:
     kept = folder.save(tmp_path / "codes")
     changes = {

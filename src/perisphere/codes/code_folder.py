@@ -44,6 +44,13 @@ class CodeFolder:
                 f"codes of {self.codes.dtype} {list(self.codes.shape)} for {expected[0]} rows and "
                 f"{expected[1]} books: uint8 {list(expected)} is needed."
             )
+        words = self.codebooks.words.shape[1]
+        if self.codes.size and int(self.codes.max()) >= words:
+            raise PerisphereError(
+                f"a code names word {self.codes.max()}, but a book has {words}; encode with these codebooks."
+            )
+        if not self.codes.flags.c_contiguous:  # as FAISS reads them
+            object.__setattr__(self, "codes", np.ascontiguousarray(self.codes))
 
     def __len__(self) -> int:
         return len(self.codes)
