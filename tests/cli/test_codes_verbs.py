@@ -77,7 +77,7 @@ def test_from_vectors_to_answers(world, tmp_path, kind) -> None:
 
 
 def test_what_is_printed(world, books, tmp_path) -> None:
-    assert "2 bytes an image, 2 x 8 additive words of 12 numbers for unit rows" in _run("info", books)
+    assert "16 bits an image, 2 x 8 additive words of 12 numbers for unit rows" in _run("info", books)
     said = _run("encode", world / "vectors", "-c", books, "-o", tmp_path / "c", "--split", "gallery,query")
     assert "18 images" in said
     assert "% of the squared lengths lost" in said

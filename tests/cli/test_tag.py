@@ -78,6 +78,8 @@ def test_photos_are_tagged_by_encoder_index_or_given_tags(world: Path) -> None:
     assert lines[2].split()[:2] == ["dark", "sea"]
     by_index = call("tag", *photos, "--index", world / "taught-index", "--json")
     given = call("tag", *photos, "--index", world / "index", "--tags", world / "tags", "--json")
+    carried = call("tag", *photos, "--index", world / "index", "--tags", world / "taught", "--json")
+    assert json.loads(carried.stdout) == json.loads(given.stdout)
     told = json.loads(given.stdout)
     assert told == json.loads(by_index.stdout)
     assert [image["tags"][0]["tag"] for image in told["images"]] == ["dark sea", "light"]

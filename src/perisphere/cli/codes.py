@@ -335,4 +335,4 @@ def _report(facts: dict[str, Any], as_json: bool) -> None:
     share = "" if lost is None else f"; {100 * lost:.1f} % of the squared lengths lost"
     where = f"Wrote {facts['out']}" if "out" in facts else facts["source"]
     metric = "" if facts["metric"] == "euclidean" else " as tags see them"
-    typer.echo(f"{where}: {images}{facts['books']} bytes an image, {words} for {rows}{metric}{share}.")
+    typer.echo(f"{where}: {images}{facts['bits']} bits an image, {words} for {rows}{metric}{share}.")

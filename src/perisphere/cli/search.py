@@ -33,7 +33,8 @@ TEXT = Annotated[
     list[str] | None, typer.Option("--text", help="Search for words, by the tags that the encoder knows.")
 ]
 TAGS = Annotated[
-    Path | None, typer.Option(help="Tags, a folder, where the encoder knows none.", show_default=False)
+    Path | None,
+    typer.Option(metavar="TAGS|ENCODER", help="Tags, where the encoder knows none.", show_default=False),
 ]
 METRIC = Annotated[str | None, typer.Option(help="cosine, l2 or l1; default: the index's own.")]
 FILTER = Annotated[
@@ -272,12 +273,12 @@ def given_classes(file: Path | None) -> "ClassPoints | None":
 
 
 def given_tags(folder: Path | None) -> "Tags | None":
-    """Load the tags of ``--tags``."""
+    """Load the tags of ``--tags``: a folder of tags, or an encoder that carries some."""
     if folder is None:
         return None
-    from perisphere.tags import Tags
+    from perisphere.encoder.named import tags_at
 
-    return Tags.load(folder)
+    return tags_at(folder)
 
 
 def each_label(labels: list[str] | None, photos: int, named: int = 0) -> list[str | None] | None:
