@@ -24,8 +24,12 @@ def catalog(tmp_path: Path) -> Catalog:
     )
     keypoints = pl.DataFrame({"image": [3, 1], "point": [7, 7], "x": [1.5, 2.5], "y": [0.5, 4.0]})
     masks = pl.DataFrame({"image": [2], "part": ["dome"], "path": ["m.png"]})
+    regions = pl.DataFrame(
+        {"image": [1], "concept": ["tower"], "score": [0.5], "share": [0.25], "x0": [0], "y0": [1]}
+    ).with_columns(x1=10, y1=30)
     source = {"format": "folders", "options": {}}
-    return Catalog(table, tmp_path, source, [Skipped("bad.jpg", "truncated")], keypoints, masks)
+    skipped = [Skipped("bad.jpg", "truncated")]
+    return Catalog(table, tmp_path, source, skipped, keypoints, masks, regions=regions)
 
 
 def test_every_column_is_there_in_order_with_its_type(tmp_path: Path) -> None:
@@ -43,9 +47,37 @@ def test_save_and_load_give_the_same(tmp_path: Path) -> None:
     assert before.keypoints is not None
     assert before.masks is not None
     assert before.keypoints.equals(after.keypoints)
+    assert before.regions is not None
     assert before.masks.equals(after.masks)
+    assert before.regions.equals(after.regions)
     assert (after.root, after.source, after.skipped) == (before.root, before.source, before.skipped)
     assert repr(after) == repr(before)
+
+
+def test_a_catalog_without_regions_has_none(tmp_path: Path) -> None:
+    Catalog(pl.DataFrame({"path": ["a"]}), tmp_path).save(tmp_path / "saved")
+    after = Catalog.load(tmp_path / "saved")
+    assert after.regions is None
+    assert after.mask_paths("dome") == {}
+
+
+def test_masks_in_the_catalogs_folder_move_with_it_and_survive_its_replacement(tmp_path: Path) -> None:
+    folder = tmp_path / "segmented"
+    (folder / "masks").mkdir(parents=True)
+    (folder / "masks" / "0.png").write_bytes(b"mask")
+    own = {"image": 0, "part": "concepts", "path": str(folder / "masks" / "0.png")}
+    other = {"image": 0, "part": "dome", "path": "dome.png"}
+    made = Catalog(pl.DataFrame({"path": ["a"]}), tmp_path / "photos", masks=pl.DataFrame([own, other]))
+    made.write(folder)
+    folder.rename(tmp_path / "moved")
+    moved = Catalog.load(tmp_path / "moved")
+    assert moved.mask_paths("concepts") == {0: tmp_path / "moved" / "masks" / "0.png"}
+    assert moved.mask_paths("dome") == {0: tmp_path / "photos" / "dome.png"}
+    moved.save(tmp_path / "moved", overwrite=True)
+    again = Catalog.load(tmp_path / "moved")
+    assert again.mask_paths("concepts")[0].read_bytes() == b"mask"
+    moved.save(tmp_path / "copy")
+    assert Catalog.load(tmp_path / "copy").mask_paths("concepts") == again.mask_paths("concepts")
 
 
 def test_select_keeps_order_and_side_tables(tmp_path: Path) -> None:
@@ -57,6 +89,9 @@ def test_select_keeps_order_and_side_tables(tmp_path: Path) -> None:
     assert one.keypoints["image"].to_list() == [1]
     assert one.masks is not None
     assert one.masks.is_empty()
+    assert one.regions is not None
+    assert one.regions.row(0)[:4] == (1, "tower", 0.5, 0.25)
+    assert whole.select(split="train").regions.is_empty()  # type: ignore[union-attr]
     assert whole.select(split=["val", "train"]).table["id"].to_list() == [3, 1]
     assert whole.paths()[1] == tmp_path / "b/c.jpg"
     with pytest.raises(PerisphereError, match=r"split 'vla' \(its splits are train, val\)"):

@@ -38,7 +38,19 @@ KEYPOINTS: dict[str, pl.DataType] = {
     "y": pl.Float32(),
 }
 MASKS: dict[str, pl.DataType] = {"image": pl.Int64(), "part": pl.String(), "path": pl.String()}
+REGIONS: dict[str, pl.DataType] = {
+    "image": pl.Int64(),
+    "concept": pl.String(),
+    "score": pl.Float32(),
+    "share": pl.Float32(),
+    "x0": pl.Int64(),
+    "y0": pl.Int64(),
+    "x1": pl.Int64(),
+    "y1": pl.Int64(),
+}
 
+_SIDES = {"keypoints": KEYPOINTS, "masks": MASKS, "regions": REGIONS}
+_HERE = "./"  # starts the path of a mask that lies in the catalog's own folder
 _LISTS = ("tags", "categories", "concepts")
 _ADDED = ("concepts",)  # columns that files of earlier versions lack
 
@@ -74,7 +86,11 @@ class Catalog:
         skipped: files that were left out.
         keypoints: ``image`` (an id), ``point`` (the same number is the same point in every image), ``x``,
             ``y`` in pixels.
-        masks: ``image`` (an id), ``part``, ``path`` of a mask relative to ``root``.
+        masks: ``image`` (an id), ``part``, ``path`` of a mask, relative to ``root`` or absolute; masks in the
+            catalog's own folder move with it.
+        regions: what a segmentation found: ``image`` (an id), ``concept``, ``score`` (0..1), ``share`` of the
+            picture's pixels (0..1), and the box of those pixels: ``x0``, ``y0``, ``x1``, ``y1``, the last two
+            outside.
         classes: label by class id, where the data set gives its classes ids of their own.
 
     Raises:
@@ -90,6 +106,7 @@ class Catalog:
         keypoints: pl.DataFrame | None = None,
         masks: pl.DataFrame | None = None,
         classes: Mapping[str, str] | None = None,
+        regions: pl.DataFrame | None = None,
     ) -> None:
         self.table = _conform(table)
         self.root = Path(root).absolute()
@@ -97,6 +114,7 @@ class Catalog:
         self.skipped = list(skipped)
         self.keypoints = None if keypoints is None else _side(keypoints, "keypoints", KEYPOINTS, self.table)
         self.masks = None if masks is None else _side(masks, "masks", MASKS, self.table)
+        self.regions = None if regions is None else _side(regions, "regions", REGIONS, self.table)
         self.classes = dict(classes or {})
 
     def __len__(self) -> int:
@@ -141,13 +159,13 @@ class Catalog:
         return self.with_table(self.table.filter(pl.col("split").is_in(wanted)))
 
     def with_table(self, table: pl.DataFrame) -> "Catalog":
-        """Return this catalog with another table; keypoints and masks of images that are gone go too."""
+        """Return this catalog with another table; side tables lose images that are gone."""
         ids = table["id"].implode()
-        keypoints, masks = (
+        keypoints, masks, regions = (
             None if side is None else side.filter(pl.col("image").is_in(ids))
-            for side in (self.keypoints, self.masks)
+            for side in (self.keypoints, self.masks, self.regions)
         )
-        return Catalog(table, self.root, self.source, self.skipped, keypoints, masks, self.classes)
+        return Catalog(table, self.root, self.source, self.skipped, keypoints, masks, self.classes, regions)
 
     def save(self, folder: Path, *, overwrite: bool = False) -> None:
         """Write ``catalog.json``, ``images.parquet``, side tables and ``classes.txt``; whole or not at all.
@@ -160,18 +178,36 @@ class Catalog:
         """
         folder = Path(folder).absolute()
         with whole_folder(folder, overwrite=overwrite) as part:
+            self._keep_masks(folder, part)
             if self.root != folder and self.root.is_relative_to(folder) and self.root.is_dir():
                 place = part / self.root.relative_to(folder)
-                shutil.copytree(self.root, place, copy_function=linked)
-                self._write(part, place)
+                shutil.copytree(self.root, place, copy_function=linked, dirs_exist_ok=True)
+                self._write(part, place, folder)
             else:
-                self._write(part, self.root)
+                self._write(part, self.root, folder)
 
     def write(self, folder: Path) -> None:
         """Write the same files into a folder that is there; photos in it are found wherever it is moved."""
-        self._write(Path(folder).absolute(), self.root)
+        folder = Path(folder).absolute()
+        self._write(folder, self.root, folder)
 
-    def _write(self, folder: Path, root: Path) -> None:
+    def mask_paths(self, part: str) -> dict[int, Path]:
+        """Return the absolute path of the mask of one part by image id."""
+        if self.masks is None:
+            return {}
+        rows = self.masks.filter(pl.col("part") == part).select("image", "path").iter_rows()
+        return {image: self.root / path for image, path in rows}
+
+    def _keep_masks(self, folder: Path, part: Path) -> None:
+        """Give the masks that lie within ``folder`` a second name in ``part``, which takes its place."""
+        for path in [] if self.masks is None else map(Path, self.masks["path"]):
+            if path.is_absolute() and path.is_relative_to(folder) and path.is_file():
+                place = part / path.relative_to(folder)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                linked(str(path), str(place))
+
+    def _write(self, folder: Path, root: Path, name: Path) -> None:
+        """Write into ``folder``, whose name is or will be ``name``."""
         inside = root != folder and root.is_relative_to(folder)
         head = {
             "kind": "perisphere catalog",
@@ -182,10 +218,11 @@ class Catalog:
             "skipped": [asdict(item) for item in self.skipped],
         }
         self.table.write_parquet(folder / "images.parquet")
-        if self.keypoints is not None:
-            self.keypoints.write_parquet(folder / "keypoints.parquet")
-        if self.masks is not None:
-            self.masks.write_parquet(folder / "masks.parquet")
+        sides = {"keypoints": self.keypoints, "masks": self.masks, "regions": self.regions}
+        for title, side in sides.items():
+            if side is not None:
+                side = _beside(side, name) if title == "masks" else side
+                side.write_parquet(folder / f"{title}.parquet")
         if self.classes:
             lines = "".join(f"{id} {label}\n" for id, label in self.classes.items())
             (folder / "classes.txt").write_text(lines, "utf-8")
@@ -208,9 +245,14 @@ class Catalog:
             )
         sides = {
             name: _read_parquet(folder / f"{name}.parquet", schema)
-            for name, schema in (("keypoints", KEYPOINTS), ("masks", MASKS))
+            for name, schema in _SIDES.items()
             if (folder / f"{name}.parquet").exists()
         }
+        if "masks" in sides:
+            own = f"{folder.absolute()}/"
+            path = pl.col("path")
+            placed = pl.when(path.str.starts_with(_HERE)).then(own + path.str.strip_prefix(_HERE))
+            sides["masks"] = sides["masks"].with_columns(placed.otherwise(path).alias("path"))
         skipped = [Skipped(**item) for item in head["skipped"]]
         classes = _read_classes(folder / "classes.txt")
         root = folder.absolute() / head["root"]
@@ -242,6 +284,13 @@ def linked(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+def _beside(masks: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    """Return masks whose absolute paths within ``folder`` start there, so that it can be moved."""
+    own, path = f"{folder}/", pl.col("path")
+    placed = pl.when(path.str.starts_with(own)).then(_HERE + path.str.strip_prefix(own))
+    return masks.with_columns(placed.otherwise(path).alias("path"))
 
 
 def _read_classes(file: Path) -> dict[str, str]:

@@ -166,6 +166,8 @@ def _with_rows_again(catalog: Catalog, again: list[tuple[int, str]]) -> Catalog:
         catalog.skipped,
         followed(catalog.keypoints),
         followed(catalog.masks),
+        catalog.classes,
+        followed(catalog.regions),
     )
 
 
@@ -208,4 +210,13 @@ def _noted(catalog: Catalog, rule: _Rule, seed: int, of: str | None, rounding: R
     again = {name: float(share) for name, share in rule.again.items() if name is not None}
     divided = {"fractions": fractions, "again": again, "rounding": rounding, "seed": seed, "of": of}
     source = {**catalog.source, "divided": divided}
-    return Catalog(catalog.table, catalog.root, source, catalog.skipped, catalog.keypoints, catalog.masks)
+    return Catalog(
+        catalog.table,
+        catalog.root,
+        source,
+        catalog.skipped,
+        catalog.keypoints,
+        catalog.masks,
+        catalog.classes,
+        catalog.regions,
+    )

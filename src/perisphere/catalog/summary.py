@@ -14,8 +14,8 @@ def summary(catalog: Catalog) -> dict[str, Any]:
     Keys: ``images``, ``unlabelled``, ``classes``, ``class_size`` (min, median, max), ``splits`` (name to
     images and classes; rows in no split under ``""``), ``cameras``, ``domains``, ``tags``, ``categories`` and
     ``concepts`` (how many different), ``tagged``, ``captioned``, ``boxed`` (how many images), ``width`` and
-    ``height`` (min, median, max in pixels), ``keypoints``, ``masks``, ``skipped`` (reason to files), ``root``
-    and ``source``.
+    ``height`` (min, median, max in pixels), ``keypoints``, ``masks``, ``regions``, ``skipped`` (reason to
+    files), ``root`` and ``source``.
     """
     table = catalog.table
     sizes = table["label"].drop_nulls().value_counts()["count"]
@@ -37,6 +37,7 @@ def summary(catalog: Catalog) -> dict[str, Any]:
         "height": _range(table["height"]),
         "keypoints": 0 if catalog.keypoints is None else catalog.keypoints.height,
         "masks": 0 if catalog.masks is None else catalog.masks.height,
+        "regions": 0 if catalog.regions is None else catalog.regions.height,
         "skipped": skipped_by_reason(catalog.skipped),
         "root": str(catalog.root),
         "source": catalog.source,

@@ -36,7 +36,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("height", f"{_range(facts['height'])} pixels"))
     counted = {name: facts[name] for name in ("cameras", "domains", "categories", "concepts", "tags")}
     counted |= {f"{name} images": facts[name] for name in ("tagged", "captioned", "boxed")}
-    counted |= {name: facts[name] for name in ("keypoints", "masks")}
+    counted |= {name: facts[name] for name in ("keypoints", "masks", "regions")}
     lines += [(name, f"{count:,}") for name, count in counted.items() if count]
     lines += [("skipped", f"{count:,} x {reason}") for reason, count in facts["skipped"].items()]
     return lines
