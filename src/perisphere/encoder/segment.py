@@ -1,0 +1,253 @@
+"""Masks of the concepts in a photo, by an encoder that segments."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import cv2
+import numpy as np
+import polars as pl
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate, normalize
+
+from perisphere.catalog.catalog import REGIONS
+from perisphere.encoder.dense_crf import check_crf, dense_crf
+from perisphere.encoder.encoder import Encoder
+from perisphere.encoder.inference import Precision, choose_device, choose_precision
+from perisphere.encoder.mask_merging import MaskEntry, merged, raise_background
+from perisphere.errors import PerisphereError, UsageError
+
+Keep = int | float | Literal["labels"]
+LARGEST = 2048  # pixels of the longer side that masks are computed at; labels have the photo's own size
+SMALLEST = 32  # pixels of the shorter side, below which a backbone's last stage has nothing left
+
+
+class Segmentation(NamedTuple):
+    """What is where in a photo.
+
+    Attributes:
+        labels: uint8 ``[h, w]``, of the photo's size: 0 background, ``k + 1`` the ``k``-th class.
+        masks: float32 ``[1 + C, h', w']``, the background first, not normalised; of the photo's size up to
+            :data:`LARGEST` pixels.
+        scores: float32 ``[C]``, the sigmoid of the class scores, the largest of all scales.
+        kept: bool ``[C]``, classes that could be in ``labels``.
+    """
+
+    labels: np.ndarray
+    masks: np.ndarray
+    scores: np.ndarray
+    kept: np.ndarray
+
+
+class Segmenter:
+    """A copy of a segmentation network on its device, and how its masks become labels.
+
+    At scale 1 a photo is seen at its own size, shrunk where its longer side is larger than the encoder's
+    input; its aspect ratio stays.
+
+    Args:
+        encoder: of a segmentation network.
+        scales: factors of the size at which a photo is seen.
+        flip: whether it is also seen mirrored at each.
+        background_power: the background's mask is raised to it; above 1 the background shrinks.
+        keep: which classes may be in a photo: a whole number, so many with the best scores (the published
+            rule is 1); a fraction, those whose score is at least that; ``"labels"``, those that are named.
+        refine: whether masks are fitted to the photo's colours by PAMR.
+        crf: whether they are by a dense CRF, at the end.
+        size: pixels of the longer side at scale 1; ``None`` takes the encoder's input.
+        device: see :func:`~perisphere.encoder.inference.choose_device`.
+        precision: see :func:`~perisphere.encoder.inference.choose_precision`.
+
+    Raises:
+        PerisphereError: the encoder does not segment, or the CRF's library is missing.
+        UsageError: an option out of its range.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        scales: Sequence[float] = (1,),
+        flip: bool = True,
+        background_power: float = 4,
+        keep: Keep = 1,
+        refine: bool = False,
+        crf: bool = False,
+        size: int | None = None,
+        device: str | torch.device | None = None,
+        precision: Precision = "auto",
+    ) -> None:
+        segmenting: Any = encoder
+        net = segmenting.segmentation
+        _check(scales, background_power, keep, size)
+        if crf:
+            check_crf()
+        self.encoder = encoder
+        self.classes: tuple[str, ...] = tuple(net.spec.classes)
+        self.scales, self.flip, self.background_power = tuple(scales), flip, background_power
+        self.keep, self.refine, self.crf = keep, refine, crf
+        self.size = size or max(encoder.preprocessing.size)
+        self.device = choose_device(device)
+        self.dtype = choose_precision(precision, self.device)
+        self.net: Any = copy.deepcopy(net).eval().requires_grad_(False)
+        self.net.to(device=self.device, memory_format=torch.channels_last)
+
+    def segment(self, picture: np.ndarray, labels: Sequence[str] = ()) -> Segmentation:
+        """Segment one photo.
+
+        Args:
+            picture: uint8 RGB ``[h, w, 3]``.
+            labels: classes to keep, where ``keep`` is ``"labels"``; names of no class are passed over.
+
+        Raises:
+            PerisphereError: another dtype or shape, an encoder without masks, or NaN out of the network.
+        """
+        _check_picture(picture)
+        if not self.classes:
+            raise PerisphereError(
+                f"{self.encoder.name}: was trained without classes, so it has features and no masks; "
+                "train with segmentation.classes, or use it with `perisphere match`."
+            )
+        entries, scores = self._seen(picture)
+        kept = self._kept(scores, labels)
+        canvas = _shrunk(picture, LARGEST)
+        masks = merged(entries, torch.from_numpy(kept), canvas.shape[:2])
+        if self.refine:
+            masks = self._refined(masks, canvas)
+        masks = raise_background(masks, self.background_power)
+        found = self._fitted(masks.numpy(), kept, canvas)
+        return Segmentation(_labels(found, picture.shape[:2]), found, scores, kept)
+
+    @torch.inference_mode()
+    def features(self, picture: np.ndarray, layer: str = "decoder") -> np.ndarray:
+        """Return the unit vectors of a layer, float32 ``[c, h', w']``; a position without any is zero."""
+        _check_picture(picture)
+        images = self._ready(picture, 1)
+        with self._autocast():
+            features: Tensor = self.net.run(images, layer=layer).features
+        return normalize(features.float(), dim=1)[0].cpu().numpy()
+
+    @torch.inference_mode()
+    def _seen(self, picture: np.ndarray) -> tuple[list[MaskEntry], np.ndarray]:
+        """Return the masks of every scale (and mirrored), and the largest score of each class."""
+        entries, scores = [], []
+        for scale in self.scales:
+            image = self._ready(picture, scale)
+            batch = torch.cat([image, image.flip(-1)]) if self.flip else image
+            with self._autocast():
+                maps = self.net.run(batch)
+            if maps.masks is None:
+                raise PerisphereError(
+                    f"{self.encoder.name}: its head gives class scores and no masks; "
+                    "train with segmentation.head single-stage or cam."
+                )
+            # as published: corners aligned up to the network's input, not from there to the photo
+            size = image.shape[-2:]
+            masks = interpolate(maps.masks.float(), size=size, mode="bilinear", align_corners=True).cpu()
+            entries += [MaskEntry(one, mirrored=bool(place)) for place, one in enumerate(masks)]
+            scores.append(maps.scores.float().sigmoid().amax(0).cpu())
+        best = torch.stack(scores).amax(0).numpy()
+        if not np.isfinite(best).all():
+            raise PerisphereError("the network gives NaN: its weights are damaged; import or train it again.")
+        return entries, best
+
+    def _kept(self, scores: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        if self.keep == "labels":
+            return np.isin(self.classes, list(labels))
+        if isinstance(self.keep, float) and self.keep < 1:
+            return scores >= self.keep
+        kept = np.zeros(len(scores), bool)
+        kept[np.argsort(-scores, kind="stable")[: int(self.keep)]] = True
+        return kept
+
+    def _refined(self, masks: Tensor, canvas: np.ndarray) -> Tensor:
+        """Fit masks to the photo's colours at the size that the network sees, as in training."""
+        from perisphere.nets.pamr import refine
+
+        photo = torch.from_numpy(np.ascontiguousarray(_shrunk(canvas, self.size))).permute(2, 0, 1)
+        fitted = refine(photo[None].float() / 255, masks[None])
+        return interpolate(fitted, size=masks.shape[-2:], mode="bilinear", align_corners=False)[0]
+
+    def _fitted(self, masks: np.ndarray, kept: np.ndarray, canvas: np.ndarray) -> np.ndarray:
+        if self.crf:
+            channels = np.flatnonzero(np.r_[True, kept])
+            masks[channels] = dense_crf(canvas, masks[channels])
+        return masks
+
+    def _ready(self, picture: np.ndarray, scale: float) -> Tensor:
+        """Bring a photo to the network's input at one scale: float32 ``[1, 3, h', w']``."""
+        height, width = picture.shape[:2]
+        factor = scale * min(1, self.size / max(height, width))
+        factor = max(factor, SMALLEST / min(height, width))
+        target = (max(1, round(width * factor)), max(1, round(height * factor)))
+        if target != (width, height):
+            picture = np.asarray(Image.fromarray(picture).resize(target, Image.Resampling.BICUBIC))
+        pixels = torch.from_numpy(np.ascontiguousarray(picture))[None].to(self.device)
+        return self.encoder.preprocessing.normalise(pixels)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+
+def regions(found: Segmentation, classes: Sequence[str], image: int) -> pl.DataFrame:
+    """Return what was found as rows of a catalog's ``regions``: one a class with pixels.
+
+    Args:
+        found: a segmentation.
+        classes: names, in the order of its scores.
+        image: id of the photo in its catalog.
+    """
+    rows = []
+    for place in np.unique(found.labels):
+        if place == 0 or place > len(classes):
+            continue
+        mask = found.labels == place
+        down, across = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+        score = float(found.scores[place - 1])
+        box = (across[0], down[0], across[-1] + 1, down[-1] + 1)
+        rows.append((image, classes[place - 1], score, mask.mean(), *map(int, box)))
+    return pl.DataFrame(rows, schema=REGIONS, orient="row")
+
+
+def _labels(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    labels = masks.argmax(0).astype(np.uint8)
+    if labels.shape == size:
+        return labels
+    return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def _shrunk(picture: np.ndarray, longer: int) -> np.ndarray:
+    """Shrink to a longer side of at most ``longer`` pixels."""
+    height, width = picture.shape[:2]
+    if max(height, width) <= longer:
+        return picture
+    factor = longer / max(height, width)
+    target = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(picture, target, interpolation=cv2.INTER_AREA)
+
+
+def _check_picture(picture: np.ndarray) -> None:
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+        raise PerisphereError(
+            f"a picture of {picture.dtype} {list(picture.shape)} cannot be segmented: "
+            "give uint8 RGB [h, w, 3]."
+        )
+
+
+def _check(scales: Sequence[float], background_power: float, keep: Keep, size: int | None) -> None:
+    if not scales or not all(np.isfinite(scale) and 0.1 <= scale <= 8 for scale in scales):
+        raise UsageError(f"scales {list(scales)}: give numbers from 0.1 to 8, such as 1,0.5,1.5,2.")
+    if not (np.isfinite(background_power) and background_power > 0):
+        raise UsageError(f"background power {background_power}: give a number above 0; 1 changes nothing.")
+    if keep != "labels" and (isinstance(keep, str) or not _is_share_or_count(keep)):
+        raise UsageError(
+            f"keep {keep!r}: give a whole number of classes, a score between 0 and 1, or labels."
+        )
+    if size is not None and not SMALLEST <= size <= LARGEST:
+        raise UsageError(f"size {size}: give {SMALLEST} to {LARGEST} pixels.")
+
+
+def _is_share_or_count(keep: float) -> bool:
+    return 0 < keep < 1 or (keep >= 1 and keep == int(keep))
