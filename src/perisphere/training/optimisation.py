@@ -41,8 +41,9 @@ def optimisation(recipe: Recipe, net: EmbeddingNet, classifier: nn.Module) -> Op
 def decaying(groups: list[dict], choice: Sgd | Adam, whole: nn.Module) -> list[dict]:
     """Divide each group by the weight decay of its parameters.
 
-    Kernels (two axes or more) decay as the optimiser says, the others only with ``decay: all``. A module with
-    a ``weight_decay`` of its own decays by that, kernels alone.
+    Kernels (two axes or more) decay as the optimiser says; the scales of norms not with ``decay: kernels``,
+    biases and shifts only with ``decay: all``. A module with a ``weight_decay`` of its own decays by that,
+    kernels alone.
 
     Args:
         groups: with ``params`` and ``name``; the parameters are those of ``whole``.
@@ -53,11 +54,13 @@ def decaying(groups: list[dict], choice: Sgd | Adam, whole: nn.Module) -> list[d
         The groups, each with its ``weight_decay``; one with several is divided, the largest first.
     """
     own = {id(tensor): decay for tensor, decay in _own_decays(whole)}
+    biases = {id(tensor) for name, tensor in whole.named_parameters() if name.rpartition(".")[2] == "bias"}
 
     def decay(tensor: Tensor, usual: float) -> float:
         if tensor.ndim > 1:
             return own.get(id(tensor), usual)
-        return usual if choice.decay == "all" and id(tensor) not in own else 0.0
+        decays = choice.decay == "all" or (choice.decay == "weights" and id(tensor) not in biases)
+        return usual if decays and id(tensor) not in own else 0.0
 
     divided = []
     for group in groups:

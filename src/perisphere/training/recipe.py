@@ -1,7 +1,7 @@
 """The Recipe: everything that decides what a training run does, checked before anything starts."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,7 @@ from perisphere.training.method_rules import (
     TupleRule,
 )
 from perisphere.training.schedules import Clr, Constant, Schedule, Sgdr, Staircase, usual_length
+from perisphere.training.segmentation_rules import SegmentationRule
 
 DEFAULTS = {"optimizer": "sgd", "schedule": "constant", "classifier": "linear"}
 """The kind of a part that gives no name."""
@@ -145,7 +146,9 @@ class Sgd(Part):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(default=1e-4, ge=0, description="twice the factor of an L2 penalty")
-    decay: Literal["all", "kernels"] = Field(default="all", description="kernels: no biases, no norms")
+    decay: Literal["all", "weights", "kernels"] = Field(
+        default="all", description="weights: no biases; kernels: no biases, no norms"
+    )
     decays: dict[str, float] = Field(default_factory=dict, description="weight_decay by stage, where another")
     rates: dict[str, float] = Field(default_factory=dict, description="multiples of lr by stage")
     bias_rate: float = Field(
@@ -166,7 +169,9 @@ class Adam(Part):
     lr: float = Field(default=1e-3, gt=0)
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     weight_decay: float = Field(default=0.0, ge=0)
-    decay: Literal["all", "kernels"] = Field(default="all", description="kernels: no biases, no norms")
+    decay: Literal["all", "weights", "kernels"] = Field(
+        default="all", description="weights: no biases; kernels: no biases, no norms"
+    )
     decays: dict[str, float] = Field(default_factory=dict, description="weight_decay by stage, where another")
     rates: dict[str, float] = Field(default_factory=dict, description="multiples of lr by stage")
     bias_rate: float = Field(
@@ -183,7 +188,14 @@ class Recipe(Part):
     published: dict[str, float] = Field(default_factory=dict, description="published figures by metric")
     obtained: dict[str, float] = Field(default_factory=dict, description="figures that this recipe gave here")
     method: Literal[
-        "landmark", "tuples", "hierarchy", "center", "label_embedding", "centroid", "quantization"
+        "landmark",
+        "tuples",
+        "hierarchy",
+        "center",
+        "label_embedding",
+        "centroid",
+        "quantization",
+        "segmentation",
     ] = "landmark"
     tuples: TupleRule = Field(default=TupleRule(), description="of the method tuples")
     hierarchy: HierarchyRule | None = Field(default=None, description="of the method hierarchy")
@@ -193,6 +205,9 @@ class Recipe(Part):
     )
     centroid: CentroidRule = Field(default=CentroidRule(), description="of the method centroid")
     quantization: QuantizationRule | None = Field(default=None, description="of the method quantization")
+    segmentation: SegmentationRule = Field(
+        default=SegmentationRule(), description="of the method segmentation"
+    )
     seed: int = Field(default=0, ge=0, lt=2**31)
     data: tuple[Data, ...] = Field(min_length=1, description="several: trained on one after another")
     net: NetSpec
@@ -282,7 +297,7 @@ class Recipe(Part):
     @model_validator(mode="after")
     def _of_one_method(self) -> "Recipe":
         """Refuse what the method would not look at."""
-        for name in ("tuples", "hierarchy", "center", "label_embedding", "centroid", "quantization"):
+        for name in get_args(type(self).model_fields["method"].annotation)[1:]:  # landmark has no section
             if self.method != name and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} is for method: {name}")
         if self.method != "landmark" and self.classifier != Linear():
@@ -336,6 +351,35 @@ class Recipe(Part):
             raise ValueError(
                 "freeze.cached has nothing for empty places: leave it out, or set centroid.resample to true"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_pairs(self) -> "Recipe":
+        if self.method != "segmentation":
+            return self
+        if self.batch_size % 2:
+            raise ValueError(
+                f"batch_size {self.batch_size} is no whole number of pairs of photos: make it even"
+            )
+        if changed := self.net.model_dump(exclude_defaults=True, exclude={"backbone"}):
+            raise ValueError(
+                f"net.{next(iter(changed))} does nothing with method: segmentation, whose network is "
+                "described by net.backbone and the section segmentation: leave it out"
+            )
+        for section, names in {"augmentation": ("shorter", "pad", "erase"), "freeze": ("cached",)}.items():
+            for name in names:
+                if getattr(getattr(self, section), name):
+                    raise ValueError(
+                        f"{section}.{name} goes without keypoints: leave it out with method: segmentation"
+                    )
+        if self.input.shorter is not None:
+            raise ValueError(
+                "preprocessing.shorter cuts keypoints off: leave it out with method: segmentation"
+            )
+        if self.finetune_init is not None:
+            raise ValueError("finetune_init is of a projection: set optimizer.rates.head for new layers")
+        if self.schedule.name == "plateau" and self.segmentation.masks:
+            raise ValueError("a loss that masks join later is nothing for plateau: take another schedule")
         return self
 
     @model_validator(mode="after")
@@ -396,10 +440,11 @@ class Recipe(Part):
                 f"{identities} identities cannot be shared by {devices} devices, two or more to each: "
                 f"set centroid.identities to a multiple of {devices}"
             )
-        if self.batch_size % devices:
+        together = 2 * devices if self.method == "segmentation" else devices
+        if self.batch_size % together:
             return (
                 f"batch_size {self.batch_size} cannot be shared by {devices} devices: "
-                f"make it a multiple of {devices}"
+                f"make it a multiple of {together}"
             )
         return ""
 
