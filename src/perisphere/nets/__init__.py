@@ -5,6 +5,7 @@ from perisphere.nets.embedding import EmbeddingNet, Summary, build, describe
 from perisphere.nets.keras_weights import import_keras
 from perisphere.nets.pickled import read_checkpoint
 from perisphere.nets.registry import InputSpec, architectures, input_spec
+from perisphere.nets.segmentation import Maps, SegmentationNet, SegmentationSpec, build_segmentation
 from perisphere.nets.spec import NetSpec
 from perisphere.nets.weights import (
     MatchReport,
@@ -20,13 +21,17 @@ __all__ = [
     "EmbeddingNet",
     "InputSpec",
     "LinearClassifier",
+    "Maps",
     "MatchReport",
     "NetSpec",
+    "SegmentationNet",
+    "SegmentationSpec",
     "SemanticClassifier",
     "ShapeDifference",
     "Summary",
     "architectures",
     "build",
+    "build_segmentation",
     "classifier_from",
     "describe",
     "fitting_architectures",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from perisphere.nets.alexnet import SIDE, AlexNet
 from perisphere.nets.backbone import Backbone
@@ -54,6 +54,9 @@ class Architecture:
         flat: whether the feature map is a single position, with nothing left to pool.
         like: the architecture whose weights have the same names and shapes, where this one computes
             something else with them, or is another name for it.
+        shallow: the last stage whose map has a quarter of the picture's sides, for segmentation.
+        output_strides: pixels a position of the last map that ``make`` takes as ``output_stride``, with
+            ``dilated``; empty where a network cannot segment.
     """
 
     make: Callable[..., Backbone]
@@ -62,19 +65,25 @@ class Architecture:
     strided: bool = False
     flat: bool = False
     like: str | None = None
+    shallow: str | None = None
+    output_strides: tuple[int, ...] = ()
+
+
+# What every ResNet for photos can do.
+_RESNET: dict[str, Any] = {"strided": True, "shallow": "layer1", "output_strides": (8, 16, 32)}
 
 
 def _resnet(
     block: Literal["basic", "bottleneck"], blocks: tuple[int, ...], *, ibn: bool = False
 ) -> Architecture:
     make = partial(ResNet, block=block, blocks=blocks, ibn=ibn)
-    return Architecture(make, InputSpec((224, 224), resize="crop"), "fc", strided=True)
+    return Architecture(make, InputSpec((224, 224), resize="crop"), "fc", **_RESNET)
 
 
 def _first_resnet(like: str, blocks: tuple[int, ...], eps: float, *, padded: bool = True) -> Architecture:
     """Return a ResNet as first published, and as Keras has it: the stride in a block's first convolution."""
     make = partial(ResNet, "bottleneck", blocks, early_stride=True, padded_pool=padded, eps=eps)
-    return Architecture(make, InputSpec((224, 224), resize="crop"), "prob", strided=True, like=like)
+    return Architecture(make, InputSpec((224, 224), resize="crop"), "prob", like=like, **_RESNET)
 
 
 # Of CIFAR-100's training photos, as published with the networks for hierarchy-based embeddings.
@@ -117,6 +126,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         SqueezeNet,
         InputSpec((227, 227), channels="BGR", scale=1.0, mean=(104.0, 117.0, 123.0), std=(1.0, 1.0, 1.0)),
         "conv10",
+        shallow="fire3",
+        output_strides=(8, 16),
     ),
     "cifar_resnet20": Architecture(partial(CifarResNet, blocks=3), InputSpec((32, 32)), "linear"),
     "cifar_resnet56": Architecture(partial(CifarResNet, blocks=9), InputSpec((32, 32)), "linear"),

@@ -15,6 +15,9 @@ from torch.nn import functional as F
 
 from perisphere.nets.backbone import Backbone, initialise
 
+# Of the four stages, by the pixels a position of the last map.
+STRIDES = {8: (1, 2, 1, 1), 16: (1, 2, 2, 1), 32: (1, 2, 2, 2)}
+
 
 class IBN(nn.Module):
     """Instance normalisation of the first half of the channels, batch normalisation of the others.
@@ -39,11 +42,11 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, inputs: int, width: int, stride: int, *, ibn: bool = False) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, *, ibn: bool = False, dilation: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
+        self.conv1 = nn.Conv2d(inputs, width, 3, stride, dilation, dilation, bias=False)
         self.bn1 = IBN(width) if ibn else nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = _shortcut(inputs, width, stride)
 
@@ -63,14 +66,21 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     def __init__(
-        self, inputs: int, width: int, stride: int, *, ibn: bool = False, early_stride: bool = False
+        self,
+        inputs: int,
+        width: int,
+        stride: int,
+        *,
+        ibn: bool = False,
+        early_stride: bool = False,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
         outputs = width * self.expansion
         first, second = (stride, 1) if early_stride else (1, stride)
         self.conv1 = nn.Conv2d(inputs, width, 1, first, bias=False)
         self.bn1 = IBN(width) if ibn else nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, second, 1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, second, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
@@ -103,6 +113,11 @@ class ResNet(Backbone):
         eps: added to the variance in each normalisation.
         stem_relu: whether a ReLU follows the stem's normalisation; the plain ResNets of the re-identification
             baselines around Luo et al. 2019 were trained without.
+        output_stride: pixels a position of the last map, 8, 16 or 32: the last stages keep the map's sides
+            where it is below 32; ``None`` leaves that to ``last_stride``.
+        dilated: whether stages that keep the sides dilate their 3 x 3 convolutions, so that these look as far
+            as they would have: all but those of a stage's first block, which follows the stage before
+            (Chen et al., "Rethinking atrous convolution", 2017).
     """
 
     def __init__(
@@ -115,6 +130,8 @@ class ResNet(Backbone):
         padded_pool: bool = True,
         eps: float = 1e-5,
         stem_relu: bool = True,
+        output_stride: int | None = None,
+        dilated: bool = False,
     ) -> None:
         super().__init__()
         self.stem_relu = stem_relu
@@ -126,13 +143,18 @@ class ResNet(Backbone):
         expansion = BasicBlock.expansion if block == "basic" else Bottleneck.expansion
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        inputs, strides = 64, (1, 2, 2, last_stride)
+        inputs, dilation = 64, 1
+        strides = (1, 2, 2, last_stride) if output_stride is None else STRIDES[output_stride]
         for number, (depth, stride) in enumerate(zip(blocks, strides, strict=True), start=1):
             width = 32 << number
             stage = nn.Sequential()
             for position in range(depth):
-                stage.append(kind(inputs, width, stride if position == 0 else 1, ibn=ibn and number < 4))
+                first = position == 0
+                normalised = ibn and number < 4
+                stage.append(kind(inputs, width, stride if first else 1, ibn=normalised, dilation=dilation))
                 inputs = width * expansion
+                if first and dilated and number > 1 and stride == 1:
+                    dilation *= 2
             self.add_module(f"layer{number}", stage)
         self.dim = inputs
         for module in self.modules():

@@ -13,11 +13,11 @@ EXPAND = (64, 64, 128, 128, 192, 192, 256, 256)
 class Fire(nn.Module):
     """A 1 x 1 convolution to few channels, then 1 x 1 and 3 x 3 convolutions side by side."""
 
-    def __init__(self, inputs: int, squeeze: int, expand: int) -> None:
+    def __init__(self, inputs: int, squeeze: int, expand: int, dilation: int = 1) -> None:
         super().__init__()
         self.squeeze1x1 = nn.Conv2d(inputs, squeeze, 1)
         self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
-        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
+        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=dilation, dilation=dilation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``[n, 2 * expand, h, w]``."""
@@ -26,14 +26,24 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(Backbone):
-    """SqueezeNet 1.0 up to ``fire9``; layers have the names of the original Caffe model."""
+    """SqueezeNet 1.0 up to ``fire9``; layers have the names of the original Caffe model.
 
-    def __init__(self) -> None:
+    Args:
+        output_stride: pixels a position of the last map; 8 leaves the pooling after ``fire8`` out.
+        dilated: whether ``fire9`` looks as far as it did where that pooling is left out.
+        padded: whether convolution and pooling look beyond the edge, so that position ``i`` of a map of
+            stride ``s`` lies on pixel ``i * s``, as in a ResNet; the original lies some pixels inside.
+    """
+
+    def __init__(self, output_stride: int = 16, dilated: bool = False, padded: bool = False) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 96, 7, 2)
+        self.padded = padded
+        self.pooled = ("conv1", "fire4", "fire8") if output_stride == 16 else ("conv1", "fire4")
+        self.conv1 = nn.Conv2d(3, 96, 7, 2, 3 if padded else 0)
         inputs = 96
         for number, (squeeze, expand) in enumerate(zip(SQUEEZE, EXPAND, strict=True), start=2):
-            self.add_module(f"fire{number}", Fire(inputs, squeeze, expand))
+            dilation = 2 if dilated and number == 9 and output_stride == 8 else 1
+            self.add_module(f"fire{number}", Fire(inputs, squeeze, expand, dilation))
             inputs = 2 * expand
         self.dim = inputs
         initialise(self)
@@ -45,4 +55,6 @@ class SqueezeNet(Backbone):
     def advance(self, name: str, stage: nn.Module, x: Tensor) -> Tensor:
         """See :meth:`Backbone.advance`; of 227 pixels ``fire9`` gives ``[n, 512, 13, 13]``."""
         x = F.relu(stage(x), inplace=True) if name == "conv1" else stage(x)
-        return F.max_pool2d(x, 3, 2, ceil_mode=True) if name in ("conv1", "fire4", "fire8") else x
+        if name not in self.pooled:
+            return x
+        return F.max_pool2d(x, 3, 2, 1) if self.padded else F.max_pool2d(x, 3, 2, ceil_mode=True)
