@@ -18,7 +18,7 @@ from perisphere.training.method_rules import (
     QuantizationRule,
     TupleRule,
 )
-from perisphere.training.schedules import Clr, Constant, Schedule, Sgdr, Staircase, usual_length
+from perisphere.training.schedules import Clr, Constant, Plateau, Schedule, Sgdr, Staircase, usual_length
 from perisphere.training.segmentation_rules import SegmentationRule
 
 DEFAULTS = {"optimizer": "sgd", "schedule": "constant", "classifier": "linear"}
@@ -378,7 +378,7 @@ class Recipe(Part):
             )
         if self.finetune_init is not None:
             raise ValueError("finetune_init is of a projection: set optimizer.rates.head for new layers")
-        if self.schedule.name == "plateau" and self.segmentation.masks:
+        if isinstance(self.schedule, Plateau) and self.segmentation.masks:
             raise ValueError("a loss that masks join later is nothing for plateau: take another schedule")
         return self
 
