@@ -37,15 +37,22 @@ def _png(mode: str) -> bytes:
     return kept.getvalue()
 
 
+def _noise() -> bytes:
+    kept = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(kept, "PNG")
+    return kept.getvalue()
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
         (b"", "cannot be read"),
         (b"cos\nsystem\n(S'touch /tmp/x'\ntR.", "cannot be read"),
         (_png("RGB"), "pixels of kind RGB"),
-        (_png("L")[:50], "cannot be read"),
+        (_noise()[:2000], "cannot be read"),
         (_png("I;16"), "pixels of kind I;16"),
     ],
+    ids=["empty", "pickle", "colour", "torn", "16 bits"],
 )
 def test_what_is_no_mask_is_named_in_one_line(tmp_path: Path, content: bytes, complaint: str) -> None:
     file = tmp_path / "mask.png"

@@ -51,7 +51,9 @@ class Segmenter:
         encoder: of a segmentation network.
         scales: factors of the size at which a photo is seen.
         flip: whether it is also seen mirrored at each.
-        background_power: the background's mask is raised to it; above 1 the background shrinks.
+        background_power: the background's mask is raised to it; above 1 the background shrinks. ``None``
+            takes the published 4 for the single-stage head, and 1 for class activation maps, whose background
+            is a constant.
         keep: which classes may be in a photo: a whole number, so many with the best scores (the published
             rule is 1); a fraction, those whose score is at least that; ``"labels"``, those that are named.
         refine: whether masks are fitted to the photo's colours by PAMR.
@@ -71,7 +73,7 @@ class Segmenter:
         *,
         scales: Sequence[float] = (1,),
         flip: bool = True,
-        background_power: float = 4,
+        background_power: float | None = None,
         keep: Keep = 1,
         refine: bool = False,
         crf: bool = False,
@@ -86,7 +88,8 @@ class Segmenter:
             check_crf()
         self.encoder = encoder
         self.classes: tuple[str, ...] = tuple(net.spec.classes)
-        self.scales, self.flip, self.background_power = tuple(scales), flip, background_power
+        self.scales, self.flip = tuple(scales), flip
+        self.background_power = background_power or (4 if net.spec.head == "single-stage" else 1)
         self.keep, self.refine, self.crf = keep, refine, crf
         self.size = size or max(encoder.preprocessing.size)
         self.device = choose_device(device)
@@ -126,7 +129,7 @@ class Segmenter:
         _check_picture(picture)
         images = self._ready(picture, 1)
         with self._autocast():
-            features: Tensor = self.net.run(images, layer=layer).features
+            features = self.net.features(images, layer)
         return normalize(features.float(), dim=1)[0].cpu().numpy()
 
     @torch.inference_mode()
@@ -138,14 +141,8 @@ class Segmenter:
             batch = torch.cat([image, image.flip(-1)]) if self.flip else image
             with self._autocast():
                 maps = self.net.run(batch)
-            if maps.masks is None:
-                raise PerisphereError(
-                    f"{self.encoder.name}: its head gives class scores and no masks; "
-                    "train with segmentation.head single-stage or cam."
-                )
             # as published: corners aligned up to the network's input, not from there to the photo
-            size = image.shape[-2:]
-            masks = interpolate(maps.masks.float(), size=size, mode="bilinear", align_corners=True).cpu()
+            masks = self.net.masks_at(maps, image.shape[-2:]).float().cpu()
             entries += [MaskEntry(one, mirrored=bool(place)) for place, one in enumerate(masks)]
             scores.append(maps.scores.float().sigmoid().amax(0).cpu())
         best = torch.stack(scores).amax(0).numpy()
@@ -236,10 +233,10 @@ def _check_picture(picture: np.ndarray) -> None:
         )
 
 
-def _check(scales: Sequence[float], background_power: float, keep: Keep, size: int | None) -> None:
+def _check(scales: Sequence[float], background_power: float | None, keep: Keep, size: int | None) -> None:
     if not scales or not all(np.isfinite(scale) and 0.1 <= scale <= 8 for scale in scales):
         raise UsageError(f"scales {list(scales)}: give numbers from 0.1 to 8, such as 1,0.5,1.5,2.")
-    if not (np.isfinite(background_power) and background_power > 0):
+    if background_power is not None and not (np.isfinite(background_power) and background_power > 0):
         raise UsageError(f"background power {background_power}: give a number above 0; 1 changes nothing.")
     if keep != "labels" and (isinstance(keep, str) or not _is_share_or_count(keep)):
         raise UsageError(
