@@ -1,8 +1,11 @@
 """Text files of a data set with one ``ID VALUE`` a line, and paths that stay inside its folder."""
 
+import gzip
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import TextIO, cast
 
 from perisphere.errors import PerisphereError
 
@@ -11,13 +14,13 @@ MAX_LINE = 16 << 20
 
 
 def read_lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Yield the number and the text of every line that is not blank.
+    """Yield the number and the text of every line that is not blank, of a plain file or one packed by gzip.
 
     Raises:
         PerisphereError: the file is missing or not text, or a line is longer than :data:`MAX_LINE`.
     """
     try:
-        with file.open(encoding="utf-8-sig") as lines:
+        with _opened(file) as lines:
             for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE), ""), 1):
                 if len(line) == MAX_LINE:
                     raise PerisphereError(f"{file}: line {number} is too long for a list.")
@@ -27,10 +30,17 @@ def read_lines(file: Path) -> Iterator[tuple[int, str]]:
                     yield number, line.strip()
     except FileNotFoundError:
         raise PerisphereError(f"{file}: no such list. Is the data set complete?") from None
-    except OSError as error:
-        raise PerisphereError(f"{file}: cannot be read ({error.strerror}).") from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PerisphereError(f"{file}: cannot be read ({reason}).") from error
     except UnicodeDecodeError as error:
         raise PerisphereError(f"{file}: not UTF-8 text at byte {error.start}.") from error
+
+
+def _opened(file: Path) -> TextIO:
+    if file.suffix == ".gz":
+        return cast(TextIO, gzip.open(file, "rt", encoding="utf-8-sig"))
+    return file.open(encoding="utf-8-sig")
 
 
 def read_pairs(file: Path) -> dict[str, str]:
