@@ -32,12 +32,14 @@ def padded(given: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, Negatives
     for number, pair in enumerate(pairs):
         points[number, : len(pair)] = torch.tensor(list(pair.values()), dtype=DOUBLE).reshape(-1, 4)
         real[number, : len(pair)] = True
-    count = max([len(each["negative_row_col"]) for each in given["negatives"]], default=2)
+    count = max([len(each.get("negative_row_col", [])) for each in given["negatives"]], default=2)
     images = torch.arange(len(pairs))[:, None].repeat(1, count)
     places = torch.zeros(len(pairs), most, count, 2, dtype=DOUBLE)
     for each in given["negatives"]:
         assert each["keypoint_order"] == list(pairs[each["pair"]])
-        found = torch.tensor(each["negative_row_col"], dtype=DOUBLE)  # [negative, point, 2]
+        found = torch.tensor(each.get("negative_row_col", []), dtype=DOUBLE)  # [negative, point, 2]
+        if not len(found):
+            continue
         places[each["pair"], : found.shape[1]] = found.transpose(0, 1)
         images[each["pair"]] = torch.tensor(each.get("negative_image", [each["pair"]] * count))
     return points, real, Negatives(images, places)

@@ -79,7 +79,8 @@ def correspondence(
     if kind != "squared" and negatives is None:
         raise PerisphereError(f"correspondence: {kind} needs negatives; take them from draw_negatives.")
     with torch.autocast(features.device.type, enabled=False):
-        shares = _shares(real, least=2 if kind.startswith("contrastive") else 1)
+        least = 2 if kind.startswith("contrastive") else 1
+        shares = _shares(real, least, torch.promote_types(features.dtype, torch.float32))
         pair, point = shares.nonzero(as_tuple=True)
         queries, partners = features.chunk(2)
         rows = points[pair, point].view(-1, 2, 2)
@@ -143,9 +144,9 @@ def _far(drawn: Tensor, partner: Tensor) -> Tensor:
     return torch.cat([down, across], 2)
 
 
-def _shares(real: Tensor, least: int) -> Tensor:
+def _shares(real: Tensor, least: int, dtype: torch.dtype) -> Tensor:
     """Return each point's share of its pair's mean, ``[B, K]``; 0 in pairs with too few points."""
-    counts = real.sum(1, keepdim=True)
+    counts = real.sum(1, keepdim=True, dtype=dtype)
     return real * (counts >= least) / counts.clamp(min=1)
 
 
