@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,6 +18,8 @@ from perisphere.encoder.encoder import Encoder
 from perisphere.encoder.inference import Precision, choose_device, choose_precision
 from perisphere.encoder.mask_merging import MaskEntry, merged, raise_background
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.nets.pamr import refine as fitted_to_colours
+from perisphere.nets.segmentation import SegmentationNet
 
 Keep = int | float | Literal["labels"]
 LARGEST = 2048  # pixels of the longer side that masks are computed at; labels have the photo's own size
@@ -81,8 +83,7 @@ class Segmenter:
         device: str | torch.device | None = None,
         precision: Precision = "auto",
     ) -> None:
-        segmenting: Any = encoder
-        net = segmenting.segmentation
+        net = encoder.segmentation
         _check(scales, background_power, keep, size)
         if crf:
             check_crf()
@@ -94,8 +95,8 @@ class Segmenter:
         self.size = size or max(encoder.preprocessing.size)
         self.device = choose_device(device)
         self.dtype = choose_precision(precision, self.device)
-        self.net: Any = copy.deepcopy(net).eval().requires_grad_(False)
-        self.net.to(device=self.device, memory_format=torch.channels_last)
+        self.net: SegmentationNet = copy.deepcopy(net).eval().requires_grad_(False)
+        self.net.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def segment(self, picture: np.ndarray, labels: Sequence[str] = ()) -> Segmentation:
         """Segment one photo.
@@ -142,7 +143,8 @@ class Segmenter:
             with self._autocast():
                 maps = self.net.run(batch)
             # as published: corners aligned up to the network's input, not from there to the photo
-            masks = self.net.masks_at(maps, image.shape[-2:]).float().cpu()
+            height, width = image.shape[-2:]
+            masks = self.net.masks_at(maps, (height, width)).float().cpu()
             entries += [MaskEntry(one, mirrored=bool(place)) for place, one in enumerate(masks)]
             scores.append(maps.scores.float().sigmoid().amax(0).cpu())
         best = torch.stack(scores).amax(0).numpy()
@@ -161,10 +163,8 @@ class Segmenter:
 
     def _refined(self, masks: Tensor, canvas: np.ndarray) -> Tensor:
         """Fit masks to the photo's colours at the size that the network sees, as in training."""
-        from perisphere.nets.pamr import refine
-
         photo = torch.from_numpy(np.ascontiguousarray(_shrunk(canvas, self.size))).permute(2, 0, 1)
-        fitted = refine(photo[None].float() / 255, masks[None])
+        fitted = fitted_to_colours(photo[None].float() / 255, masks[None])
         return interpolate(fitted, size=masks.shape[-2:], mode="bilinear", align_corners=False)[0]
 
     def _fitted(self, masks: np.ndarray, kept: np.ndarray, canvas: np.ndarray) -> np.ndarray:
@@ -180,7 +180,7 @@ class Segmenter:
         factor = max(factor, SMALLEST / min(height, width))
         target = (max(1, round(width * factor)), max(1, round(height * factor)))
         if target != (width, height):
-            picture = np.asarray(Image.fromarray(picture).resize(target, Image.Resampling.BICUBIC))
+            picture = np.array(Image.fromarray(picture).resize(target, Image.Resampling.BICUBIC))
         pixels = torch.from_numpy(np.ascontiguousarray(picture))[None].to(self.device)
         return self.encoder.preprocessing.normalise(pixels)
 
