@@ -3,6 +3,7 @@
 python tests/data/make_index.py tests/data/index-v1
 python tests/data/make_index.py tests/data/index-v2 beside
 python tests/data/make_index.py tests/data/index-v3 beside codes
+python tests/data/make_index.py tests/data/index-v4 beside codes regions
 """
 
 import sys
@@ -13,6 +14,7 @@ import polars as pl
 
 from perisphere.codes import Codebooks
 from perisphere.index import Index
+from perisphere.index.regions import Region
 
 
 def vectors() -> np.ndarray:
@@ -42,12 +44,32 @@ def codebooks() -> Codebooks:
     return Codebooks(np.stack([0.8 * axes, 0.4 * axes]).astype(np.float32), "additive")
 
 
-def make(folder: Path, centroids: str | None = None, codes: str | None = None) -> None:
+def put_regions(index: Index) -> None:
+    """A portal in every photo up to the sixth, and a window beside it in every second of these."""
+    outline = (((1, 2), (30, 2), (30, 40), (1, 40)),)
+    window = Region("window", 0.5, 0.1, (50, 2, 60, 40))
+    photos = []
+    for id_ in (1, 2, 4, 5, 6):
+        found = [Region("portal", id_ / 8, 0.25, (1, 2, 31, 41), outline), *([window] * (id_ % 2 == 0))]
+        photos.append((id_, found, index.vectors([id_, id_ + 6])[1][: len(found)]))
+    index.regions.put(
+        [*photos, (7, [], None)],
+        ["window", "portal"],
+        {"encoder": "0123456789abcdef", "layer": "decoder", "dim": 4},
+        6,
+    )
+
+
+def make(
+    folder: Path, centroids: str | None = None, codes: str | None = None, regions: str | None = None
+) -> None:
     made = codebooks() if codes else None
     with Index.create(folder, 4, centroids=centroids, codebooks=made) as index:
         index.add(vectors()[:8], rows()[:8], root="/photos", encoder_identity="0123456789abcdef")
         index.add(vectors()[8:], rows()[8:], root="/more photos")
         index.remove([3])
+        if regions:
+            put_regions(index)
     (folder / "writer.lock").unlink()
 
 

@@ -59,7 +59,7 @@ def test_concepts_come_back_and_filter(tmp_path):
         assert index.ids("concepts is null").tolist() == [6, 9, 12]
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [2, 3, 4])
 def test_an_index_with_centroids_of_an_older_version_goes_on(tmp_path, version):
     shutil.copytree(DATA / f"index-v{version}", tmp_path / "index")
     with Index.open(tmp_path / "index") as index:

@@ -9,7 +9,7 @@ Grammar (keywords in any case)::
                 | column ["not"] "in" "(" value { "," value } ")"
                 | column ["not"] "like" text            % = any text, _ = one character, \ escapes
                 | column "is" ["not"] "null"
-                | column "has" value                     for the lists: tags, categories, concepts
+                | column "has" value                     for the lists: tags, categories, concepts, regions
                 | value ["not"] "in" column              the same, read the other way
     value       = 'text' | "text" | number
 
@@ -49,6 +49,7 @@ COLUMNS: Mapping[str, Kind] = MappingProxyType(
         "caption": "text",
         "categories": "list",
         "concepts": "list",
+        "regions": "list",
         "box": "box",
         "url": "text",
         "width": "number",

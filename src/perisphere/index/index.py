@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from perisphere.errors import PerisphereError, UsageError, nearest
-from perisphere.index import centroid_upkeep, exact, kept_codes, upkeep
+from perisphere.index import centroid_upkeep, exact, kept_codes, regions, upkeep, words
 from perisphere.index.approximate import Approximate
 from perisphere.index.calibration import Calibration, calibrate_with_copies, calibrate_with_labels
 from perisphere.index.centroids import Centroids
@@ -25,6 +25,7 @@ from perisphere.index.duplicates import THRESHOLD, Duplicates, find_duplicates, 
 from perisphere.index.ids import free_ids, given_ids, present, whole_numbers
 from perisphere.index.kept_centroids import MODES, KeptCentroids
 from perisphere.index.kept_codes import KeptCodes
+from perisphere.index.kept_regions import KeptRegions
 from perisphere.index.planner import GATHER_SHARE, Plans, Where, condition, passing
 from perisphere.index.ranking import Ranking
 from perisphere.index.rows import SCHEMA, checked, from_records, to_records
@@ -75,6 +76,7 @@ class Index:
         self._centroids = KeptCentroids(store, self.dim, self.metric)
         self._only = self._centroids.mode == "only"
         self._codes = KeptCodes(store, self.dim)
+        self.regions = KeptRegions(store)
         self._refreshing = Lock()
         self._moment = -1
         self._snapshot = Snapshot(self.dim)
@@ -132,7 +134,8 @@ class Index:
             if encoder is not None:
                 encoder.save(part / ENCODER)
                 facts["encoder"] = {"name": encoder.name, "identity": encoder.identity}
-            tables = [*(TABLES if centroids else ()), *([CODES_TABLE] if codebooks is not None else ())]
+            tables = [*regions.TABLES, regions.COLUMN, *words.TABLES]
+            tables += [*(TABLES if centroids else ()), *([CODES_TABLE] if codebooks is not None else ())]
             Store.create(part, facts, tables)
             if codebooks is not None:
                 codebooks.save(part / kept_codes.FILE)
@@ -431,6 +434,21 @@ class Index:
         with self._store.reading() as connection:
             return passing(connection, ("1", ()) if where is None else condition(where))
 
+    def matches(
+        self, terms: Sequence[Sequence[str]], where: Expression | str | None = None
+    ) -> list[dict[int, float]]:
+        """Return for each term the photos whose text has some word of it: BM25 by id.
+
+        The text of a photo is its label, caption, categories, tags and concepts.
+
+        Args:
+            terms: each the words or phrases that mean the same; several in one photo add up.
+            where: a filter.
+        """
+        filtered = None if where is None else condition(where)
+        with self._store.reading() as connection:
+            return words.matches(connection, terms, filtered)
+
     def encoder(self) -> Encoder | None:
         """Return the encoder kept in the folder, or ``None`` where the index was made without one.
 
@@ -455,6 +473,7 @@ class Index:
         images = len(self)
         with self._store.reading() as connection:
             identities = connection.execute("SELECT count(DISTINCT label) FROM images").fetchone()[0]
+            found = regions.counted(connection)
         calibration = self.calibration
         size = sum(file.stat().st_size for file in self.folder.glob("index.sqlite*"))
         return {
@@ -470,6 +489,7 @@ class Index:
             "identities": identities,
             "bytes_per_identity": round(size / identities, 1) if identities else None,
             "codes": self._codes.info(),
+            "regions": found,
             **upkeep.debt(self._store, codes=self._codes.books is not None),
             "recall": self._store.fact("recall"),
             "ann": self._approximate.info(),
@@ -483,6 +503,8 @@ class Index:
         photos = not self._only and self.codes_kept != "only"
         problems = upkeep.verify(self._store, self.dim, unit_rows=unit_rows, photos=photos)
         problems += self._codes.verify()
+        with self._store.reading() as connection:
+            problems += regions.faults(connection) + words.faults(connection)
         if not problems:  # sums are compared with photos that are whole
             problems = centroid_upkeep.verify(self._store, self.dim, unit_rows=unit_rows)
         return problems + self._approximate.verify()

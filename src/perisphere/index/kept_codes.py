@@ -126,8 +126,7 @@ class KeptCodes:
             if moment != self._moment:
                 with self._store.reading() as connection:
                     newest = refreshed(self._newest, connection)
-                if newest is not self._newest:
-                    self._newest, self._passing = newest, {}
+                self._newest, self._passing = newest, {}  # a filter may ask for what has changed beside codes
                 self._moment = moment
             return self._newest
 

@@ -23,7 +23,8 @@ from perisphere.errors import PerisphereError
 from perisphere.index.lock import WriterLock
 
 CENTROIDS_FORMAT = 2
-CONCEPTS_FORMAT = FORMAT = 3
+CONCEPTS_FORMAT = 3
+REGIONS_FORMAT = FORMAT = 4
 FILE = "index.sqlite"
 BLOCK_BYTES = 2 << 20
 
@@ -190,6 +191,10 @@ def _cause(error: sqlite3.Error) -> str:
         return f"cannot be written ({words}): free some space. What was finished before is safe."
     if "not a database" in words or "malformed" in words:
         return f"is damaged ({words}). Restore it from a copy, or make it anew (`perisphere index create`)."
+    if "no such column: regions" in words:
+        return "was made before indexes kept regions: bring them with `perisphere index regions`."
+    if "no such module: fts5" in words:
+        return "needs SQLite with full-text search (FTS5), which this Python lacks; use another build."
     if "no such column: concepts" in words:
         return "was made before indexes kept concepts: add images, which brings the column, or make it anew."
     if "readonly" in words or "unable to open" in words:
