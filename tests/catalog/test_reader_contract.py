@@ -238,6 +238,16 @@ def _hashing_lists(root: Path, names: list[str]) -> Path:
     return root
 
 
+def _wikiscenes(root: Path, names: list[str]) -> Path:
+    places = _moved(root, names, "wikiscenes")
+    top = root / "WikiScenes/cathedrals"
+    (top / "0").mkdir(parents=True, exist_ok=True)
+    pictures = {Path(place).name: {"caption": "", "url": "", "properties": []} for place in places}
+    (top / "category.json").write_text(json.dumps({"max_index": 1, "pairs": {"towers": "0"}, "pictures": {}}))
+    (top / "0/category.json").write_text(json.dumps({"max_index": 0, "pairs": {}, "pictures": pictures}))
+    return root
+
+
 # How each layout names images that lie below one folder: (write the layout's own files) -> root to read.
 LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "folders": _flat,
@@ -271,6 +281,7 @@ LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "mirflickr": _mirflickr,
     "nuswide-original": _nuswide_original,
     "hashing-lists": _hashing_lists,
+    "wikiscenes": _wikiscenes,
 }
 # Layouts whose photos are no files; their tests are in test_cifar.py.
 PACKED = {"cifar10", "cifar100"}
@@ -288,6 +299,7 @@ FLAT = {
     "msmt17": "train/0000_000_01_",
     "fashion": "gallery/",
     "deepfashion": "img/CLOTHING/Blouse/id_00000001/",
+    "wikiscenes": "WikiScenes/cathedrals/0/pictures/",
 }
 
 

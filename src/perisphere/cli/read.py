@@ -14,6 +14,7 @@ _COLUMN = "Columns of a table (csv; tags takes --images, --separator and --delim
 _PART = "Part of a data set (cifar100, cub, cars, inat)"
 _CONCEPTS = "Tags and concepts (flickr25k, nuswide, mirflickr, nuswide-original, hashing-lists)"
 _PAIRS = "Re-identification and fashion (cuhk03, fashion, deepfashion)"
+_TREE = "Landmarks with captions (wikiscenes)"
 _TRUTH = "Files of a benchmark (oxford5k, paris6k, revisited, distractors, gldv2)"
 
 
@@ -109,7 +110,7 @@ def read(
         bool | None,
         typer.Option(
             "--without-photos",
-            help="hashing-lists: keep rows without looking for their photos.",
+            help="hashing-lists, wikiscenes: keep rows without looking for their photos.",
             rich_help_panel=_CONCEPTS,
         ),
     ] = None,
@@ -131,6 +132,17 @@ def read(
     high_res: Annotated[
         bool | None,
         typer.Option("--high-res", help="deepfashion: the photos of img_highres.", rich_help_panel=_PAIRS),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="Folder of WikiScenes, such as cathedrals.", rich_help_panel=_TREE),
+    ] = None,
+    lists: Annotated[
+        Path | None, typer.Option(help="Folder of the lists; data in ROOT.", rich_help_panel=_TREE)
+    ] = None,
+    correspondences: Annotated[
+        Path | None,
+        typer.Option(help="File of keypoints; correspondence.json in ROOT.", rich_help_panel=_TREE),
     ] = None,
 ) -> None:
     """Read a folder of photos or a table into a catalog.
@@ -157,6 +169,8 @@ def read(
 
     `perisphere read tags tagged -o catalog`
 
+    `perisphere read wikiscenes towers -o catalog`
+
     `perisphere read market1501 Market-1501-v15.09.15 -o market`
 
     `perisphere read --list`
@@ -170,7 +184,7 @@ def read(
         "per_class": per_class, "repeats": repeats, "year": year, "supercategory": supercategory,
         "annotations": annotations, "boxes": boxes, "train": train, "query": query, "gallery": gallery,
         "high_res": high_res, "concepts": concepts, "variant": variant, "tag_list": tag_list,
-        "without_photos": without_photos,
+        "without_photos": without_photos, "kind": kind, "lists": lists, "correspondences": correspondences,
     }  # fmt: skip
     if listed:
         _print_formats(as_json)

@@ -46,6 +46,8 @@ class Listing:
     remarks: dict[str, list[str]] = field(default_factory=dict)
     unseen: bool = False
     check: Callable[[Self, pl.DataFrame], pl.DataFrame] | None = None
+    side_tables: Callable[[pl.DataFrame, Path], dict[str, pl.LazyFrame]] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def split_name(name: str) -> str:

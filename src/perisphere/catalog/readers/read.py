@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -34,6 +35,7 @@ from perisphere.catalog.readers import (
     nuswide,
     street2shop,
     tagged,
+    wikiscenes,
 )
 from perisphere.catalog.readers.birds import list_cub, list_nabirds
 from perisphere.catalog.readers.cifar import list_cifar10, list_cifar100
@@ -116,6 +118,10 @@ READERS: dict[str, Reader] = {
     "hashing-lists": Reader(
         "train.txt, database.txt, test.txt of lines PATH 0 1 0 ...", hashing_lists.list_images
     ),
+    "wikiscenes": Reader(
+        "WikiScenes/KIND/ with category.json, pictures/; correspondence.json; data/*.txt",
+        wikiscenes.list_images,
+    ),
 }
 
 
@@ -190,19 +196,38 @@ def _saved(
     with whole_folder(out.absolute(), overwrite=overwrite) as part:
         if listing.packed is not None:
             listing = unpack(listing, part / "photos")
-        _catalog(listing, source, workers, strict).write(part)
+        _catalog(listing, source, workers, strict, part).write(part)
     return Catalog.load(out)
 
 
-def _catalog(listing: Listing, source: dict[str, Any], workers: int, strict: bool) -> Catalog:
+def _catalog(
+    listing: Listing, source: dict[str, Any], workers: int, strict: bool, part: Path | None = None
+) -> Catalog:
+    """Check the images and their side tables, which are written at once where a folder for them is given."""
     table, bad = _checked(listing, workers, strict)
     if listing.check is not None:
         table = listing.check(listing, table)
     skipped = sorted(listing.bad + bad + listing.ignored, key=lambda item: item.path)
     if table.height == 0:
         raise PerisphereError(f"{display(Path(source['root']))}: {_nothing(skipped)}")
+    images = Catalog(table, listing.root).table
+    sides = _side_tables(listing, images, part)
     remarks = {"remarks": listing.remarks} if listing.remarks else {}
-    return Catalog(table, listing.root, source | remarks, skipped, classes=listing.classes)
+    source = source | listing.facts | remarks
+    return Catalog(images, listing.root, source, skipped, classes=listing.classes, **sides)
+
+
+def _side_tables(listing: Listing, table: pl.DataFrame, part: Path | None) -> dict[str, pl.DataFrame]:
+    """Return the side tables, or write them into a folder batch by batch and return none."""
+    if listing.side_tables is None:
+        return {}
+    with TemporaryDirectory(dir=part) as scratch:
+        sides = listing.side_tables(table, Path(scratch))
+        if part is None:
+            return {name: side.collect() for name, side in sides.items()}
+        for name, side in sides.items():
+            side.sink_parquet(part / f"{name}.parquet")
+    return {}
 
 
 def _check_name(root: Path) -> None:
