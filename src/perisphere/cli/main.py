@@ -90,6 +90,7 @@ def _fail(message: str, code: int) -> None:
 from perisphere.cli import (  # noqa: E402, F401
     classify,
     codes,
+    concepts,
     crop,
     demo,
     embed,
@@ -102,6 +103,7 @@ from perisphere.cli import (  # noqa: E402, F401
     recipes,
     scenes,
     search,
+    segment,
     show,
     split,
     tag,

@@ -109,11 +109,7 @@ class Segmenter:
             PerisphereError: another dtype or shape, an encoder without masks, or NaN out of the network.
         """
         _check_picture(picture)
-        if not self.classes:
-            raise PerisphereError(
-                f"{self.encoder.name}: was trained without classes, so it has features and no masks; "
-                "train with segmentation.classes, or use it with `perisphere match`."
-            )
+        self.check_classes()
         entries, scores = self._seen(picture)
         kept = self._kept(scores, labels)
         canvas = _shrunk(picture, LARGEST)
@@ -123,6 +119,14 @@ class Segmenter:
         masks = raise_background(masks, self.background_power)
         found = self._fitted(masks.numpy(), kept, canvas)
         return Segmentation(_labels(found, picture.shape[:2]), found, scores, kept)
+
+    def check_classes(self) -> None:
+        """Raise the error of an encoder that has features and no classes."""
+        if not self.classes:
+            raise PerisphereError(
+                f"{self.encoder.name}: was trained without classes, so it has features and no masks; "
+                "train with segmentation.classes, or use it with `perisphere match`."
+            )
 
     @torch.inference_mode()
     def features(self, picture: np.ndarray, layer: str = "decoder") -> np.ndarray:
