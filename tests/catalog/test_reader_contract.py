@@ -1,5 +1,6 @@
 """What every reader keeps, whatever its layout."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from photos import write_photo
+from PIL import Image
 from scipy.io import savemat
 
 from perisphere.catalog import Catalog, Skipped
@@ -248,6 +250,21 @@ def _wikiscenes(root: Path, names: list[str]) -> Path:
     return root
 
 
+def _wikiscenes_masks(root: Path, names: list[str]) -> Path:
+    _flat(root, names)
+    lines = [f"./{name} ./{name}.png\n" for name in names]
+    (root / "wikiscenes_val.txt").write_text("".join(lines))
+    for name in names:
+        with contextlib.suppress(OSError), Image.open(root / name) as photo:
+            Image.new("L", photo.size, 3).save(root / f"{name}.png")
+    return root
+
+
+def _correspondences(root: Path, names: list[str]) -> Path:
+    (_flat(root, names) / "correspondences.csv").write_text("image1,image2,x1,y1,x2,y2\n")
+    return root
+
+
 # How each layout names images that lie below one folder: (write the layout's own files) -> root to read.
 LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "folders": _flat,
@@ -282,6 +299,8 @@ LAYOUTS: dict[str, Callable[[Path, list[str]], Path]] = {
     "nuswide-original": _nuswide_original,
     "hashing-lists": _hashing_lists,
     "wikiscenes": _wikiscenes,
+    "wikiscenes-masks": _wikiscenes_masks,
+    "correspondences": _correspondences,
 }
 # Layouts whose photos are no files; their tests are in test_cifar.py.
 PACKED = {"cifar10", "cifar100"}

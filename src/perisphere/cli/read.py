@@ -14,7 +14,7 @@ _COLUMN = "Columns of a table (csv; tags takes --images, --separator and --delim
 _PART = "Part of a data set (cifar100, cub, cars, inat)"
 _CONCEPTS = "Tags and concepts (flickr25k, nuswide, mirflickr, nuswide-original, hashing-lists)"
 _PAIRS = "Re-identification and fashion (cuhk03, fashion, deepfashion)"
-_TREE = "Landmarks with captions (wikiscenes)"
+_TREE = "Landmarks (wikiscenes, wikiscenes-masks, correspondences)"
 _TRUTH = "Files of a benchmark (oxford5k, paris6k, revisited, distractors, gldv2)"
 
 
@@ -142,7 +142,7 @@ def read(
     ] = None,
     correspondences: Annotated[
         Path | None,
-        typer.Option(help="File of keypoints; correspondence.json in ROOT.", rich_help_panel=_TREE),
+        typer.Option(help="File of keypoints or matches, in ROOT by default.", rich_help_panel=_TREE),
     ] = None,
 ) -> None:
     """Read a folder of photos or a table into a catalog.

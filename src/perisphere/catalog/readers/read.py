@@ -16,6 +16,7 @@ from perisphere.catalog.catalog import SCHEMA, Catalog, Skipped
 from perisphere.catalog.images import ImageError, ImageInfo, display, upright_box
 from perisphere.catalog.readers import (
     cars,
+    correspondences,
     csv_table,
     cuhk03,
     deepfashion,
@@ -36,6 +37,7 @@ from perisphere.catalog.readers import (
     street2shop,
     tagged,
     wikiscenes,
+    wikiscenes_masks,
 )
 from perisphere.catalog.readers.birds import list_cub, list_nabirds
 from perisphere.catalog.readers.cifar import list_cifar10, list_cifar100
@@ -122,6 +124,12 @@ READERS: dict[str, Reader] = {
         "WikiScenes/KIND/ with category.json, pictures/; correspondence.json; data/*.txt",
         wikiscenes.list_images,
     ),
+    "wikiscenes-masks": Reader(
+        "data/wikiscenes_val.txt of lines IMAGE MASK, and val_seg/", wikiscenes_masks.list_images
+    ),
+    "correspondences": Reader(
+        "PLACE/IMAGE and correspondences.csv (image1, image2, x1, y1, x2, y2)", correspondences.list_images
+    ),
 }
 
 
@@ -207,14 +215,20 @@ def _catalog(
     table, bad = _checked(listing, workers, strict)
     if listing.check is not None:
         table = listing.check(listing, table)
-    skipped = sorted(listing.bad + bad + listing.ignored, key=lambda item: item.path)
     if table.height == 0:
-        raise PerisphereError(f"{display(Path(source['root']))}: {_nothing(skipped)}")
+        raise PerisphereError(f"{display(Path(source['root']))}: {_nothing(_skipped(listing, bad))}")
     images = Catalog(table, listing.root).table
     sides = _side_tables(listing, images, part)
+    if listing.side_tables is not None:
+        _refuse(listing.bad, strict)
     remarks = {"remarks": listing.remarks} if listing.remarks else {}
     source = source | listing.facts | remarks
+    skipped = _skipped(listing, bad)
     return Catalog(images, listing.root, source, skipped, classes=listing.classes, **sides)
+
+
+def _skipped(listing: Listing, bad: list[Skipped]) -> list[Skipped]:
+    return sorted(listing.bad + bad + listing.ignored, key=lambda item: item.path)
 
 
 def _side_tables(listing: Listing, table: pl.DataFrame, part: Path | None) -> dict[str, pl.DataFrame]:
