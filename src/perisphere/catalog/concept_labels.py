@@ -86,6 +86,7 @@ def label_catalog(
     catalog: Catalog,
     words: ConceptWords,
     *,
+    first: str | None = "en",
     inherit: bool = False,
     balance: int | None = None,
     seed: int = 0,
@@ -95,7 +96,8 @@ def label_catalog(
     Args:
         catalog: of photos with captions or categories.
         words: which words mean what.
-        inherit: see :func:`~perisphere.tags.concepts.labelling.label`.
+        first: see :func:`~perisphere.tags.concepts.labelling.label`.
+        inherit: see there too.
         balance: at most so many photos to a primary concept, in the split ``train`` where there is one, else
             in the whole catalog. The others stay in the catalog without concepts.
         seed: of the choice.
@@ -108,7 +110,9 @@ def label_catalog(
         raise PerisphereError(
             f"{catalog.root}: no photo has a caption or categories that concepts come from."
         )
-    found = [label(text, words, inherit=inherit) for text in track(texts, "labelling", unit="photos")]
+    found = [
+        label(text, words, first=first, inherit=inherit) for text in track(texts, "labelling", unit="photos")
+    ]
     kept = _kept(catalog, found, balance, seed)
     classes = {name: ClassCounts() for name in words.concepts}
     for one, keep in zip(found, kept, strict=True):

@@ -1,7 +1,7 @@
 """Which words of which languages mean which concept, and where they stand in a text."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -51,9 +51,10 @@ class Mention:
 
     Attributes:
         concept: what is meant.
-        word: as the mapping file spells it.
+        word: as the text has it, normalised.
         start: the first token of :func:`~perisphere.tags.concepts.tokens.tokens_of`.
         stop: the token behind the last one.
+        language: of the word; of several that share it, the first in the mapping file.
         hint: see :class:`Entry`.
     """
 
@@ -61,6 +62,7 @@ class Mention:
     word: str
     start: int
     stop: int
+    language: str = "en"
     hint: bool = False
 
 
@@ -69,24 +71,25 @@ class ConceptWords:
 
     Args:
         entries: of mapping files; of two for one word the later one counts.
+        concepts: all of them in their order; that of the entries if not given.
 
     Raises:
         PerisphereError: a word has no letters, or a ``*`` in its middle or with too few letters beside it.
     """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[Entry], concepts: Sequence[str] = ()) -> None:
         self.entries = list(dict.fromkeys(entries))
         named = (entry.concept for entry in self.entries if entry.concept != NOTHING)
-        self.concepts = tuple(dict.fromkeys(named))
-        self._phrases: dict[str, list[tuple[tuple[str, ...], Entry]]] = {}
+        self.concepts = tuple(dict.fromkeys((*concepts, *named)))
+        phrases: dict[tuple[str, ...], Entry] = {}
         self._starts: dict[str, Entry] = {}
         self._ends: dict[str, Entry] = {}
         self._undivided: list[tuple[str, Entry]] = []
         for entry in self.entries:
-            self._add(entry)
-        for phrases in self._phrases.values():
-            phrases.reverse()
-            phrases.sort(key=lambda phrase: -len(phrase[0]))
+            self._add(entry, phrases)
+        self._phrases: dict[str, list[tuple[tuple[str, ...], Entry]]] = {}
+        for phrase in sorted(phrases, key=len, reverse=True):
+            self._phrases.setdefault(phrase[0], []).append((phrase, phrases[phrase]))
         self._single = lru_cache(maxsize=1 << 16)(self._look_up)
 
     @classmethod
@@ -94,12 +97,11 @@ class ConceptWords:
         """Return the words for the ten concepts of WikiScenes."""
         return cls(read_entries(BUILT_IN))
 
-    def of(self, concepts: Collection[str]) -> "ConceptWords":
+    def of(self, concepts: Sequence[str]) -> "ConceptWords":
         """Return the words of some concepts alone, in the order asked for; each name is a word of itself."""
+        kept = [entry for entry in self.entries if entry.concept in concepts or entry.concept == NOTHING]
         names = [Entry(name.replace("_", " "), "en", name) for name in concepts]
-        order = {name: place for place, name in enumerate(concepts)}
-        others = (entry for entry in self.entries if entry.concept in order or entry.concept == NOTHING)
-        return ConceptWords([*names, *sorted(others, key=lambda entry: order.get(entry.concept, 0))])
+        return ConceptWords([*(entry for entry in kept if entry not in names), *names], concepts)
 
     def speaking(self, languages: Collection[str]) -> "ConceptWords":
         """Return the words of some languages alone.
@@ -125,7 +127,9 @@ class ConceptWords:
         mentions, at = [], 0
         while at < len(tokens):
             stop, found = self._longest(tokens, at)
-            mentions += [Mention(e.concept, e.word, at, stop, e.hint) for e in found if e.concept != NOTHING]
+            word = " ".join(token for token in tokens[at:stop] if token)
+            named = (entry for entry in found if entry.concept != NOTHING)
+            mentions += [Mention(e.concept, word, at, stop, e.language, e.hint) for e in named]
             at = stop
         return mentions
 
@@ -133,7 +137,8 @@ class ConceptWords:
         """Return the different concepts that a text names, in its order."""
         return list(dict.fromkeys(mention.concept for mention in self.find(text)))
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: Entry, phrases: dict[tuple[str, ...], Entry]) -> None:
+        """File an entry by its form; where two languages share a word and what it means, the first has it."""
         stem = entry.word.strip("*")
         tokens = tuple(token for token in tokens_of(stem) if token)
         if not tokens or "*" in stem:
@@ -141,7 +146,9 @@ class ConceptWords:
         if _UNDIVIDED.search(stem):
             self._undivided.append(("".join(tokens), entry))
         elif stem == entry.word:
-            self._phrases.setdefault(tokens[0], []).append((tokens, entry))
+            known = phrases.setdefault(tokens, entry)
+            if (known.concept, known.hint) != (entry.concept, entry.hint):
+                phrases[tokens] = entry
         elif len(tokens) > 1 or len(tokens[0]) < _SHORTEST_STEM:
             raise PerisphereError(f"concept word {entry.word!r}: * goes with one word of 3 letters or more.")
         else:

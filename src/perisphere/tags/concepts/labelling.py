@@ -42,16 +42,21 @@ class Labelled:
     hint: bool = False
 
 
-def label(text: PhotoText, words: ConceptWords, *, inherit: bool = False) -> Labelled:
+def label(
+    text: PhotoText, words: ConceptWords, *, first: str | None = "en", inherit: bool = False
+) -> Labelled:
     """Return the concepts of a photo.
 
-    The primary one is named by the photo's own category, else by its caption; names come before hints. Others
-    are those of the categories above. This rule reproduces the published labels (Wu et al., "Towers of
-    Babel", ICCV 2021) where their text is whole.
+    The primary one is named by the photo's own category, else by its caption. Words of the first language
+    come before those of others, in which a category is a title more often than a description (``Chapelle
+    Saint-Éloi``, of a photo captioned as a statue); names come before hints. Others are those of the
+    categories above. In English alone, this rule reproduces the published labels where their text is whole
+    (Wu et al., "Towers of Babel", ICCV 2021).
 
     Args:
         text: what is written about the photo.
         words: which words mean what.
+        first: language of names that come before those of others; none puts all on a par.
         inherit: where neither own category nor caption names a concept, take that of the nearest category
             above. More photos get a label, and more of them a wrong one.
     """
@@ -60,12 +65,15 @@ def label(text: PhotoText, words: ConceptWords, *, inherit: bool = False) -> Lab
     places: list[tuple[Place, list[Mention]]] = [("category", own), ("caption", caption)]
     if inherit:
         places += [("higher category", mentions) for mentions in reversed(above)]
-    for hint in (False, True):
-        for place, mentions in places:
-            found = [mention for mention in mentions if mention.hint == hint]
-            if found:
-                return _labelled(found[0], place, above)
-    return Labelled()
+    named = [(_rank(mention, first), place, mention) for place, mentions in places for mention in mentions]
+    if not named:
+        return Labelled()
+    _, place, primary = min(named, key=lambda one: one[0])  # of one rank, the first
+    return _labelled(primary, place, above)
+
+
+def _rank(mention: Mention, first: str | None) -> tuple[bool, bool]:
+    return mention.hint, first is not None and mention.language != first and not mention.hint
 
 
 def mentions_in(text: str, words: ConceptWords, landmark: str = "") -> list[Mention]:
