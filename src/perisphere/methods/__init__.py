@@ -6,6 +6,7 @@ from perisphere.methods.hierarchy import Hierarchy
 from perisphere.methods.label_embedding import LabelEmbedding, LabelEmbeddings
 from perisphere.methods.landmark import Landmark
 from perisphere.methods.quantization import Quantization, QuantizationTerms
+from perisphere.methods.segmentation import Segmentation, SegmentationTerms
 from perisphere.methods.tag_targets import TagTargets
 from perisphere.methods.tuples import Tuples
 
@@ -22,6 +23,8 @@ __all__ = [
     "Landmark",
     "Quantization",
     "QuantizationTerms",
+    "Segmentation",
+    "SegmentationTerms",
     "TagTargets",
     "Tuples",
 ]

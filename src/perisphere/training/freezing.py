@@ -6,14 +6,14 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from perisphere.errors import UsageError, nearest
-from perisphere.nets import EmbeddingNet
 from perisphere.training.recipe import Freeze
+from perisphere.training.start import LearningNet
 
 RATES = ("backbone", "head")
 DEFAULT = Freeze()
 
 
-def freeze(net: EmbeddingNet, rule: Freeze) -> None:
+def freeze(net: LearningNet, rule: Freeze) -> None:
     """Switch the gradient of parameters off.
 
     A stage is one of ``net.stages`` or a block within one (``layer3.5``).
@@ -58,7 +58,7 @@ def frozen_norms(net: nn.Module, rule: Freeze = DEFAULT) -> list[nn.Module]:
 
 
 def parameter_groups(
-    net: EmbeddingNet, classifier: nn.Module, rates: dict[str, float], lr: float, bias_rate: float = 1.0
+    net: LearningNet, classifier: nn.Module, rates: dict[str, float], lr: float, bias_rate: float = 1.0
 ) -> list[dict]:
     """Group the parameters that learn by learning rate.
 

@@ -15,13 +15,13 @@ from perisphere.metrics.concepts import as_bits, vocabulary
 from perisphere.metrics.hashing_figures import hashing_figures
 from perisphere.metrics.reid import reid
 from perisphere.metrics.scoring import FloatScores
-from perisphere.nets import EmbeddingNet
 from perisphere.sphere import normalise
 from perisphere.training.devices import Place
 from perisphere.training.judged_photos import Judged
 from perisphere.training.loader import Loader
 from perisphere.training.photos import Photos
 from perisphere.training.recipe import Judge, Recipe
+from perisphere.training.start import LearningNet
 
 MEAN_AP = "val/mAP"
 """Name of the figure that the best epoch is chosen by."""
@@ -43,7 +43,7 @@ class RetrievalJudge(Callback):
         rule: how they are judged.
     """
 
-    def __init__(self, net: EmbeddingNet, loader: Loader, judged: Judged, rule: Judge) -> None:
+    def __init__(self, net: LearningNet, loader: Loader, judged: Judged, rule: Judge) -> None:
         self.net, self.loader, self.judged, self.rule = net, loader, judged, rule
         self._logged: list[str] = []
 
@@ -124,7 +124,7 @@ def concept_map(
     return found.mean_average_precision(at)
 
 
-def embedded(net: EmbeddingNet, loader: Loader) -> Tensor:
+def embedded(net: LearningNet, loader: Loader) -> Tensor:
     """Return the embeddings of a loader's photos, not normalised: float32 ``[n, d]``, where ``net`` is.
 
     The network is run in evaluation mode from the images on, and left as it was.
@@ -143,7 +143,7 @@ def embedded(net: EmbeddingNet, loader: Loader) -> Tensor:
             module.training = mode
 
 
-def retrieval_judge(recipe: Recipe, net: EmbeddingNet, judged: Judged, place: Place) -> RetrievalJudge:
+def retrieval_judge(recipe: Recipe, net: LearningNet, judged: Judged, place: Place) -> RetrievalJudge:
     """Return the judge that a recipe asks for, with this device's share of the photos."""
     assert recipe.judge is not None
     paths: Sequence[Path] = [*judged.queries.paths, *judged.gallery.paths][place.rank :: place.world]

@@ -87,12 +87,17 @@ class Best(Checkpoint):
         folder: of the encoder.
         encoder: makes the encoder of an epoch (from 1) with its metrics.
         by: a figure that decides alone, in the epochs that have it.
+        since: epochs that are never kept, whatever their figures.
     """
 
     def __init__(
-        self, folder: Path, encoder: Callable[[int, dict[str, float]], Encoder], by: str | None = None
+        self,
+        folder: Path,
+        encoder: Callable[[int, dict[str, float]], Encoder],
+        by: str | None = None,
+        since: int = 0,
     ) -> None:
-        self.folder, self.encoder, self.by = folder, encoder, by
+        self.folder, self.encoder, self.by, self.since = folder, encoder, by, since
         self.value: list[float] = [-math.inf, -math.inf]
         self.epoch = 0
 
@@ -109,7 +114,7 @@ class Best(Checkpoint):
         epoch = trainer.current_epoch + 1
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         value = self._value(metrics, last=epoch == trainer.max_epochs)
-        if value > self.value:
+        if epoch > self.since and value > self.value:
             self.value, self.epoch = value, epoch
             if trainer.is_global_zero:
                 self.encoder(epoch, metrics).save(self.folder, overwrite=self.folder.exists())

@@ -111,6 +111,8 @@ class Batches(ABC):
         world: number of devices.
         order: of the photos, in place of every one of them once.
         steps: batches of all epochs together, the last of which is then shorter; ``None``: no limit.
+        group: places, one after another, that one device takes together; a batch is a whole number of them
+            for each device.
     """
 
     def __init__(
@@ -124,11 +126,13 @@ class Batches(ABC):
         world: int = 1,
         order: Order | None = None,
         steps: int | None = None,
+        group: int = 1,
     ) -> None:
         self.targets, self.seed, self.rank, self.world, self.steps = targets, seed, rank, world, steps
         self.sampler: Order = order or EpochOrder(len(targets), seed, shuffle=shuffle)
         self.batch_sampler = None  # Lightning asks for both names of a DataLoader
-        whole = min(batch_size, -(-self.sampler.count // world) * world)
+        together = world * group
+        whole = min(batch_size, -(-self.sampler.count // together) * together)
         self.share = whole // world
 
     @abstractmethod

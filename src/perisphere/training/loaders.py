@@ -6,17 +6,20 @@ from typing import Any
 from perisphere.errors import UsageError
 from perisphere.nets import EmbeddingNet
 from perisphere.training.cached import FeatureLoader, features, frozen_parts
+from perisphere.training.concept_photos import ConceptData
 from perisphere.training.devices import Place
 from perisphere.training.identity_order import IdentityOrder
 from perisphere.training.loader import Batches, Loader, Order, derive
 from perisphere.training.method_rules import CentroidRule
+from perisphere.training.pair_order import PairOrder
 from perisphere.training.photos import LabelledData, Photos
 from perisphere.training.recipe import Recipe
+from perisphere.training.start import LearningNet
 from perisphere.training.tuple_order import TupleOrder, embedder
 
 
 def loaders(
-    recipe: Recipe, number: int, data: LabelledData, net: EmbeddingNet, place: Place, folder: Path
+    recipe: Recipe, number: int, data: LabelledData, net: LearningNet, place: Place, folder: Path
 ) -> tuple[Batches, Batches | None]:
     """Return the batches to learn from and those to choose the best epoch by, if there are photos for it.
 
@@ -31,22 +34,36 @@ def loaders(
         folder: for what frozen layers made of the photos.
     """
     seed = derive(recipe.seed, number)
-    make = _of_features(recipe, net, place, folder) if recipe.freeze.cached else _of_photos(recipe, place)
+    if recipe.freeze.cached:
+        assert isinstance(net, EmbeddingNet)  # the recipe refuses others
+        make = _of_features(recipe, net, place, folder)
+    else:
+        make = _of_photos(recipe, place)
     made = []
     for photos, train in ((data.train, True), (data.val, False)):
         if photos is not None:
-            order = _order(recipe, photos, train, seed)
+            order = _order(recipe, photos, train, seed, data)
             steps = recipe.iterations if train else None
-            loader = make(photos, train, {"shuffle": train, "seed": seed, "order": order, "steps": steps})
+            options = {"shuffle": train, "seed": seed, "order": order, "steps": steps}
+            loader = make(photos, train, options | {"group": 2 if isinstance(order, PairOrder) else 1})
             if isinstance(order, TupleOrder):
+                assert isinstance(net, EmbeddingNet)
                 order.embed = embedder(net, loader, recipe.input)
             made.append(loader)
-    if recipe.freeze.cached:
+    if isinstance(net, EmbeddingNet) and recipe.freeze.cached:
         net.start = frozen_parts(net)
     return made[0], made[1] if len(made) > 1 else None
 
 
-def _order(recipe: Recipe, photos: Photos, train: bool, seed: int) -> Order | None:
+def _order(recipe: Recipe, photos: Photos, train: bool, seed: int, data: LabelledData) -> Order | None:
+    if isinstance(data, ConceptData):
+        if train:
+            return PairOrder(data.neighbours, seed)
+        return (
+            None
+            if recipe.segmentation.correspondence is None
+            else PairOrder(data.val_neighbours, seed, fixed=True)
+        )
     if recipe.method == "centroid" and train:
         return _identities(recipe.centroid, photos, seed)
     if recipe.method == "tuples":

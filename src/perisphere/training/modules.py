@@ -24,6 +24,7 @@ from perisphere.methods import (
     Landmark,
     Quantization,
     QuantizationTerms,
+    Segmentation,
     TagTargets,
     Tuples,
 )
@@ -33,7 +34,7 @@ from perisphere.nets import CosineClassifier, EmbeddingNet, LinearClassifier, Se
 from perisphere.training.method_rules import ExtraLoss, HierarchyRule, QuantizationRule, TupleRule
 from perisphere.training.recipe import Cosine, Linear, Recipe
 
-Module = Supervised | Tuples
+Module = Supervised | Tuples | Segmentation
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from perisphere.errors import UsageError, nearest
-from perisphere.nets import EmbeddingNet
 from perisphere.training.freezing import parameter_groups
 from perisphere.training.recipe import Adam, Recipe, Sgd
+from perisphere.training.start import LearningNet
 
 
 def optimiser(choice: Sgd | Adam, groups: list[dict]) -> Optimizer:
@@ -22,7 +22,7 @@ def optimiser(choice: Sgd | Adam, groups: list[dict]) -> Optimizer:
     return kind(groups, choice.lr, choice.betas, weight_decay=choice.weight_decay)
 
 
-def optimisation(recipe: Recipe, net: EmbeddingNet, classifier: nn.Module) -> Optimizer:
+def optimisation(recipe: Recipe, net: LearningNet, classifier: nn.Module) -> Optimizer:
     """Return what Lightning's ``configure_optimizers`` returns.
 
     Args:
@@ -76,7 +76,7 @@ def decaying(groups: list[dict], choice: Sgd | Adam, whole: nn.Module) -> list[d
     return divided
 
 
-def check_decays(decays: dict[str, float], net: EmbeddingNet) -> None:
+def check_decays(decays: dict[str, float], net: LearningNet) -> None:
     """Refuse a weight decay of a stage that the network does not have, or below zero.
 
     Raises:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from perisphere.encoder import Preprocessing
 from perisphere.nets import NetSpec, input_spec
@@ -357,6 +357,15 @@ class Recipe(Part):
     def _whole_pairs(self) -> "Recipe":
         if self.method != "segmentation":
             return self
+        try:
+            self.segmentation.spec(self.net.backbone, self.segmentation.classes or ())
+        except ValidationError as error:
+            found = error.errors()[0]
+            key = ".".join(str(step) for step in found["loc"])
+            message = str(found.get("ctx", {}).get("error", found["msg"])).rstrip(".")
+            raise ValueError(f"segmentation{'.' * bool(key)}{key}: {message}") from None
+        if len(self.data) > 1 and self.segmentation.classes is None:
+            raise ValueError("several data sets share one network: name its concepts, segmentation.classes")
         if self.batch_size % 2:
             raise ValueError(
                 f"batch_size {self.batch_size} is no whole number of pairs of photos: make it even"
@@ -366,6 +375,12 @@ class Recipe(Part):
                 f"net.{next(iter(changed))} does nothing with method: segmentation, whose network is "
                 "described by net.backbone and the section segmentation: leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _points_move_along(self) -> "Recipe":
+        if self.method != "segmentation":
+            return self
         for section, names in {"augmentation": ("shorter", "pad", "erase"), "freeze": ("cached",)}.items():
             for name in names:
                 if getattr(getattr(self, section), name):

@@ -19,12 +19,14 @@ from perisphere.encoder import Encoder, Scales
 from perisphere.encoder.encoder import software
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.methods import Quantization
-from perisphere.nets import EmbeddingNet
+from perisphere.nets import EmbeddingNet, SegmentationNet
 from perisphere.storage import whole_file
 from perisphere.tags.tags import Tags
 from perisphere.taxonomy import ClassPoints
 from perisphere.training import keeping, tag_learning
 from perisphere.training.class_points import class_points, fingerprint, recipe_for, searchable
+from perisphere.training.concept_learning import deciding_figure, segmentation_module
+from perisphere.training.concept_photos import ConceptData, concept_data
 from perisphere.training.devices import Place
 from perisphere.training.finetuning import NewLayersFirst
 from perisphere.training.folder import HISTORY, read_checkpoint
@@ -39,7 +41,7 @@ from perisphere.training.prepare import Prepare
 from perisphere.training.rates import Rates
 from perisphere.training.recipe import Recipe
 from perisphere.training.schedules import Plateau
-from perisphere.training.start import starting_net
+from perisphere.training.start import LearningNet, starting_net
 from perisphere.training.tagged_photos import TaggedData, tagged_data
 
 
@@ -98,7 +100,7 @@ def run(recipe: Recipe, place: Place, *, tell: Callable[[str], None] = lambda _:
     stages = [_stage(recipe, number, tags, tell) for number in range(1, len(recipe.data) + 1)]
     for points in (stage.points for stage in stages):
         recipe = recipe if points is None else recipe_for(recipe, points)
-    net = starting_net(recipe, tell)
+    net = starting_net(recipe, tell, stages[0].data.classes)
     encoder = None
     for stage in stages:
         if stage.done.is_file():
@@ -106,7 +108,7 @@ def run(recipe: Recipe, place: Place, *, tell: Callable[[str], None] = lambda _:
         else:
             _train_stage(recipe, stage, net, place)
         encoder = Encoder.load(stage.best)
-        assert isinstance(encoder.net, EmbeddingNet)  # training writes no other
+        assert isinstance(encoder.net, EmbeddingNet | SegmentationNet)  # training writes no other
         net = encoder.net
     assert encoder is not None
     if place.rank == 0:
@@ -117,7 +119,10 @@ def run(recipe: Recipe, place: Place, *, tell: Callable[[str], None] = lambda _:
 def _stage(recipe: Recipe, number: int, tags: Tags | None, tell: Callable[[str], None]) -> Stage:
     data = recipe.data[number - 1]
     photos: LabelledData
-    if tags is None:
+    if recipe.method == "segmentation":
+        rule = recipe.segmentation
+        photos = concept_data(data, rule, recipe.input, recipe.seed, judge=recipe.judge, tell=tell)
+    elif tags is None:
         photos = labelled_data(data, recipe.seed, judge=recipe.judge, tell=tell)
     else:
         photos = tagged_data(data, tags, recipe.seed, judge=recipe.judge, tell=tell)
@@ -125,13 +130,13 @@ def _stage(recipe: Recipe, number: int, tags: Tags | None, tell: Callable[[str],
     alone = int((np.bincount(photos.train.targets) == 1).sum())
     if recipe.method == "centroid" and alone:
         tell(f"{alone} of {len(photos.classes)} identities have one photo to learn from and are never drawn.")
-    rule = recipe.class_points
+    points = recipe.class_points
     return Stage(
         number,
         recipe.folder / "checkpoints" / f"data-{number}",
         data.epochs or recipe.epochs or 0,
         photos,
-        None if rule is None else class_points(rule, photos.classes),
+        None if points is None else class_points(points, photos.classes),
         tags,
     )
 
@@ -144,7 +149,7 @@ def _same_data(stage: Stage, before: str) -> None:
         )
 
 
-def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> None:
+def _train_stage(recipe: Recipe, stage: Stage, net: LearningNet, place: Place) -> None:
     from lightning.pytorch import Trainer
 
     _ready(recipe, net)
@@ -154,10 +159,12 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
     module = _method(recipe, stage, net, place)
     judged = stage.data.judged
     judge = None if judged is None else retrieval_judge(recipe, net, judged, place)
+    by, since = _deciding(recipe, stage)
     best = keeping.Best(
         stage.best,
         lambda epoch, metrics: _encoder(recipe, stage, module, epoch, metrics),
-        by=None if judge is None else MEAN_AP,
+        by=by,
+        since=min(since, stage.epochs - 1),
     )
     checkpoints = keeping.Checkpoints(stage.folder, recipe.checkpoint_every)
     _check_checkpoint(stage, checkpoints.last, place)
@@ -166,7 +173,7 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
         keeping.EpochLength(train),
         keeping.EpochSeeds(recipe.seed, stage.number),
         rates,
-        *([NewLayersFirst(net, rates.first)] if rates.first else []),
+        *([NewLayersFirst(net, rates.first)] if rates.first and isinstance(net, EmbeddingNet) else []),
         keeping.FrozenNorms(frozen_norms(net, recipe.freeze)),
         keeping.Bar(len(train) * train.share * place.world),
         *([judge] if judge else []),
@@ -194,6 +201,15 @@ def _train_stage(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) 
         with whole_file(stage.done) as part:
             part.write_text(json.dumps({"fingerprint": stage.fingerprint, "best_epoch": best.epoch}) + "\n")
     shutil.rmtree(kept, ignore_errors=True)  # they serve this stage alone
+
+
+def _deciding(recipe: Recipe, stage: Stage) -> tuple[str | None, int]:
+    """Return the figure that alone decides which epoch is kept, if any does, and the first that may be."""
+    if stage.data.judged is not None:
+        return MEAN_AP, 0
+    if isinstance(stage.data, ConceptData):
+        return deciding_figure(recipe, stage.data)
+    return None, 0
 
 
 def _rates(recipe: Recipe, stage: Stage) -> Rates:
@@ -243,7 +259,7 @@ def _history(recipe: Recipe, stage: Stage) -> keeping.History:
     return keeping.History(path, recipe.folder / "tensorboard" / f"data-{stage.number}", before, stage.number)
 
 
-def _ready(recipe: Recipe, net: EmbeddingNet) -> None:
+def _ready(recipe: Recipe, net: LearningNet) -> None:
     """Bring a network to where its training begins."""
     net.requires_grad_(True)
     if net.bnneck is not None:
@@ -253,7 +269,17 @@ def _ready(recipe: Recipe, net: EmbeddingNet) -> None:
     _channels_last(net)
 
 
-def _method(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> Module:
+def _method(recipe: Recipe, stage: Stage, net: LearningNet, place: Place) -> Module:
+    module = _module(recipe, stage, net, place)
+    if recipe.norm_momentum is not None:
+        _set_norm_momentum(module, recipe.norm_momentum)
+    return module
+
+
+def _module(recipe: Recipe, stage: Stage, net: LearningNet, place: Place) -> Module:
+    if isinstance(net, SegmentationNet):
+        assert isinstance(stage.data, ConceptData)
+        return segmentation_module(recipe, net, stage.data, place)
     classes, points = stage.data.classes, stage.points
     learning = Learning(
         net,
@@ -264,10 +290,7 @@ def _method(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> Mo
         lambda head: optimisation(recipe, net, head),
         _tagged(recipe, stage, net, place),
     )
-    module = module_for(recipe, learning)
-    if recipe.norm_momentum is not None:
-        _set_norm_momentum(module, recipe.norm_momentum)
-    return module
+    return module_for(recipe, learning)
 
 
 def _tagged(recipe: Recipe, stage: Stage, net: EmbeddingNet, place: Place) -> Tagged | None:
@@ -285,7 +308,7 @@ def _set_norm_momentum(module: Module, share: float) -> None:
         norm.momentum = share
 
 
-def _channels_last(net: EmbeddingNet) -> None:
+def _channels_last(net: LearningNet) -> None:
     """Lay the convolutions out as the pictures are: a fifth faster for small maps on processors."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):

@@ -1,15 +1,27 @@
 """The section `segmentation` of a recipe: concepts found in photos from labels of whole photos."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from perisphere.nets.segmentation import PUBLISHED_LAYERS, Head, Layer, SegmentationSpec
 from perisphere.training.method_rules import Part
 
-PUBLISHED_LAYERS = {"conv3": "shallow", "fc8": "merged", "sg": "gate"}
-"""Names of layers in the program of Wu et al. (2021), and ours."""
+OF_THE_NET = (
+    "head",
+    "output_stride",
+    "dilated",
+    "width",
+    "dilations",
+    "dropout",
+    "psi",
+    "focal_p",
+    "focal_lambda",
+    "background",
+)
+"""Keys of the section that make the network, as in :class:`~perisphere.nets.SegmentationSpec`."""
 
-Layer = Literal["shallow", "backbone", "merged", "gate", "decoder"]
 Dilations = tuple[Annotated[int, Field(ge=1, le=1024)], ...]
 
 
@@ -74,18 +86,19 @@ class CorrespondenceRule(Part):
 class SegmentationRule(Part):
     """Learning masks of concepts from the concepts of whole photos (Araslanov and Roth 2020)."""
 
-    head: Literal["single-stage", "cam", "classifier"] = "single-stage"
+    head: Head = "single-stage"
     classes: tuple[str, ...] | None = Field(
         default=None, description="concepts; null: those of the photos to learn from; []: points alone"
     )
-    width: int = Field(default=256, ge=8, le=4096, description="channels of the decoder")
     output_stride: Literal[8, 16, 32] = Field(default=16, description="pixels to one of the backbone's map")
-    psi: float = Field(
-        default=0.3, gt=0, lt=1, description="share of shallow features in the stochastic gate"
-    )
-    focal_p: float = Field(default=3.0, ge=0, description="exponent of the focal mask penalty")
-    focal_lambda: float = Field(default=0.01, gt=0, lt=1, description="of the focal mask penalty")
-    background: float = Field(default=0.1, gt=0, lt=1, description="of head: cam, score of the background")
+    dilated: bool = Field(default=False, description="stages that keep the map's sides dilate instead")
+    width: int = Field(default=256, description="channels of the decoder")
+    dilations: tuple[int, ...] = Field(default=(12, 24, 36), description="of the decoder's pyramid")
+    dropout: float = Field(default=0.5, description="in the decoder, or before the scores of head: cam")
+    psi: float = Field(default=0.3, description="share of shallow features in the stochastic gate")
+    focal_p: float = Field(default=3.0, description="exponent of the focal mask penalty")
+    focal_lambda: float = Field(default=0.01, description="of the focal mask penalty")
+    background: float = Field(default=0.1, description="of head: cam and classifier, score of the background")
     labels: Literal["primary", "related"] = Field(
         default="primary", description="learn from the first concept of a photo, or from all of them"
     )
@@ -108,15 +121,15 @@ class SegmentationRule(Part):
 
     @model_validator(mode="after")
     def _options_of_the_head(self) -> "SegmentationRule":
-        single = ("width", "psi", "focal_p", "focal_lambda", "mask_weight", "mask_start", "refine", "pseudo")
-        for head, names in {"single-stage": single, "cam": ("background",)}.items():
-            for name in names:
-                if self.head != head and getattr(self, name) != type(self).model_fields[name].default:
-                    raise ValueError(f"{name} is of head: {head}, not of {self.head}; leave it out")
-        near = self.correspondence and self.correspondence.feature in ("shallow", "backbone")
-        if self.head != "single-stage" and self.correspondence and not near:
+        if self.head == "single-stage":
+            return self
+        for name in ("mask_weight", "mask_start", "refine", "pseudo"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is of head: single-stage, not of {self.head}; leave it out")
+        if self.correspondence and self.correspondence.feature in ("merged", "gate"):
             raise ValueError(
-                f"head: {self.head} has the layers shallow and backbone: set correspondence.feature to one"
+                f"head: {self.head} has no layer {self.correspondence.feature!r}: set correspondence.feature "
+                "to shallow or backbone"
             )
         return self
 
@@ -129,6 +142,20 @@ class SegmentationRule(Part):
         if self.classes != () and not (self.class_weight or self.masks or self.correspondence):
             raise ValueError("every weight is 0 and there is no correspondence: nothing is learned from")
         return self
+
+    def spec(self, backbone: str, classes: Sequence[str] = ()) -> SegmentationSpec:
+        """Return what the network is made of.
+
+        Raises:
+            ValueError: keys that do not go together, or not with the backbone.
+        """
+        keys = {name: getattr(self, name) for name in OF_THE_NET}
+        return SegmentationSpec(backbone=backbone, classes=tuple(classes), **keys)
+
+    @property
+    def least(self) -> int:
+        """Points that a photo and its partner share."""
+        return (self.correspondence or CorrespondenceRule()).least
 
     @property
     def masks(self) -> bool:
