@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perisphere.cli import evaluate_hashing, evaluate_text  # noqa: F401  (have options of their own)
+from perisphere.cli import (  # have options of their own
+    evaluate_hashing,  # noqa: F401
+    evaluate_segmentation,  # noqa: F401
+    evaluate_text,  # noqa: F401
+)
 from perisphere.cli.evaluate_hierarchy import (
     ScalingName,
     SimilarityName,
@@ -109,7 +113,7 @@ def evaluate(
         typer.Argument(
             metavar="PROTOCOL",
             help="retrieval, landmark, classification, revisited, oxford, gldv2, hierarchy, compare; "
-            "reid, centroid, hashing and text have options of their own.",
+            "reid, centroid, hashing, text, segmentation and correspondence have options of their own.",
         ),
     ],
     sources: Annotated[
@@ -223,6 +227,9 @@ def evaluate(
     options of their own, which `evaluate reid --help` tells.
 
     **hashing** judges codes beside the vectors that they stand for, **text** search by words beside BM25;
+    they have options of their own, too.
+
+    **segmentation** judges masks and scores of concepts, **correspondence** matched points between photos;
     they have options of their own, too.
 
     **compare** puts reports side by side.

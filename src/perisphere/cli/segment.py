@@ -11,8 +11,10 @@ from perisphere.cli.main import app
 from perisphere.errors import PerisphereError, UsageError
 
 if TYPE_CHECKING:
+    from perisphere.catalog import Catalog
     from perisphere.encoder.segment import Keep, Segmenter
     from perisphere.encoder.segment_catalog import Segmented
+    from perisphere.evaluation.label_predictions import Predictions
 
 segment = typer.Typer(help="Masks of the concepts in photos.", no_args_is_help=True)
 app.add_typer(segment, name="segment")
@@ -55,6 +57,11 @@ DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ..."
 Format = Annotated[
     NumberFormat, typer.Option("--precision", help="auto: bfloat16 where the hardware has it.")
 ]
+PerPhoto = Annotated[
+    Path | None,
+    typer.Option(metavar="CSV", help="Write the score of each concept in each photo, best first."),
+]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Also write the report as JSON.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -125,6 +132,63 @@ def predict(
         overwrite=overwrite,
     )
     _show(found, out, as_json)
+
+
+@segment.command("evaluate")
+def evaluate(
+    predicted: Annotated[Path, typer.Argument(help="A folder of `segment predict`.")],
+    truth: Annotated[Path, typer.Argument(help="The catalog with the true masks, or concepts.")],
+    split: Annotated[str | None, typer.Option(help="Only photos of this split of TRUTH.")] = None,
+    per_photo: PerPhoto = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare masks and scores with the truth: IoU, precision and recall, average precision of concepts.
+
+    Ambiguous pixels (255) count nowhere; a photo without a prediction counts against the result. **mean IoU**
+    is over all concepts, one that never occurs counting 0 (published); **of occurring** leaves those out.
+    Photos of landmarks that are also in the split `train` are left out in a second set of figures.
+
+    **Examples**
+
+    `perisphere segment evaluate segmented catalog --split test`
+
+    `perisphere segment evaluate segmented catalog --per-photo photos.csv --json`
+    """
+    from perisphere.catalog import Catalog
+    from perisphere.evaluation.label_predictions import FromFolder
+
+    judge(FromFolder(predicted), Catalog.load(truth), split, per_photo, output, as_json)
+
+
+def judge(
+    predictions: "Predictions",
+    truth: "Catalog",
+    split: str | None,
+    per_photo: Path | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Judge predictions, and write and print what was found."""
+    if per_photo and per_photo.suffix.lower() != ".csv":
+        raise UsageError(f"--per-photo {per_photo}: a table of photos ends in .csv; name it so.")
+    from perisphere.cli.evaluate_options import show_table
+    from perisphere.evaluation.class_table import class_table
+    from perisphere.evaluation.segmentation import judge_segmentation
+    from perisphere.storage import whole_file
+
+    judged = judge_segmentation(predictions, truth, split=split)
+    if output:
+        judged.report.save(output)
+    if per_photo:
+        with whole_file(per_photo) as part:
+            judged.photos.write_csv(part)
+        typer.echo(f"wrote {per_photo}", err=True)
+    if as_json:
+        typer.echo(judged.report.to_json(), nl=False)
+        return
+    show_table(class_table(judged.report))
+    show_table(judged.report.table())
 
 
 def segmenter_of(

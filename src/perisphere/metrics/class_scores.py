@@ -21,7 +21,8 @@ def average_precision(scores: NDArray, relevant: NDArray) -> float:
         return float("nan")
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(relevant[order])
-    ends = np.r_[np.flatnonzero(np.diff(scores[order])), len(order) - 1]
+    ranked = scores[order]
+    ends = np.r_[np.flatnonzero(ranked[1:] != ranked[:-1]), len(order) - 1]
     found = hits[ends]
     gained = np.diff(found, prepend=0)
     return float((gained * found / (ends + 1)).sum() / hits[-1])
