@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import polars as pl
 
+from perisphere.catalog.stored_table import StoredTable
 from perisphere.errors import PerisphereError
 from perisphere.storage import whole_folder
 
@@ -85,7 +86,7 @@ class Catalog:
         source: where the catalog came from, as JSON values.
         skipped: files that were left out.
         keypoints: ``image`` (an id), ``point`` (the same number is the same point in every image), ``x``,
-            ``y`` in pixels.
+            ``y`` in pixels; those of a file are read when they are first asked for.
         masks: ``image`` (an id), ``part``, ``path`` of a mask, relative to ``root`` or absolute; masks in the
             catalog's own folder move with it.
         regions: what a segmentation found: ``image`` (an id), ``concept``, ``score`` (0..1), ``share`` of the
@@ -103,7 +104,7 @@ class Catalog:
         root: Path,
         source: dict[str, Any] | None = None,
         skipped: Sequence[Skipped] = (),
-        keypoints: pl.DataFrame | None = None,
+        keypoints: pl.DataFrame | StoredTable | None = None,
         masks: pl.DataFrame | None = None,
         classes: Mapping[str, str] | None = None,
         regions: pl.DataFrame | None = None,
@@ -112,7 +113,9 @@ class Catalog:
         self.root = Path(root).absolute()
         self.source = dict(source or {})
         self.skipped = list(skipped)
-        self.keypoints = None if keypoints is None else _side(keypoints, "keypoints", KEYPOINTS, self.table)
+        if isinstance(keypoints, pl.DataFrame):
+            keypoints = _side(keypoints, "keypoints", KEYPOINTS, self.table)
+        self._keypoints = keypoints
         self.masks = None if masks is None else _side(masks, "masks", MASKS, self.table)
         self.regions = None if regions is None else _side(regions, "regions", REGIONS, self.table)
         self.classes = dict(classes or {})
@@ -124,6 +127,25 @@ class Catalog:
         classes = self.table["label"].drop_nulls().n_unique()
         splits = self.table["split"].drop_nulls().unique().sort().to_list()
         return f"Catalog({len(self)} images, {classes} classes, splits {splits}, root {str(self.root)!r})"
+
+    @property
+    def keypoints(self) -> pl.DataFrame | None:
+        """The side table of keypoints, or ``None``; a file's is read when it is first asked for.
+
+        Raises:
+            PerisphereError: the file is broken, was replaced, or has keypoints of images that are not there.
+        """
+        if isinstance(self._keypoints, StoredTable):
+            self._keypoints = _side(self._keypoints.read(), "keypoints", KEYPOINTS, self.table)
+        return self._keypoints
+
+    def keypoint_count(self) -> int:
+        """Return the number of keypoints, without reading those of a file."""
+        if self._keypoints is None:
+            return 0
+        if isinstance(self._keypoints, StoredTable):
+            return self._keypoints.count()
+        return self._keypoints.height
 
     def paths(self) -> list[Path]:
         """Return the absolute path of every image, in the order of the rows."""
@@ -160,11 +182,9 @@ class Catalog:
 
     def with_table(self, table: pl.DataFrame) -> "Catalog":
         """Return this catalog with another table; side tables lose images that are gone."""
-        ids = table["id"].implode()
-        keypoints, masks, regions = (
-            None if side is None else side.filter(pl.col("image").is_in(ids))
-            for side in (self.keypoints, self.masks, self.regions)
-        )
+        kept = pl.col("image").is_in(table["id"].implode())
+        keypoints = None if self._keypoints is None else self._keypoints.filter(kept)
+        masks, regions = (None if side is None else side.filter(kept) for side in (self.masks, self.regions))
         return Catalog(table, self.root, self.source, self.skipped, keypoints, masks, self.classes, regions)
 
     def save(self, folder: Path, *, overwrite: bool = False) -> None:
@@ -218,11 +238,12 @@ class Catalog:
             "skipped": [asdict(item) for item in self.skipped],
         }
         self.table.write_parquet(folder / "images.parquet")
-        sides = {"keypoints": self.keypoints, "masks": self.masks, "regions": self.regions}
-        for title, side in sides.items():
-            if side is not None:
-                side = _beside(side, name) if title == "masks" else side
-                side.write_parquet(folder / f"{title}.parquet")
+        if self._keypoints is not None:
+            self._keypoints.write_parquet(folder / "keypoints.parquet")
+        if self.masks is not None:
+            _beside(self.masks, name).write_parquet(folder / "masks.parquet")
+        if self.regions is not None:
+            self.regions.write_parquet(folder / "regions.parquet")
         if self.classes:
             lines = "".join(f"{id} {label}\n" for id, label in self.classes.items())
             (folder / "classes.txt").write_text(lines, "utf-8")
@@ -243,11 +264,11 @@ class Catalog:
                 f"{folder}: images.parquet has {table.height} rows where catalog.json counts "
                 f"{head['images']}. Read the images again with `perisphere read`."
             )
+        there = {name: folder / f"{name}.parquet" for name in _SIDES if (folder / f"{name}.parquet").exists()}
         sides = {
-            name: _read_parquet(folder / f"{name}.parquet", schema)
-            for name, schema in _SIDES.items()
-            if (folder / f"{name}.parquet").exists()
+            name: _read_parquet(file, _SIDES[name]) for name, file in there.items() if name != "keypoints"
         }
+        keypoints = StoredTable(there["keypoints"], KEYPOINTS) if "keypoints" in there else None
         if "masks" in sides:
             own = f"{folder.absolute()}/"
             path = pl.col("path")
@@ -256,7 +277,7 @@ class Catalog:
         skipped = [Skipped(**item) for item in head["skipped"]]
         classes = _read_classes(folder / "classes.txt")
         root = folder.absolute() / head["root"]
-        return cls(table, root, head["source"], skipped, classes=classes, **sides)
+        return cls(table, root, head["source"], skipped, keypoints, classes=classes, **sides)
 
 
 def with_added_columns(table: pl.DataFrame) -> pl.DataFrame:

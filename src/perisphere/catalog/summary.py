@@ -35,7 +35,7 @@ def summary(catalog: Catalog) -> dict[str, Any]:
         "boxed": table["box"].count(),
         "width": _range(table["width"]),
         "height": _range(table["height"]),
-        "keypoints": 0 if catalog.keypoints is None else catalog.keypoints.height,
+        "keypoints": catalog.keypoint_count(),
         "masks": 0 if catalog.masks is None else catalog.masks.height,
         "regions": 0 if catalog.regions is None else catalog.regions.height,
         "skipped": skipped_by_reason(catalog.skipped),
