@@ -34,8 +34,8 @@ def import_(
         str | None,
         typer.Option(
             "--as",
-            help="One of `perisphere weights list`, or ctl-resnet50, ctl-resnet50-ibn-a ...; many "
-            "checkpoints say it themselves.",
+            help="One of `perisphere weights list`, or ctl-resnet50, ctl-resnet50-ibn-a, wikiscenes-resnet50 "
+            "...; many checkpoints say it themselves.",
         ),
     ] = None,
     pooling: Annotated[
@@ -88,8 +88,9 @@ def import_(
     classifiers and of CNN image retrieval bring their own input, pooling and whitening. Keras 2's .h5 files
     (needs `perisphere[keras]`) bring their embedding layer. Lightning checkpoints of the centroid triplet
     program (`--as ctl-resnet50`) bring their BNNeck and input size. Checkpoints of WSDHQ (.npy,
-    as `alexnet.npy` is) bring their codebooks, their input and ten views. A classification head is left out:
-    the Encoder classifies by the nearest of its `--classes` alone.
+    as `alexnet.npy` is) bring their codebooks, their input and ten views. The networks of WikiScenes
+    (`--as wikiscenes-resnet50`; its classifiers end in `-cls`, class activation maps in `-cam`) segment, too.
+    Any other classification head is left out: the Encoder classifies by the nearest of its `--classes` alone.
 
     **Examples**
 
@@ -104,6 +105,8 @@ def import_(
     `perisphere weights import epoch=119.ckpt --as ctl-resnet50 -o encoder`
 
     `perisphere weights import alexnet.npy --as alexnet -o encoder`
+
+    `perisphere weights import model_enc_e024Xs-0.800.pth --as wikiscenes-resnet50 -o segmenting`
 
     `perisphere weights import nab_rn50.model.h5 --as resnet50_v1 --preset nab --classes nab.npz -o encoder`
     """
@@ -166,22 +169,29 @@ def fresh(
 
     `perisphere weights fresh pixels --size 32 -o pixels`
     """
+    from perisphere.codes import VladNet
     from perisphere.encoder import Encoder
     from perisphere.errors import UsageError
-    from perisphere.nets import EmbeddingNet, NetSpec, build
+    from perisphere.nets import EmbeddingNet, NetSpec, SegmentationNet, build, build_segmentation
 
     provenance: dict[str, object] = {"weights": "random", "seed": seed}
     if Path(like).is_dir():
         known = Encoder.load(like)
-        if not isinstance(known.net, EmbeddingNet):
+        net: EmbeddingNet | SegmentationNet
+        if isinstance(known.net, VladNet):
             raise UsageError(f"{like}: SIFT + VLAD has no weights to draw. Name a network's Encoder.")
-        spec, preprocessing = known.net.spec, known.preprocessing
+        preprocessing = known.preprocessing
         if size is not None:
             preprocessing = preprocessing.at_size(size, size)
-            if spec.input_size is not None:
+        if isinstance(known.net, SegmentationNet):
+            net = build_segmentation(known.net.spec, seed=seed)
+        else:
+            spec = known.net.spec
+            if size is not None and spec.input_size is not None:
                 spec = NetSpec.model_validate(spec.model_dump() | {"input_size": size})
+            net = build(spec, seed=seed)
         name = f"{known.name.removesuffix('-untrained')}-untrained"
-        encoder = Encoder(build(spec, seed=seed), preprocessing, name=name, provenance=provenance)
+        encoder = Encoder(net, preprocessing, name=name, provenance=provenance)
     else:
         options: dict[str, object] = {"backbone": like}
         if like == "pixels":

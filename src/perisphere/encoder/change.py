@@ -4,11 +4,12 @@ from typing import Any, Literal
 
 from perisphere.codes import VladNet
 from perisphere.encoder.encoder import Encoder
+from perisphere.encoder.inference import Net
 from perisphere.encoder.preprocessing import Preprocessing
 from perisphere.encoder.scales import Scales
 from perisphere.encoder.whitening import Whitening
 from perisphere.errors import UsageError
-from perisphere.nets import EmbeddingNet, NetSpec, build
+from perisphere.nets import EmbeddingNet, NetSpec, SegmentationNet, build
 
 
 def change(
@@ -80,9 +81,9 @@ def _input(old: Preprocessing, fields: dict[str, Any]) -> Preprocessing:
     return Preprocessing.model_validate({**old.model_dump(), **fields})
 
 
-def usual_power(net: EmbeddingNet | VladNet, factors: tuple[float, ...]) -> float:
+def usual_power(net: Net, factors: tuple[float, ...]) -> float:
     """Return GeM's exponent where the network ends in plain GeM and there are several scales, else 1."""
-    if isinstance(net, VladNet) or len(factors) == 1 or not net.nonnegative:
+    if not isinstance(net, EmbeddingNet) or len(factors) == 1 or not net.nonnegative:
         return 1.0
     return net.pooling.p.item() if net.spec.pooling == "gem" and not net.spec.regional else 1.0
 
@@ -105,8 +106,10 @@ def _kept(encoder: Encoder, keep: bool, dim: int | None, below: bool) -> Whiteni
     return whitening if whitening is None or dim is None else whitening.reduced(dim)
 
 
-def _changed(net: EmbeddingNet | VladNet, fields: dict[str, Any]) -> EmbeddingNet:
+def _changed(net: Net, fields: dict[str, Any]) -> EmbeddingNet:
     """Build the network with other fields; all weights but those of the pooling are the old ones."""
+    if isinstance(net, SegmentationNet):
+        raise UsageError("a network that segments has no other pooling than the mean direction.")
     if isinstance(net, VladNet):
         raise UsageError("SIFT + VLAD has no map to pool; make another with `perisphere encoder vlad`.")
     fields = dict(fields)

@@ -19,13 +19,19 @@ import perisphere
 from perisphere.codes import VladNet, VladSpec
 from perisphere.codes.codebooks import Codebooks
 from perisphere.encoder.companions import Companions
-from perisphere.encoder.inference import Inference, Precision
+from perisphere.encoder.inference import Inference, Net, Precision
 from perisphere.encoder.loading import Source, batches
 from perisphere.encoder.preprocessing import Box, Preprocessing
 from perisphere.encoder.scales import Scales
 from perisphere.encoder.whitening import Whitening
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.nets import EmbeddingNet, NetSpec, build
+from perisphere.nets import (
+    NetSpec,
+    SegmentationNet,
+    SegmentationSpec,
+    build,
+    build_segmentation,
+)
 from perisphere.storage import sha256, whole_folder
 from perisphere.tags import Tags
 from perisphere.taxonomy import ClassPoints
@@ -40,7 +46,7 @@ class Encoder:
     """A network with its exact preprocessing, what follows it, and its history.
 
     Attributes:
-        net: the network, or VLAD; its output need not be normalised.
+        net: the network, one that segments too, or VLAD; its output need not be normalised.
         preprocessing: from decoded pixels to the network's input.
         scales: at which, and in how many views, a picture is embedded.
         whitening: applied to the unit vectors, if any, before they are brought to length one again.
@@ -56,7 +62,7 @@ class Encoder:
 
     def __init__(
         self,
-        net: EmbeddingNet | VladNet,
+        net: Net,
         preprocessing: Preprocessing,
         *,
         name: str,
@@ -86,6 +92,21 @@ class Encoder:
     def dim(self) -> int:
         """Numbers in an embedding."""
         return self.whitening.dim if self.whitening else self.net.dim
+
+    @property
+    def segmentation(self) -> SegmentationNet:
+        """The network, where it is one that segments.
+
+        Raises:
+            PerisphereError: it is another.
+        """
+        if not isinstance(self.net, SegmentationNet):
+            raise PerisphereError(
+                f"the encoder {self.name!r} cannot segment. Train one that can with `method: segmentation` "
+                "(`perisphere recipes list`), or import one with `perisphere weights import --as "
+                "wikiscenes-resnet50`."
+            )
+        return self.net
 
     @property
     def identity(self) -> str:
@@ -284,9 +305,11 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return described
 
 
-def _built(described: dict[str, Any]) -> EmbeddingNet | VladNet:
+def _built(described: dict[str, Any]) -> Net:
     if described.get("kind") == "vlad":
         return VladNet(VladSpec.model_validate(described))
+    if described.get("kind") == "segmentation":
+        return build_segmentation(SegmentationSpec.model_validate(described))
     return build(NetSpec.model_validate(described))
 
 
@@ -303,7 +326,7 @@ def _fitting(whitening: Whitening | None, dim: int) -> Whitening | None:
     return Whitening(np.ascontiguousarray(mean), np.ascontiguousarray(projection))
 
 
-def _check_scales(scales: Scales, net: EmbeddingNet | VladNet, preprocessing: Preprocessing) -> None:
+def _check_scales(scales: Scales, net: Net, preprocessing: Preprocessing) -> None:
     if isinstance(net, VladNet) and not scales.single:
         raise UsageError(
             "several scales are for networks: SIFT finds its own. Leave --scales and --views out."
@@ -317,7 +340,7 @@ def _check_scales(scales: Scales, net: EmbeddingNet | VladNet, preprocessing: Pr
         )
 
 
-def _load_weights(net: EmbeddingNet | VladNet, path: Path, expected_hash: str) -> Whitening | None:
+def _load_weights(net: Net, path: Path, expected_hash: str) -> Whitening | None:
     """Fill the network, and return the whitening that lies beside its weights, if any."""
     try:
         if sha256(path) != expected_hash:

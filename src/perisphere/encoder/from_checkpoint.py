@@ -10,6 +10,7 @@ from perisphere.encoder.encoder import Encoder
 from perisphere.encoder.preprocessing import Preprocessing
 from perisphere.encoder.scales import Scales
 from perisphere.encoder.whitening import Whitening
+from perisphere.encoder.wikiscenes_form import is_wikiscenes, wikiscenes_encoder
 from perisphere.encoder.wsdhq_form import INPUT, is_wsdhq, wsdhq_encoder
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.foreign.keras import is_hdf5
@@ -45,7 +46,8 @@ def encoder_from(
         file: the weights; nothing in it is run.
         fields: of :class:`~perisphere.nets.NetSpec`; ``backbone`` is needed unless the file says what its
             network is, and nothing else may be given where it does. ``ctl-resnet50`` and the like name the
-            checkpoints of the centroid triplet program.
+            checkpoints of the centroid triplet program, ``wikiscenes-resnet50`` and the like those that
+            segment.
         preset: the input. ``usual`` is the backbone's, ``legacy`` :meth:`Preprocessing.legacy`, and ``auto``
             takes the latter for classifiers of the older landmark program, and what the file says where it
             does; else the name of a published one (:meth:`Preprocessing.published`).
@@ -75,6 +77,12 @@ def encoder_from(
     if is_wsdhq(checkpoint):
         return _from_wsdhq(file, checkpoint, fields, preset, size, whitening, classes, tags, name, partial)
     _only_wsdhq(tags, file)
+    if is_wikiscenes(checkpoint, fields):
+        _without(file, "is of a network that segments, and has", whitening=whitening, classes=classes)
+        preprocessing = _preprocessing(NetSpec(backbone="resnet50"), None, preset, size)
+        return wikiscenes_encoder(
+            file, checkpoint, fields, preprocessing, name=name, seed=seed, partial=partial
+        )
     trained = centroid_form(file, checkpoint, fields, whitening)
     if trained is not None:
         return _from_centroids(
@@ -126,12 +134,16 @@ def _from_wsdhq(
     name: str | None,
     partial: bool,
 ) -> tuple[Encoder, MatchReport]:
-    for option, value in (("whitening", whitening), ("classes", classes)):
-        if value is not None:
-            raise UsageError(f"--{option}: {file} is of WSDHQ, whose space has none. Leave it out.")
+    _without(file, "is of WSDHQ, whose space has", whitening=whitening, classes=classes)
     spec = NetSpec(backbone="alexnet")
     preprocessing = _preprocessing(spec, None, INPUT if preset == "auto" else preset, size)
     return wsdhq_encoder(file, checkpoint, fields, preprocessing, tags, name=name, partial=partial)
+
+
+def _without(file: Path, reason: str, **options: object) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise UsageError(f"--{option}: {file} {reason} none. Leave it out.")
 
 
 def _only_wsdhq(tags: Tags | None, file: Path) -> None:

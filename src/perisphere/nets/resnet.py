@@ -38,13 +38,18 @@ class IBN(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut."""
+    """Two 3 x 3 convolutions and a shortcut.
+
+    The positions that it looks at lie ``dilation`` apart, before a stride ``entry`` apart.
+    """
 
     expansion = 1
 
-    def __init__(self, inputs: int, width: int, stride: int, *, ibn: bool = False, dilation: int = 1) -> None:
+    def __init__(
+        self, inputs: int, width: int, stride: int, *, ibn: bool = False, entry: int = 1, dilation: int = 1
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 3, stride, dilation, dilation, bias=False)
+        self.conv1 = nn.Conv2d(inputs, width, 3, stride, entry, entry, bias=False)
         self.bn1 = IBN(width) if ibn else nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
@@ -60,7 +65,8 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """A 1 x 1, a 3 x 3 and a 1 x 1 convolution, and a shortcut.
 
-    The 3 x 3 convolution carries the stride, or with ``early_stride`` the first 1 x 1 convolution.
+    The 3 x 3 convolution carries the stride, or with ``early_stride`` the first 1 x 1 convolution. The
+    positions that it looks at lie ``dilation`` apart, before a stride ``entry`` apart.
     """
 
     expansion = 4
@@ -73,14 +79,16 @@ class Bottleneck(nn.Module):
         *,
         ibn: bool = False,
         early_stride: bool = False,
+        entry: int = 1,
         dilation: int = 1,
     ) -> None:
         super().__init__()
         outputs = width * self.expansion
         first, second = (stride, 1) if early_stride else (1, stride)
+        reach = dilation if early_stride else entry
         self.conv1 = nn.Conv2d(inputs, width, 1, first, bias=False)
         self.bn1 = IBN(width) if ibn else nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, second, dilation, dilation, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, second, reach, reach, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
@@ -115,9 +123,8 @@ class ResNet(Backbone):
             baselines around Luo et al. 2019 were trained without.
         output_stride: pixels a position of the last map, 8, 16 or 32: the last stages keep the map's sides
             where it is below 32; ``None`` leaves that to ``last_stride``.
-        dilated: whether stages that keep the sides dilate their 3 x 3 convolutions, so that these look as far
-            as they would have: all but those of a stage's first block, which follows the stage before
-            (Chen et al., "Rethinking atrous convolution", 2017).
+        dilated: whether what follows a stride that was taken away dilates its 3 x 3 convolutions, so that
+            it looks at the positions that it would have (Chen et al., "Rethinking atrous convolution", 2017).
     """
 
     def __init__(
@@ -148,13 +155,14 @@ class ResNet(Backbone):
         for number, (depth, stride) in enumerate(zip(blocks, strides, strict=True), start=1):
             width = 32 << number
             stage = nn.Sequential()
+            entry = dilation
+            if dilated and number > 1 and stride == 1:
+                dilation *= 2
             for position in range(depth):
-                first = position == 0
-                normalised = ibn and number < 4
-                stage.append(kind(inputs, width, stride if first else 1, ibn=normalised, dilation=dilation))
+                block_stride, before = (1, dilation) if position else (stride, entry)
+                reach = {"entry": before, "dilation": dilation}
+                stage.append(kind(inputs, width, block_stride, ibn=ibn and number < 4, **reach))
                 inputs = width * expansion
-                if first and dilated and number > 1 and stride == 1:
-                    dilation *= 2
             self.add_module(f"layer{number}", stage)
         self.dim = inputs
         for module in self.modules():

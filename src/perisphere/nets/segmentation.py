@@ -28,6 +28,7 @@ Layer = Literal["shallow", "backbone", "merged", "gate", "decoder"]
 LAYERS: tuple[Layer, ...] = get_args(Layer)
 PUBLISHED_LAYERS: dict[str, Layer] = {"conv3": "shallow", "fc8": "merged", "sg": "gate"}
 """What the published program calls layers that have another name here."""
+MOST_CLASSES = 4096
 OF_A_DECODER = ("width", "dilations", "psi", "focal_p", "focal_lambda")
 BACKGROUND_SCORE = 1.0
 """Of every position in the single-stage head: what a class must exceed to be seen."""
@@ -62,11 +63,9 @@ class SegmentationSpec(BaseModel):
     output_stride: Literal[8, 16, 32] = 16
     dilated: bool = False
     head: Head = "single-stage"
-    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), max_length=4096)
+    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), max_length=MOST_CLASSES)
     width: Annotated[int, Field(ge=8, le=2048)] = 256
-    dilations: tuple[Annotated[int, Field(ge=1, le=256)], ...] = Field(
-        (12, 24, 36), min_length=1, max_length=8
-    )
+    dilations: Annotated[tuple[Dilation, ...], Field(min_length=1, max_length=8)] = (12, 24, 36)
     dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.5
     psi: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.3
     focal_p: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 3.0
@@ -222,7 +221,7 @@ class SegmentationNet(nn.Module):
             raise UsageError(f"a network with the head {self.spec.head} has no layer {name!r}.{mend}")
         return layer  # type: ignore[return-value]
 
-    def masks_at(self, found: Maps, size: tuple[int, int]) -> Tensor:
+    def masks_at(self, found: Maps, size: tuple[int, int] | torch.Size) -> Tensor:
         """Return the masks ``[n, 1 + C, *size]`` of ``size`` (rows, columns), resized corner to corner.
 
         Class activation maps are resized before they are brought to their maximum, as published.

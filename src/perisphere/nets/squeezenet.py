@@ -29,8 +29,8 @@ class SqueezeNet(Backbone):
     """SqueezeNet 1.0 up to ``fire9``; layers have the names of the original Caffe model.
 
     Args:
-        output_stride: pixels a position of the last map; 8 leaves the pooling after ``fire8`` out.
-        dilated: whether ``fire9`` looks as far as it did where that pooling is left out.
+        output_stride: pixels a position of the last map; 8 takes the stride off the pooling after ``fire8``.
+        dilated: whether ``fire9`` looks at the positions that it would have with that stride.
         padded: whether convolution and pooling look beyond the edge, so that position ``i`` of a map of
             stride ``s`` lies on pixel ``i * s``, as in a ResNet; the original lies some pixels inside.
     """
@@ -38,7 +38,7 @@ class SqueezeNet(Backbone):
     def __init__(self, output_stride: int = 16, dilated: bool = False, padded: bool = False) -> None:
         super().__init__()
         self.padded = padded
-        self.pooled = ("conv1", "fire4", "fire8") if output_stride == 16 else ("conv1", "fire4")
+        self.strides = {"conv1": 2, "fire4": 2, "fire8": 2 if output_stride == 16 else 1}
         self.conv1 = nn.Conv2d(3, 96, 7, 2, 3 if padded else 0)
         inputs = 96
         for number, (squeeze, expand) in enumerate(zip(SQUEEZE, EXPAND, strict=True), start=2):
@@ -55,6 +55,7 @@ class SqueezeNet(Backbone):
     def advance(self, name: str, stage: nn.Module, x: Tensor) -> Tensor:
         """See :meth:`Backbone.advance`; of 227 pixels ``fire9`` gives ``[n, 512, 13, 13]``."""
         x = F.relu(stage(x), inplace=True) if name == "conv1" else stage(x)
-        if name not in self.pooled:
+        if name not in self.strides:
             return x
-        return F.max_pool2d(x, 3, 2, 1) if self.padded else F.max_pool2d(x, 3, 2, ceil_mode=True)
+        stride = self.strides[name]
+        return F.max_pool2d(x, 3, stride, 1) if self.padded else F.max_pool2d(x, 3, stride, ceil_mode=True)

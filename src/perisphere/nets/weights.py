@@ -15,7 +15,9 @@ from perisphere.nets.embedding import EmbeddingNet, build
 from perisphere.nets.older import in_sequence
 from perisphere.nets.pickled import read_checkpoint
 from perisphere.nets.registry import ARCHITECTURES
+from perisphere.nets.segmentation import SegmentationNet, SegmentationSpec
 from perisphere.nets.spec import NetSpec
+from perisphere.nets.wikiscenes_names import known_names
 
 # What wraps a backbone in the checkpoints of the common training programs.
 PREFIXES = (
@@ -70,11 +72,12 @@ class MatchReport:
         return [*(name for name in absent if name.startswith("backbone.")), *self.surplus]
 
 
-def load_into(net: EmbeddingNet, tensors: dict[str, Tensor]) -> MatchReport:
+def load_into(net: EmbeddingNet | SegmentationNet, tensors: dict[str, Tensor]) -> MatchReport:
     """Copy tensors into the parameters and statistics of ``net`` that have their names.
 
     A name is tried as it is and without the prefixes that wrap a backbone elsewhere (``module.``,
-    ``backbone.`` ...); the stages of a ResNet may be numbered (``features.4``). Numbers of any floating type
+    ``backbone.`` ...); the stages of a ResNet may be numbered (``features.4``), and the parts of a network
+    that segments named as in :mod:`~perisphere.nets.wikiscenes_names`. Numbers of any floating type
     become float32.
 
     Raises:
@@ -104,20 +107,23 @@ class _Layout:
 
 
 @lru_cache(maxsize=64)
-def _layout(spec: NetSpec) -> _Layout:
+def _layout(spec: NetSpec | SegmentationSpec) -> _Layout:
     with torch.device("meta"):
-        net = EmbeddingNet(spec)
+        net = SegmentationNet(spec) if isinstance(spec, SegmentationSpec) else EmbeddingNet(spec)
     shapes = {name: value.shape for name, value in net.state_dict().items() if not _is_counter(name)}
     stages = frozenset(f"backbone.{name}" for name, _ in net.backbone.named_children())
     return _Layout(shapes, stages, ARCHITECTURES[spec.backbone].classifier)
 
 
-def _match(spec: NetSpec, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], MatchReport]:
+def _match(
+    spec: NetSpec | SegmentationSpec, tensors: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], MatchReport]:
     """Return the tensor for each name in the network that the file has, and the report."""
     layout = _layout(spec)
     report = MatchReport()
     chosen: dict[str, Tensor] = {}
-    for name, tensor in in_sequence(tensors).items():
+    plain = in_sequence(tensors)
+    for name, tensor in (known_names(plain) if isinstance(spec, SegmentationSpec) else plain).items():
         places = list(_places(name))
         target = next((place for place in places if place in layout.shapes and place not in chosen), None)
         if target is not None and tensor.is_floating_point():
