@@ -72,6 +72,7 @@ def test_json(index: Path) -> None:
                 "right",
                 "rerank",
                 "count",
+                "regions",
             }
             assert result["path"] != own
             assert result["right"] is True

@@ -171,6 +171,48 @@ def centroids(folder: INDEX, as_json: JSON = False) -> None:
         typer.echo(f"{kept:,} centroids of {facts['images']:,} images: {_bytes(facts['bytes'])} in all")
 
 
+@index.command("regions")
+def regions(
+    folder: INDEX,
+    segmented: Annotated[
+        Path, typer.Argument(help="A catalog that `perisphere segment predict` wrote.", show_default=False)
+    ],
+    vectors: Annotated[
+        bool,
+        typer.Option(
+            "--vectors/--no-vectors",
+            help="Give each region a vector, so that parts of photos can be searched with (--region).",
+        ),
+    ] = True,
+    as_json: JSON = False,
+) -> None:
+    """Give the photos of an index the regions that a segmentation found: concepts, scores, outlines.
+
+    Photos are told by their files. Regions that a photo had are replaced; they go with their photo. Vectors
+    need an index that was made with a segmentation encoder.
+
+    **Examples**
+
+    `perisphere index regions index segmented`
+    """
+    from perisphere.catalog import Catalog
+    from perisphere.index import Index
+    from perisphere.index.segmented import bring_regions
+
+    catalog = Catalog.load(segmented)
+    with Index.open(folder) as opened:
+        brought = bring_regions(opened, catalog, vectors=vectors)
+    for reason in brought.unreadable:
+        typer.echo(f"no vectors: {printable(reason)}", err=True)
+    if as_json:
+        facts = {"photos": brought.photos, "regions": brought.regions, "vectors": brought.vectors}
+        typer.echo(json.dumps({**facts, "strangers": brought.strangers}))
+        return
+    typer.echo(f"{brought.regions:,} regions of {brought.photos:,} photos, {brought.vectors:,} with a vector")
+    if brought.strangers:
+        typer.echo(f"{brought.strangers:,} segmented photos are not in the index")
+
+
 @index.command("info")
 def info(folder: INDEX, as_json: JSON = False) -> None:
     """Show what an index is and holds, how it searches, and what a compaction would reclaim.
@@ -370,6 +412,8 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("debt", f"{facts['tombstones']:,} removed images not reclaimed, {facts['blocks']:,} blocks"),
         ("calibrated", _calibrated(facts)),
     ]
+    if facts["regions"] is not None:
+        lines.insert(-2, ("regions", _regions(facts["regions"])))
     if facts["codes"] is not None:
         lines.insert(-2, ("codes", _codes(facts["codes"], facts["images"])))
         return [*lines, ("search", "by codes")]
@@ -394,6 +438,12 @@ def _identities(facts: dict[str, Any]) -> str:
     kept = {"beside": "centroids beside the images", "only": "centroids only", None: "no centroids"}
     size = f"{_bytes(facts['bytes_per_identity'])} each"
     return f"{facts['identities']:,}, {size}; {kept[facts['centroids']]}"
+
+
+def _regions(found: dict[str, Any]) -> str:
+    each = ", ".join(f"{count:,} {concept}" for concept, count in found["concepts"].items())
+    vectors = f"{found['vectors']:,} with a vector" if found["vectors"] else "without vectors"
+    return f"{found['regions']:,} of {found['photos']:,} photos, {vectors}: {each or 'nothing found'}"
 
 
 def _codes(codes: dict[str, Any], images: int) -> str:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,9 +12,11 @@ from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
-    from perisphere.search import Answer, ClassQuery, Photos, Results, TextQuery
+    from perisphere.index.regions import Region
+    from perisphere.search import Answer, ClassQuery, Part, Photos, Results, TextQuery
     from perisphere.search.rerank import Chain
     from perisphere.tags import Tags
+    from perisphere.tags.concepts.concept_words import ConceptWords
     from perisphere.taxonomy import ClassPoints
 
 INDEX = Annotated[Path, typer.Argument(help="An index folder.", show_default=False)]
@@ -30,7 +32,31 @@ CLASSES = Annotated[
     typer.Option(help="Class points (.npz, .json, .pickle), where the index's encoder knows none."),
 ]
 TEXT = Annotated[
-    list[str] | None, typer.Option("--text", help="Search for words, by the tags that the encoder knows.")
+    list[str] | None,
+    typer.Option(
+        "--text", help="Search for words: as a point, where the encoder knows tags; else in what is written."
+    ),
+]
+BY = Annotated[
+    str | None,
+    typer.Option(
+        help="vectors, words (with --text: captions, categories and regions together) or regions; default: "
+        "what the index is made for."
+    ),
+]
+MAPPING = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="More words of concepts: WORD, LANGUAGE, CONCEPT, with tabs between.", show_default=False
+    ),
+]
+REGION = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        metavar="X0,Y0,X1,Y1",
+        help="Search with this part of the photo: pixels, or shares of width and height (0.1,0,0.5,0.6).",
+    ),
 ]
 TAGS = Annotated[
     Path | None,
@@ -111,6 +137,9 @@ def search(
     classes: CLASSES = None,
     text: TEXT = None,
     tags: TAGS = None,
+    mapping: MAPPING = None,
+    region: REGION = None,
+    by: BY = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Results a query, at most.")] = 5,
     among: AMONG = None,
     identities: IDENTITIES = None,
@@ -142,9 +171,15 @@ def search(
     where they have the photo's label and red where they have another; a photo that is in the index brings its
     label with it. The results of a class are right where their label is the class or lies below it.
 
-    `--text` needs an encoder that was trained towards tags: the query is the mean direction of the tags in
-    the text. Words that are no tag are named, with the nearest that are. Each `--text` and each `--class`
-    is a query by itself, beside the photos.
+    `--text` with an encoder that was trained towards tags is the mean direction of the tags in the text.
+    Words that are no tag are named, with the nearest that are. Each `--text` and each `--class` is a query
+    by itself, beside the photos. With another encoder, or `--by words`, the words are sought in labels,
+    captions, categories, tags and concepts, those of concepts in many languages, together with the regions
+    that a segmentation found (`perisphere index regions`). `--by regions` goes by these alone. Regions of
+    the concepts in the text are shown with each result.
+
+    `--region` searches with one part of a photo. An index with vectors of regions compares it with these and
+    shows the region that is most like it; else the part is cut out and embedded.
 
     **Examples**
 
@@ -160,12 +195,17 @@ def search(
 
     `perisphere search index --text "sunset beach" -k 20 --sheet beach.jpg`
 
+    `perisphere search index --text "portal with statues" --by words --sheet portals.jpg`
+
+    `perisphere search index photo.jpg --region 0.3,0.4,0.7,1 --exclude-self --sheet alike.jpg`
+
     `perisphere search index photo.jpg --rerank "aqe(n=10,alpha=3)+geometric(n=20)" --matches lines.png`
     """
     from perisphere.index import Index
-    from perisphere.search import search_images
+    from perisphere.search import Part, search_images, search_parts, search_words
     from perisphere.search.rerank import parse_chain
     from perisphere.search.sheet import sheet_format
+    from perisphere.search.ways import way_of
 
     for picture in (sheet, matches):
         if picture is not None:
@@ -177,28 +217,68 @@ def search(
         )
     if tags is not None and not text:
         raise UsageError("--tags holds what --text can search for. Name words with --text, or leave it out.")
-    photos, named = _queries(query or [], of_class or [], text or [], each)
+    photos, named = _queries(query or [], of_class or [], text or [], each, region or [])
+    queries = [*photos, *named]
+    vocabulary = given_words(mapping)
     with Index.open(index) as opened:
-        results = search_images(
-            opened,
-            [*photos, *named],
-            k,
-            encoder=given_encoder(encoder),
-            classes=given_classes(classes),
-            tags=given_tags(tags),
-            among=among,
-            identities=identities,
-            labels=each_label(label, len(photos), len(named)),
-            exclude_self=exclude_self,
-            metric=metric,
-            where=where,
-            min_score=min_score,
-            min_precision=min_precision,
-            exact=exact,
-            shortlist=shortlist,
-            symmetric=symmetric,
-            rerank=chain,
-        )
+        known = given_encoder(encoder)
+        words_of_tags = given_tags(tags)
+        way = way_of(opened, queries, by, known, words_of_tags)
+        if vocabulary is not None and (way == "vectors" or not text):
+            raise UsageError("--mapping says what words of --text mean: give --text with --by words.")
+        labels = each_label(label, len(photos), len(named))
+        if way == "vectors":
+            results = search_images(
+                opened,
+                queries,
+                k,
+                encoder=known,
+                classes=given_classes(classes),
+                tags=words_of_tags,
+                among=among,
+                identities=identities,
+                labels=labels,
+                exclude_self=exclude_self,
+                metric=metric,
+                where=where,
+                min_score=min_score,
+                min_precision=min_precision,
+                exact=exact,
+                shortlist=shortlist,
+                symmetric=symmetric,
+                rerank=chain,
+            )
+        else:
+            foreign = {
+                "--tags": tags,
+                "--among": among,
+                "-n": identities,
+                "--metric": metric,
+                "--min-precision": min_precision,
+                "--exact": exact,
+                "--shortlist": shortlist,
+                "--symmetric": symmetric,
+                "--rerank": rerank,
+                "--matches": matches,
+                **({"--label": label, "--exclude-self": exclude_self} if text else {}),
+            }
+            refuse_of_vectors(way, foreign)
+            if text:
+                trust = 1.0 if way == "words" else 0.0
+                results = search_words(
+                    opened, text, k, vocabulary=vocabulary, where=where, min_score=min_score, words=trust
+                )
+            else:
+                results = search_parts(
+                    opened,
+                    [part for part in queries if isinstance(part, Part)],
+                    k,
+                    encoder=known,
+                    labels=labels,
+                    where=where,
+                    min_score=min_score,
+                    exclude_self=exclude_self,
+                )
         images = len(opened)
         centroids = None if results.among == "photos" else len(opened.centroids())
     _warn(results)
@@ -213,26 +293,58 @@ def search(
 
 
 def _queries(
-    files: list[Path], classes: list[str], texts: list[str], each: bool
-) -> "tuple[Sequence[Path | Photos], list[ClassQuery | TextQuery]]":
+    files: list[Path], classes: list[str], texts: list[str], each: bool, regions: list[str]
+) -> "tuple[Sequence[Path | Photos | Part], list[ClassQuery | TextQuery]]":
     """Return the photos, several as one query unless each is searched by itself, and classes and texts."""
     from perisphere.search import ClassQuery, Photos, TextQuery
 
     together = len(files) > 1 and not each
     named: list[ClassQuery | TextQuery] = [ClassQuery(name) for name in classes]
     named += [TextQuery(text) for text in texts]
+    if regions:
+        return _parts(files, regions, together), named
     return [Photos(tuple(files))] if together else files, named
 
 
+def _parts(files: list[Path], regions: list[str], together: bool) -> "list[Part]":
+    """Give every photo its region: one for all, or one each."""
+    from perisphere.search.part import Part, parse_box
+
+    if not files or together:
+        raise UsageError("--region is a part of a photo: name one photo, or several with --each.")
+    if len(regions) not in (1, len(files)):
+        raise UsageError(f"{len(regions)} regions for {len(files)} photos. Give one for all, or one a photo.")
+    boxes = [parse_box(region) for region in regions]
+    return [Part(file, box) for file, box in zip(files, boxes * (len(files) // len(boxes)), strict=True)]
+
+
+def refuse_of_vectors(way: str, options: dict[str, Any]) -> None:
+    """Refuse options that were given and mean something for vectors of photos alone."""
+    for name, value in options.items():
+        if value not in (None, False):
+            raise UsageError(f"{name} means nothing to a search by {way}: leave it out, or use --by vectors.")
+
+
+def given_words(files: list[Path] | None) -> "ConceptWords | None":
+    """Return the words of concepts, those of ``--mapping`` over the built-in ones."""
+    if not files:
+        return None
+    from perisphere.tags.concepts.concept_words import ConceptWords, read_entries
+
+    own = [entry for file in files for entry in read_entries(file)]
+    return ConceptWords([*ConceptWords.built_in().entries, *own])
+
+
 def _warn(results: "Results") -> None:
-    """Name the words of texts that are no tag, on stderr."""
+    """Name the words of texts that are no tag, or that no photo has, on stderr."""
     from perisphere.search import TextQuery
 
     for answer in results.answers:
         if isinstance(answer.image, TextQuery):
             for word, near in answer.image.unknown.items():
                 offer = f" Nearest: {', '.join(near)}." if near else ""
-                line = f"--text {answer.image.text!r}: no tag is called {word!r}, it is left out.{offer}"
+                none = "no tag is called" if results.metric != "words" else "no photo has"
+                line = f"--text {answer.image.text!r}: {none} {word!r}, it is left out.{offer}"
                 typer.echo(printable(line), err=True)
 
 
@@ -328,7 +440,8 @@ def _lines(answer: "Answer") -> list[str]:
     calibrated = any(result.precision is not None for result in answer.results)
     reranked = any(result.rerank is not None for result in answer.results)
     counted = any(result.count is not None for result in answer.results)
-    head = [" rank", " score", " id", "label", "path"]
+    shown = any(result.regions for result in answer.results)
+    head = [" rank", " score", " id", "label", *(["region"] if shown else []), "path"]
     head[3:3] = [" photos"] if counted else []
     head[2:2] = [" precision"] if calibrated else []
     head[1:1] = [" re-rank"] if reranked else []
@@ -341,11 +454,16 @@ def _lines(answer: "Answer") -> list[str]:
             str(result.id),
             *([f"{result.count:,}"] if result.count is not None else []),
             result.label or "-",
+            *([", ".join(map(_region, result.regions)) or "-"] if shown else []),
             result.path or "-",
         ]
         for result in answer.results
     ]
     return table([head, *rows])
+
+
+def _region(region: "Region") -> str:
+    return f"{region.concept} {','.join(map(str, region.box))}"
 
 
 def _cut(results: "Results") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import isnan
 from pathlib import Path
@@ -428,6 +428,15 @@ class Index:
         else:
             _refuse_missing(wanted, there)
         return pl.DataFrame({"id": wanted}).join(found, on="id", how="left", maintain_order="left")
+
+    def paths(self) -> Iterator[tuple[int, str | None, str]]:
+        """Yield id, root and path of the photos that have a path, by id, as of now."""
+        query = (
+            "SELECT images.id, roots.path, images.path FROM images LEFT JOIN roots ON roots.id = images.root "
+            "WHERE images.path IS NOT NULL ORDER BY images.id"
+        )
+        with self._store.reading() as connection:
+            yield from connection.execute(query)
 
     def ids(self, where: Expression | str | None = None) -> np.ndarray:
         """Return the ids, int64 ascending, of all images or of those that pass a filter."""

@@ -21,6 +21,9 @@ from perisphere.index.waiting import patient_bar
 Hit = tuple[Region, float]
 """A region and its cosine with a query."""
 
+OF_VECTORS = ("encoder", "layer", "dim")
+"""What is noted of the vectors of regions: which encoder's they are, of which layer, of how many numbers."""
+
 Segmented = tuple[int, Sequence[Region], NDArray[np.float32] | None]
 """A photo's id, its regions, and a vector for each of them, where they have vectors."""
 
@@ -58,14 +61,16 @@ class KeptRegions:
         with self._store.writing() as connection, patient_bar("regions", total) as advance:
             regions.keep_regions(connection)
             words.keep_words(connection)
-            known = regions.kept(connection) or {"concepts": []}
+            known = regions.kept(connection) or {"concepts": [], **dict.fromkeys(OF_VECTORS)}
             (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM regions").fetchone()
             for image, found, vectors in photos:
                 rows = None if vectors is None else clean(matrix(vectors, about["dim"]), "cosine")
                 regions.write(connection, image, found, rows)
                 count += len(found)
                 advance()
-            if any(known.get(name) not in (None, about[name]) for name in ("encoder", "layer", "dim")):
+            if about["encoder"] is None:
+                about = {name: known[name] for name in OF_VECTORS}
+            elif any(known[name] not in (None, about[name]) for name in OF_VECTORS):
                 self._refuse_older_vectors(connection, last, known["encoder"])
             names = list(dict.fromkeys([*known["concepts"], *concepts]))
             write_fact(connection, "regions", {"concepts": names, **about})
@@ -75,6 +80,23 @@ class KeptRegions:
         """Return the regions of all photos, or of those with these ids, by photo."""
         with self._store.reading() as connection:
             return list(regions.read(connection, images))
+
+    def whole(self, ids: Iterable[int]) -> dict[int, Region]:
+        """Return the regions with these ids that are there, by id."""
+        with self._store.reading() as connection:
+            return regions.by_id(connection, ids)
+
+    def best(self, concepts: Sequence[str], where: Where | None = None) -> dict[str, dict[int, Region]]:
+        """Return for each concept the photos that show it, by id, each with its best region of it.
+
+        Regions come without their outlines; see :meth:`whole`.
+
+        Args:
+            concepts: names.
+            where: only photos that pass.
+        """
+        with self._store.reading() as connection:
+            return {concept: regions.best(connection, concept, where) for concept in concepts}
 
     def nearest(
         self,

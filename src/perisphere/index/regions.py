@@ -142,6 +142,20 @@ def by_id(connection: sqlite3.Connection, ids: Iterable[int]) -> dict[int, Regio
     return {row[0]: _region(row) for row in rows}
 
 
+def best(
+    connection: sqlite3.Connection, concept: str, where: tuple[str, tuple[Any, ...]] | None = None
+) -> dict[int, Region]:
+    """Return by id the photos that show a concept, with the best region of it each, without its outline."""
+    if not has_table(connection):
+        return {}
+    text, values = "", tuple[Any, ...]()
+    if where is not None:
+        text, values = f" AND image IN (SELECT id FROM images WHERE {where[0]})", where[1]
+    fields = _FIELDS.replace("outline", "'[]'").replace("score", "max(score)")
+    query = f"SELECT {fields} FROM regions WHERE concept = ?{text} GROUP BY image"
+    return {row[1]: _region(row) for row in connection.execute(query, (concept, *values))}
+
+
 def counted(connection: sqlite3.Connection) -> dict[str, Any] | None:
     """Return how many regions there are, plain values for JSON; ``None`` where none were ever stored."""
     known = kept(connection)

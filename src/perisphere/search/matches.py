@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from perisphere.catalog.images import decode
 from perisphere.errors import UsageError
 from perisphere.search.rerank.geometric import GeometricVerification, Match
-from perisphere.search.results import Answer, Named, Photos, Source
+from perisphere.search.results import Answer, Source, picture_of
 from perisphere.search.sheet import sheet_format
 from perisphere.storage import whole_file
 
@@ -44,10 +44,11 @@ def write_matches(
     path, format = Path(path), sheet_format(Path(path))
     verification = verification or GeometricVerification()
     pairs = [
-        draw_pair(answer.image, result.file, verification.match(answer.image, result.file), title)
+        draw_pair(photo, result.file, verification.match(photo, result.file), title)
         for answer in answers
         for result in answer.results
-        if result.file is not None and result.count is None and not isinstance(answer.image, Named | Photos)
+        for photo in [picture_of(answer.image)]
+        if result.file is not None and result.count is None and photo is not None
         for title in [f"{Path(answer.name).name}  and  {result.file.name}"]
     ]
     height = sum(pair.height for pair in pairs) + GAP * (len(pairs) + 1)

@@ -12,7 +12,7 @@ from perisphere.index import Index
 from perisphere.index.centroids import SHORTEST
 from perisphere.search.class_query import class_vectors
 from perisphere.search.index_encoder import the_encoder
-from perisphere.search.results import ClassQuery, Named, Query, Source, TextQuery, photos_of
+from perisphere.search.results import ClassQuery, Named, Query, Source, TextQuery, pictures_of
 from perisphere.search.text_query import text_vectors
 from perisphere.sphere.geometry import Vectors
 from perisphere.tags import Tags
@@ -37,7 +37,7 @@ def query_points(
     Args:
         index: that will be searched.
         encoder: see :func:`the_encoder`.
-        queries: photos, several photos together, classes, or texts.
+        queries: photos, several photos together, parts of photos, classes, or texts.
         classes: the class points, where there is a class among the queries.
         tags: the tags, where there is a text among the queries.
 
@@ -54,7 +54,7 @@ def query_points(
         vectors[_which(queries, TextQuery)] = text_vectors(
             [query for query in queries if isinstance(query, TextQuery)], tags
         )
-    photos = [photos_of(query) for query in queries if not isinstance(query, Named)]
+    photos = [pictures_of(query) for query in queries if not isinstance(query, Named)]
     if photos:
         flat = [photo for group in photos for photo in group]
         encoded = _encode(the_encoder(index, encoder), flat)

@@ -21,13 +21,13 @@ from perisphere.search.rerank.soft_label import SoftLabelReranking
 from perisphere.search.results import (
     Answer,
     ClassQuery,
-    Named,
     Photos,
     Query,
     Result,
     Results,
     TextQuery,
     photos_of,
+    picture_of,
 )
 from perisphere.search.selves import own_rows
 from perisphere.search.text_query import known_tags, understood
@@ -69,9 +69,9 @@ def search_images(
     Args:
         index: where to search.
         images: files, open pictures, uint8 RGB arrays ``[h, w, 3]``, several of these as one query
-            (:class:`Photos`: their centroid is searched for), classes, or texts; at least one query, each
-            with its own results. Those of a class are marked right where their label is the class or lies
-            below it.
+            (:class:`Photos`: their centroid is searched for), parts of photos (:class:`Part`, cut out and
+            embedded), classes, or texts; at least one query, each with its own results. Those of a class are
+            marked right where their label is the class or lies below it.
         k: how many results a query, at most.
         encoder: the encoder to use where the index holds none; it has to be the one that made the index.
         classes: points of classes in the space of the index; by default those of its encoder.
@@ -118,7 +118,7 @@ def search_images(
         index,
         query_points(index, encoder, images, points, words),
         [own for own, _ in selves] if exclude_self else (),
-        [None if isinstance(image, Named | Photos) else image for image in images],
+        [picture_of(image) for image in images],
         cast(Metric, metric or index.metric),
         parse(where) if isinstance(where, str) else where,
         exact,

@@ -9,6 +9,8 @@ import PIL.Image
 
 from perisphere.catalog.images import display
 from perisphere.errors import UsageError
+from perisphere.index.regions import Region
+from perisphere.search.part import Part
 
 Source = Path | str | PIL.Image.Image | np.ndarray
 """A photo as a query: a file, an open picture, or uint8 RGB ``[h, w, 3]``."""
@@ -29,17 +31,20 @@ class ClassQuery:
 
 @dataclass(frozen=True)
 class TextQuery:
-    """Words as a query: the direction in which the tags lie that are in them.
+    """Words as a query: the direction in which the tags lie that are in them, or the words themselves.
 
     Attributes:
         text: as it was typed.
         tags: those that were found in it, as the search tells.
-        unknown: its other words, each with the tags that are spelled most like it, as the search tells.
+        unknown: its other words, each with the tags that are spelled most like it, as the search tells; of a
+            search by words, those that no photo has.
+        concepts: those that were found in it, where words and regions are searched.
     """
 
     text: str
     tags: tuple[str, ...] = ()
     unknown: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    concepts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Photos:
 
 Named = ClassQuery | TextQuery
 """A query without a photo."""
-Query = Source | Photos | Named
+Query = Source | Photos | Part | Named
 NAMED = 3
 
 
@@ -67,7 +72,19 @@ def photos_of(query: Query) -> tuple[Source, ...]:
     """Return the photos that a query consists of; a class or a text has none."""
     if isinstance(query, Photos):
         return query.photos
+    if isinstance(query, Part):
+        return (query.photo,)
     return () if isinstance(query, Named) else (query,)
+
+
+def pictures_of(query: Query) -> tuple[Source, ...]:
+    """Return what is embedded of a query: its photos, or the part of one."""
+    return (query.picture,) if isinstance(query, Part) else photos_of(query)
+
+
+def picture_of(query: Query) -> Source | None:
+    """Return the one picture that a query is, ``None`` where it is none or several."""
+    return None if isinstance(query, Named | Photos) else pictures_of(query)[0]
 
 
 Mark = Literal["right", "wrong", "ignored"]
@@ -90,6 +107,7 @@ class Result:
         count: of a centroid, how many photos are behind it; its ``id`` is the centroid's then, and ``path``
             and ``file`` are those of its first photo.
         examples: of a centroid, the files of its first photos.
+        regions: of the photo, those that were searched for, the best first.
     """
 
     rank: int
@@ -103,6 +121,7 @@ class Result:
     rerank: float | None = None
     count: int | None = None
     examples: tuple[Path, ...] = ()
+    regions: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +151,8 @@ class Answer:
             names = [display(photo) for photo in self.image.photos]
             more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
             return " + ".join([*names[:NAMED], *more])
+        if isinstance(self.image, Part):
+            return f"{display(self.image.photo)} {self.image.name}"
         return display(self.image)
 
     def right(self, result: Result) -> bool | None:
@@ -159,6 +180,7 @@ class Answer:
                 "path": result.path,
                 "file": None if result.file is None else display(result.file),
                 "right": self.right(result),
+                "regions": [region.to_dict() for region in result.regions],
             }
             for result in self.results
         ]
@@ -171,7 +193,9 @@ class Answer:
             "text": None if text is None else text.text,
             "tags": [] if text is None else list(text.tags),
             "unknown": {} if text is None else {word: list(near) for word, near in text.unknown.items()},
+            "concepts": [] if text is None else list(text.concepts),
             "photos": photos,
+            "region": list(self.image.pixels) if isinstance(self.image, Part) else None,
             "label": self.label,
             "results": results,
         }
@@ -184,7 +208,7 @@ class Results:
     Attributes:
         answers: one a query, in the order of the queries.
         road: how they were found, e.g. ``"exact"``.
-        metric: ``"cosine"``, ``"l2"`` or ``"l1"``.
+        metric: ``"cosine"``, ``"l2"`` or ``"l1"``; ``"words"`` where texts were searched by their words.
         min_score: the cut-off, where there was one.
         rerank: the chain of re-rankers, where there was one.
         among: what was searched: ``"photos"``, ``"centroids"`` or ``"centroids-then-photos"``.

@@ -10,6 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from perisphere.catalog.images import ImageError, decode, display
 from perisphere.errors import UsageError
+from perisphere.index.regions import Region
+from perisphere.search.drawn_regions import draw_box, draw_regions
+from perisphere.search.part import Part
 from perisphere.search.results import Answer, ClassQuery, Mark, Photos, Query, Result, Source, TextQuery
 from perisphere.storage import whole_file
 
@@ -131,6 +134,8 @@ def _row(sheet: Image.Image, answer: Answer, top: int, columns: int) -> None:
     name, kind = answer.name, "query"
     if isinstance(answer.image, Photos):
         name, kind = display(answer.image.photos[0]), f"query: {len(answer.image.photos)} photos"
+    if isinstance(answer.image, Part):
+        name, kind = display(answer.image.photo), f"query: {answer.image.name}"
     _write(sheet, (MARGIN + 2, top + TILE + 9), answer.label or Path(name).name, 21, INK, TILE - 4)
     _write(sheet, (MARGIN + 2, top + TILE + 36), answer.note or kind, 17, FADED, TILE - 4)
     left = MARGIN + TILE + GUTTER
@@ -146,7 +151,8 @@ def _row(sheet: Image.Image, answer: Answer, top: int, columns: int) -> None:
 
 def _result(sheet: Image.Image, result: Result, corner: tuple[int, int], mark: Mark | None) -> None:
     x, y = corner
-    _tile(sheet, Photos(result.examples) if result.examples else result.file, corner, FRAMES[mark])
+    shown = Photos(result.examples) if result.examples else result.file
+    _tile(sheet, shown, corner, FRAMES[mark], result.regions)
     name = result.label or (Path(result.path).name if result.path else f"image {result.id}")
     score = f"{result.score:.3f}"
     if result.count is not None:
@@ -196,22 +202,32 @@ def _meanings(results: Sequence[tuple[Answer, Result]]) -> dict[Mark, str]:
     return {"right": "the query's label", "wrong": "another label"}
 
 
-def _tile(sheet: Image.Image, source: Query | None, corner: tuple[int, int], colour: Colour) -> None:
+def _tile(
+    sheet: Image.Image,
+    source: Query | None,
+    corner: tuple[int, int],
+    colour: Colour,
+    regions: Sequence[Region] = (),
+) -> None:
     """A framed thumbnail with round corners, the whole photo on a mat."""
     x, y = corner
     inner = TILE - 2 * FRAME
     sheet.paste(colour, (x, y), _rounded(TILE, TILE, ROUND))
-    sheet.paste(_picture(source, inner), (x + FRAME, y + FRAME), _rounded(inner, inner, ROUND - FRAME // 2))
+    sheet.paste(
+        _picture(source, inner, regions), (x + FRAME, y + FRAME), _rounded(inner, inner, ROUND - FRAME // 2)
+    )
 
 
-def _picture(source: Query | None, side: int) -> Image.Image:
+def _picture(source: Query | None, side: int, regions: Sequence[Region] = ()) -> Image.Image:
     if isinstance(source, ClassQuery):
         return _named(Image.new("RGB", (side, side), MAT), source.title or source.name)
     if isinstance(source, TextQuery):
         return _named(Image.new("RGB", (side, side), MAT), source.text)
     if isinstance(source, Photos):
         return _mosaic(source.photos, side)
-    return _thumbnail(source, side, side)
+    if isinstance(source, Part):
+        return _thumbnail(source.whole, side, side, part=source)
+    return _thumbnail(source, side, side, regions)
 
 
 def _mosaic(photos: Sequence[Source], side: int) -> Image.Image:
@@ -233,12 +249,15 @@ def _mosaic(photos: Sequence[Source], side: int) -> Image.Image:
     return mat
 
 
-def _thumbnail(source: Source | None, width: int, height: int) -> Image.Image:
+def _thumbnail(
+    source: Source | None, width: int, height: int, regions: Sequence[Region] = (), part: Part | None = None
+) -> Image.Image:
     mat = Image.new("RGB", (width, height), MAT)
     try:
         if source is None:
             raise ImageError("image", "no file is known")
-        photo = Image.fromarray(decode(source, at_least=min(width, height)))
+        # Regions count in pixels of the whole photo.
+        photo = Image.fromarray(decode(source, at_least=None if regions else min(width, height)))
     except ImageError:
         text = "no picture"
         _write(mat, (max(0, width - _width(text, 17)) // 2, height // 2 - 10), text, 17, FADED, width)
@@ -247,7 +266,13 @@ def _thumbnail(source: Source | None, width: int, height: int) -> Image.Image:
     size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
     # Small pictures are enlarged by whole pixels, so that they look small rather than blurred.
     way = Image.Resampling.NEAREST if scale >= 3 else Image.Resampling.LANCZOS
-    mat.paste(photo.resize(size, way), ((width - size[0]) // 2, (height - size[1]) // 2))
+    small = photo.resize(size, way)
+    factors = (size[0] / photo.width, size[1] / photo.height)
+    if regions:
+        small = draw_regions(small, regions, factors)
+    if part is not None:
+        small = draw_box(small, part.pixels, factors, QUERY)
+    mat.paste(small, ((width - size[0]) // 2, (height - size[1]) // 2))
     return mat
 
 
