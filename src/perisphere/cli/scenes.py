@@ -16,7 +16,8 @@ def scenes(
     layout: Annotated[
         str,
         typer.Option(
-            help="folders, oxford5k, paris6k, revisited, gldv2, cifar, cub, market1501, fashion or tags."
+            help="folders, oxford5k, paris6k, revisited, gldv2, cifar, cub, market1501, fashion, tags "
+            "or wikiscenes."
         ),
     ] = "folders",
     landmarks: Annotated[int, typer.Option(help="Number of landmarks (identities).")] = 40,
@@ -28,6 +29,10 @@ def scenes(
     difficulty: Annotated[str, typer.Option(help="easy, normal or hard.")] = "normal",
     cameras: Annotated[
         int | None, typer.Option(help="Fixed cameras of market1501, 2 to 9; 6 if not given.")
+    ] = None,
+    unseen: Annotated[
+        float | None,
+        typer.Option(help="Share of the landmarks of wikiscenes kept for val; 0.25 if not given."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 0: one per core.")] = 0,
     truth: Annotated[
@@ -67,6 +72,10 @@ def scenes(
     `perisphere scenes album --layout tags` and then `perisphere read tags album/tags -o cat`: photos with the
     tags of users, who know synonyms and other languages, slip, forget, and write what is not there
 
+    `perisphere scenes minsters --layout wikiscenes --landmarks 28` and then
+    `perisphere read wikiscenes minsters/wikiscenes -o cat`: cathedrals outside and inside, each photo of a
+    subject (portal, organ, altar, ...), with captions, category trees, correspondences and concept masks
+
     `perisphere scenes hard --landmarks 100 --photos 40 --difficulty hard --seed 7`
     """
     from perisphere.catalog.scenes import write_scenes
@@ -83,6 +92,7 @@ def scenes(
         truth=truth,
         overwrite=overwrite,
         cameras=cameras,
+        unseen=unseen,
     )
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(summary)))

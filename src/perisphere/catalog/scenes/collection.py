@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perisphere import __version__
-from perisphere.catalog.scenes.layouts import LAYOUTS, Layout, Market1501
+from perisphere.catalog.scenes.layouts import LAYOUTS, Layout, Market1501, WikiScenes
 from perisphere.catalog.scenes.layouts.taxonomy import taxonomy
 from perisphere.catalog.scenes.photo import DIFFICULTIES
-from perisphere.catalog.scenes.world import landmark
 from perisphere.errors import PerisphereError, UsageError, nearest
 from perisphere.progress import bar
 from perisphere.storage import whole_folder
@@ -77,6 +76,7 @@ def write_scenes(
     truth: bool = True,
     overwrite: bool = False,
     cameras: int | None = None,
+    unseen: float | None = None,
 ) -> ScenesSummary:
     """Generate a collection; the same arguments give the same bytes, whatever ``workers`` is.
 
@@ -92,6 +92,7 @@ def write_scenes(
         truth: also write captions, keypoints and masks.
         overwrite: replace a folder that is there.
         cameras: how many fixed cameras market1501 has; None: 6.
+        unseen: share of the landmarks of wikiscenes that no training photo shows; None: 0.25.
 
     Raises:
         UsageError: an argument is out of range or unknown.
@@ -104,7 +105,7 @@ def write_scenes(
     start = time.monotonic()
     level = DIFFICULTIES[difficulty]
     with whole_folder(out, overwrite=overwrite) as part:
-        written = _layout(layout, part, truth=truth, cameras=cameras)
+        written = _layout(layout, part, truth=truth, cameras=cameras, unseen=unseen)
         tasks = [
             _Task(written, seed, roll.landmark, first, min(first + CHUNK, roll.end), size, difficulty)
             for roll in written.rolls(landmarks, photos)
@@ -115,17 +116,18 @@ def write_scenes(
             for done in _spread(tasks, workers or os.cpu_count() or 1):
                 records += done
                 advance(len(done))
-        shown = {task.landmark: landmark(seed, task.landmark, level.spread) for task in tasks}
+        shown = {task.landmark: written.build(seed, task.landmark, level.spread) for task in tasks}
         written.finish(list(shown.values()), records)
         asked = [shown[number] for number in range(landmarks)]
         (part / "taxonomy.txt").write_text(taxonomy(asked, written.label), "utf-8")
         made = {"layout": layout, "landmarks": landmarks, "photos": photos, "size": size, "seed": seed}
         made |= {"difficulty": difficulty, "truth": truth, "version": __version__}
         made |= {"cameras": cameras} if cameras is not None else {}
+        made |= {"unseen": unseen} if unseen is not None else {}
         (part / "scenes.json").write_text(json.dumps(made, indent=1) + "\n", "utf-8")
     return ScenesSummary(
         folder=str(out),
-        photos_folder=str(_layout(layout, out, truth=truth, cameras=cameras).photos),
+        photos_folder=str(_layout(layout, out, truth=truth, cameras=cameras, unseen=unseen).photos),
         layout=layout,
         landmarks=landmarks,
         photos=len(records),
@@ -136,13 +138,17 @@ def write_scenes(
     )
 
 
-def _layout(name: str, out: Path, *, truth: bool, cameras: int | None) -> Layout:
+def _layout(name: str, out: Path, *, truth: bool, cameras: int | None, unseen: float | None) -> Layout:
     """Return the layout called ``name`` at ``out``."""
-    if cameras is None:
-        return LAYOUTS[name](out, truth=truth)
-    if name != "market1501":
+    if cameras is not None and name != "market1501":
         raise UsageError(f"--cameras: --layout {name} has no fixed cameras; market1501 has.")
-    return Market1501(out, truth=truth, cameras=cameras)
+    if unseen is not None and name != "wikiscenes":
+        raise UsageError(f"--unseen: --layout {name} keeps no landmarks apart; wikiscenes does.")
+    if cameras is not None:
+        return Market1501(out, truth=truth, cameras=cameras)
+    if unseen is not None:
+        return WikiScenes(out, truth=truth, unseen=unseen)
+    return LAYOUTS[name](out, truth=truth)
 
 
 def _check(layout: str, difficulty: str, **numbers: int) -> None:

@@ -1,6 +1,6 @@
 """Sun, sky and weather."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +23,9 @@ class Light:
         haze: fog per metre.
         flood: lamps at the foot of the walls.
         lit: share of windows with a light inside.
+        drift: where the clouds and hills are.
+        panes: the day behind stained glass that is seen from inside.
+        lamps: float32 ``[k, 7]``: place, colour, and the distance (metres) at which a lamp is half as bright.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Light:
     flood: Colour = (0.0, 0.0, 0.0)
     lit: float = 0.0
     drift: float = 0.0
+    panes: Colour = (0.0, 0.0, 0.0)
+    lamps: np.ndarray = field(default_factory=lambda: np.zeros((0, 7), np.float32))
 
 
 _KINDS: dict[str, dict] = {

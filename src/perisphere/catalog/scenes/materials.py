@@ -9,9 +9,13 @@ import numpy as np
 from perisphere.catalog.scenes.parts import PART_ID
 
 Shape = Literal["none", "rect", "round", "pointed", "circle"]
-Fill = Literal["void", "glass", "stained", "wood", "rose", "clock", "niche"]
+Fill = Literal["void", "glass", "stained", "wood", "rose", "clock", "niche", "lancet", "wheel", "painting"]
 SHAPES: tuple[Shape, ...] = ("none", "rect", "round", "pointed", "circle")
-FILLS: tuple[Fill, ...] = ("void", "glass", "stained", "wood", "rose", "clock", "niche")
+FILLS: tuple[Fill, ...] = (
+    *("void", "glass", "stained", "wood", "rose", "clock", "niche"),
+    *("lancet", "wheel", "painting"),
+)
+"""The last three hang inside: glass with the day behind it, in lights or round a hub, and a painted panel."""
 
 Colour = tuple[float, float, float]
 

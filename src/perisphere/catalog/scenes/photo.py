@@ -223,7 +223,7 @@ def take_photo(
 
 def _visit(rng: np.random.Generator, shown: Landmark, level: Difficulty, size: int) -> _Shot:
     """A visitor chooses a view and an hour."""
-    view, lit = _choose(rng, level.views), _choose(rng, level.lights)
+    view, lit = choose(rng, level.views), choose(rng, level.lights)
     detail = None
     if shown.details:
         _, middle, high = shown.details[int(rng.integers(len(shown.details)))]
@@ -238,7 +238,8 @@ def _pass_by(rng: np.random.Generator, shown: Landmark, device: Device, size: in
     return _Shot(device.view, light, device.stand(rng, shown.geometry.bounds, size))
 
 
-def _choose(rng: np.random.Generator, chances: dict[str, float]) -> str:
+def choose(rng: np.random.Generator, chances: dict[str, float]) -> str:
+    """Draw a name by its weight."""
     weights = np.array(list(chances.values()))
     return list(chances)[int(rng.choice(len(weights), p=weights / weights.sum()))]
 

@@ -65,17 +65,18 @@ class Plan:
         self.stone_name = str(self.rng.choice(list(names)))
         block = course * self.between(1.6, 2.6)
         self.stone = Material(
-            self._tint(STONES[self.stone_name]), course=course, block=block, variety=self.between(0.07, 0.2)
+            self.tint(STONES[self.stone_name]), course=course, block=block, variety=self.between(0.07, 0.2)
         )
         self.cover = Material(
-            self._tint(STONES[str(self.rng.choice(list(covers)))]),
+            self.tint(STONES[str(self.rng.choice(list(covers)))]),
             course=0.42,
             block=0.36,
             joint=0.15,
             lap=0.4,
         )
 
-    def _tint(self, colour: Colour) -> Colour:
+    def tint(self, colour: Colour) -> Colour:
+        """This landmark's own shade of a colour."""
         shift = (
             1
             + self.rng.uniform(-0.16, 0.16, 3) * self.spread * 0.6
@@ -99,7 +100,7 @@ class Plan:
 
     def metal(self, name: str, part: str, radius: float, ribs: int = 24) -> Surface:
         """A ribbed sheet-metal cover, such as a lead dome."""
-        return Surface(part, Material(self._tint(STONES[name]), grain=0.2, weather=0.5, flutes=ribs / radius))
+        return Surface(part, Material(self.tint(STONES[name]), grain=0.2, weather=0.5, flutes=ribs / radius))
 
     def column(self, x: float, y: float, z: tuple[float, float], radius: float, *, sides: int = 10) -> None:
         """A fluted column with base and capital."""

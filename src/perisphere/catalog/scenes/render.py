@@ -278,7 +278,17 @@ def _shade(p: _Pixels, light: Light, lit: Array, crease: Array) -> tuple[Array, 
         wall = np.clip(-p.normal[:, 1] * 0.6 + 0.4, 0, 1) * (1 - np.abs(p.normal[:, 2]) * 0.8)
         fall = np.exp(-np.maximum(p.point[:, 2], 0) / 15) * (p.point[:, 2] > 0.05)
         total = total + _rgb(light.flood) * (wall * fall * crease * (0.4 + 0.6 * shadow))[:, None]
+    for lamp in light.lamps:
+        total = total + _lamplight(p, lamp) * (crease * (0.3 + 0.7 * shadow))[:, None]
     return albedo * total + glow, part
+
+
+def _lamplight(p: _Pixels, lamp: Array) -> Array:
+    """Light of a lamp ``[7]`` (see :class:`Light`) on surfaces, which wraps round them a little."""
+    away = lamp[:3] - p.point
+    square = _dot(away, away)
+    facing = np.clip(0.2 + 0.8 * _dot(p.normal, away) / np.sqrt(square + 1e-6), 0, 1)
+    return lamp[3:6] * (facing / (1 + square / lamp[6] ** 2))[:, None]
 
 
 def _ripple(p: _Pixels, light: Light, albedo: Array, glow: Array, part: Array) -> None:
@@ -383,6 +393,9 @@ def _cut(p: _Pixels, light: Light, at: Array, albedo: Array, part: Array, shadow
     shadow[at] = np.where(hole, shade, 1)
     lamp = _lamps(table, light, i, j, hole & ~jamb, fill, p.point[at])
     glow[at] += lamp
+    if light.panes[0] > 0:
+        shining = hole & ~jamb & np.isin(table[:, COLUMNS["fill"]], _BACKLIT)
+        glow[at] += np.where(shining[:, None], fill * _rgb(light.panes), 0)
 
 
 def _recess(
@@ -426,7 +439,75 @@ def _fillings(table: Array, x: Array, y: Array, near: Array, i: Array, j: Array)
     stone = np.where(wood[:, None], timber * 0.4, np.where(glass[:, None], np.float32(0.34), stone))
     colour = colour + (stone - colour) * lattice[:, None]
     clock = fill == FILLS.index("clock")
-    return np.where(clock[:, None], _dial(x, y - width / 2, width / 2), colour).astype(np.float32)
+    colour = np.where(clock[:, None], _dial(x, y - width / 2, width / 2), colour).astype(np.float32)
+    for kind, draw in ((_BACKLIT, _panes), ([FILLS.index("painting")], _painting)):
+        at = np.flatnonzero(np.isin(fill, kind))
+        if len(at):
+            colour[at] = draw(table[at], x[at], y[at], near[at], i[at], j[at])
+    return colour
+
+
+_BACKLIT = [FILLS.index("lancet"), FILLS.index("wheel")]
+_GLASS = np.array(
+    [
+        (0.75, 0.05, 0.04),
+        (0.05, 0.14, 0.80),
+        (0.04, 0.36, 0.72),
+        (0.85, 0.52, 0.06),
+        (0.06, 0.42, 0.16),
+        (0.42, 0.08, 0.46),
+        (0.85, 0.80, 0.62),
+        (0.10, 0.20, 0.85),
+    ],
+    np.float32,
+)
+
+
+def _panes(table: Array, x: Array, y: Array, near: Array, i: Array, j: Array) -> Array:
+    """Stained glass with the day behind it: medallions and panes in lead, float32 ``[n, 3]``."""
+    width, bars, fill = (table[:, COLUMNS[name]] for name in ("width", "bars", "fill"))
+    # Each building has its own glass.
+    own = np.floor(table[:, COLUMNS["red"]] * 997 + table[:, COLUMNS["green"]] * 313)
+    wheel = fill == FILLS.index("wheel")
+    pitch = width / np.maximum(bars, 1)
+    r, turn = np.hypot(x, y - width / 2), np.arctan2(y - width / 2, x)
+    petal = np.floor(turn / (2 * np.pi) * np.maximum(bars, 3) + 0.5)
+    light = np.floor((x + width / 2) / pitch)
+    across = np.where(wheel, petal, np.floor(x / (pitch / 4)))
+    along = np.where(wheel, np.floor(r / (width * 0.085)), np.floor(y / (pitch / 2.6)))
+    pick = np.floor(noise.white(across + own, along + 7 * own) * len(_GLASS)).astype(np.int64) % len(_GLASS)
+    high = pitch * 1.6
+    inner = np.hypot((x + width / 2 - (light + 0.5) * pitch) / (pitch * 0.36), np.mod(y, high) / high * 4 - 2)
+    motif = (inner < 1.5) & ~wheel
+    chosen = np.floor(noise.white(light + own, np.floor(y / high) + 3 * i + own) * len(_GLASS)).astype(
+        np.int64
+    )
+    colour = np.where(motif[:, None], _GLASS[chosen % len(_GLASS)], _GLASS[pick])
+    colour = colour * (0.55 + 0.7 * noise.white(np.floor(x / 0.11), np.floor(y / 0.11)))[:, None]
+    rim = np.clip((0.12 - np.abs(inner - 1.5)) * 6, 0, 1) * ~wheel
+    colour = colour * (1 - 0.85 * rim)[:, None]
+    bars_of = np.where(wheel, FILLS.index("rose"), FILLS.index("stained"))
+    stone = _tracery(x, y, width, table[:, COLUMNS["height"]], bars, bars_of, near)
+    return (colour * (1 - stone)[:, None] + 0.02 * stone[:, None]).astype(np.float32)
+
+
+def _painting(table: Array, x: Array, y: Array, near: Array, i: Array, j: Array) -> Array:
+    """An old panel: gold ground, a standing figure in a coloured coat, a darker foot, float32 ``[n, 3]``."""
+    width, height = (table[:, COLUMNS[name]] for name in ("width", "height"))
+    own = np.floor(table[:, COLUMNS["red"]] * 997) + 5 * i + 11 * j
+    u, v = x / width, y / height
+    gold = _rgb((0.66, 0.44, 0.11)) * (0.8 + 0.25 * noise.smooth(x, y, 1.2))[:, None]
+    coat = _GLASS[np.floor(noise.white(own, own + 3) * len(_GLASS)).astype(np.int64) % len(_GLASS)] * 0.7
+    cloak = _GLASS[np.floor(noise.white(own + 5, own) * len(_GLASS)).astype(np.int64) % len(_GLASS)] * 0.45
+    body = (np.abs(u) < 0.10 + 0.20 * (0.72 - v)) & (v < 0.72)
+    fold = (np.abs(u) < 0.04 + 0.10 * (0.72 - v)) & (v < 0.72)
+    head = np.hypot(u * width, (v - 0.77) * height) < 0.085 * width
+    halo = np.hypot(u * width, (v - 0.77) * height) < 0.17 * width
+    colour = np.where((v < 0.16)[:, None], _rgb((0.12, 0.14, 0.06)), gold)
+    colour = np.where(halo[:, None], _rgb((0.85, 0.66, 0.22)), colour)
+    colour = np.where(body[:, None], cloak, colour)
+    colour = np.where(fold[:, None], coat, colour)
+    return np.where(head[:, None], _rgb((0.55, 0.36, 0.25)), colour).astype(np.float32)
 
 
 def _tracery(x: Array, y: Array, width: Array, height: Array, bars: Array, fill: Array, near: Array) -> Array:

@@ -133,7 +133,7 @@ def draw_surroundings(
         share, aside = rng.uniform(0.3, 0.95), rng.normal(0, 0.5) * landmark.reach
         spot = position[:2] + sight * share + across * aside * (0.2 + 0.8 * share)
         if not _within(spot, low, high, 0.5) and np.linalg.norm(spot - position[:2]) > 5:
-            _person(mesh, rng, spot, position)
+            add_person(mesh, rng, spot, position)
     return Surroundings(mesh.finished(), planted)
 
 
@@ -221,7 +221,7 @@ def _houses(
         mesh.gable_roof(x, y, (high, high + deep * 0.75), tiles, Surface("background", plaster), along="x")
 
 
-def _person(mesh: Mesh, rng: np.random.Generator, spot: np.ndarray, viewer: np.ndarray) -> None:
+def add_person(mesh: Mesh, rng: np.random.Generator, spot: np.ndarray, viewer: np.ndarray) -> None:
     """A flat figure turned to the viewer: legs, coat, head."""
     height = rng.uniform(1.55, 1.9)
     away = viewer[:2] - spot

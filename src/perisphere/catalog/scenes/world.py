@@ -14,7 +14,9 @@ from perisphere.catalog.scenes.raster import see
 from perisphere.catalog.scenes.styles import STYLES
 
 POINTS = 64
-_PLACES, _PHOTOS, _NAMES, _DEVICES, _BOXES, _TAGS = range(6)  # the first number of a random stream's key
+_PLACES, _PHOTOS, _NAMES, _DEVICES, _BOXES, _TAGS, _CATHEDRALS = range(
+    7
+)  # the first number of a random stream's key
 _NOUNS = {
     "gothic": ("Cathedral", "Minster"),
     "romanesque": ("Abbey", "Priory"),
@@ -165,6 +167,11 @@ def tag_stream(seed: int, *key: int) -> np.random.Generator:
     return stream(seed, _TAGS, *key)
 
 
+def cathedral_stream(seed: int, *key: int) -> np.random.Generator:
+    """The dice of a cathedral (one number), or of one of its photos (its number and the photo's)."""
+    return stream(seed, _CATHEDRALS, *key)
+
+
 @lru_cache(maxsize=4)
 def landmark(seed: int, number: int, spread: float = 1.0) -> Landmark:
     """Build landmark ``number`` of the world ``seed``; styles take turns.
@@ -194,12 +201,25 @@ def landmark(seed: int, number: int, spread: float = 1.0) -> Landmark:
 
 def _name(seed: int, number: int, style: str) -> str:
     """A name that no other landmark of this world has."""
-    pairs = len(_HEADS) * len(_TAILS)
-    pick = int(stream(seed, _NAMES).permutation(pairs)[number % pairs])
-    place = _HEADS[pick // len(_TAILS)] + _TAILS[pick % len(_TAILS)]
-    again = number // pairs
+    pick, again = _pick(seed, number)
     noun = _NOUNS[style][(pick + number) % 2]
-    return f"{place} {noun}" + (f" {again + 1}" if again else "")
+    return f"{_place(pick)} {noun}" + (f" {again + 1}" if again else "")
+
+
+def place_name(seed: int, number: int) -> str:
+    """Name of the place of landmark ``number``, which no other of this world has."""
+    pick, again = _pick(seed, number)
+    return _place(pick) + (f" {again + 1}" if again else "")
+
+
+def _pick(seed: int, number: int) -> tuple[int, int]:
+    """Which of the names, and how often it was given before."""
+    pairs = len(_HEADS) * len(_TAILS)
+    return int(stream(seed, _NAMES).permutation(pairs)[number % pairs]), number // pairs
+
+
+def _place(pick: int) -> str:
+    return _HEADS[pick // len(_TAILS)] + _TAILS[pick % len(_TAILS)]
 
 
 def _keypoints(geometry: Geometry, rng: np.random.Generator) -> Keypoints:

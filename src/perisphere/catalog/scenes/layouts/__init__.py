@@ -9,6 +9,7 @@ from perisphere.catalog.scenes.layouts.gldv2 import Gldv2
 from perisphere.catalog.scenes.layouts.layout import Layout
 from perisphere.catalog.scenes.layouts.market1501 import Market1501
 from perisphere.catalog.scenes.layouts.tags import Tags
+from perisphere.catalog.scenes.layouts.wikiscenes import WikiScenes
 
 LAYOUTS: dict[str, type[Layout]] = {
     "folders": Folders,
@@ -21,6 +22,7 @@ LAYOUTS: dict[str, type[Layout]] = {
     "market1501": Market1501,
     "fashion": Fashion,
     "tags": Tags,
+    "wikiscenes": WikiScenes,
 }
 """Name -> class that writes it."""
 
@@ -37,4 +39,5 @@ __all__ = [
     "Paris6k",
     "Revisited",
     "Tags",
+    "WikiScenes",
 ]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from perisphere.catalog.scenes.photo import Photo, take_photo
-from perisphere.catalog.scenes.world import Landmark
+from perisphere.catalog.scenes.world import Landmark, landmark
 
 OUTSIDE = 100_000
 """Landmarks from here on are no query's, photos from here on junk; a collection asks for fewer of either."""
@@ -30,6 +30,10 @@ class Layout(Protocol):
     def rolls(self, landmarks: int, photos: int) -> list[Roll]:
         """Return what is to be photographed, where ``photos`` of each of ``landmarks`` are asked for."""
         return [Roll(number, 0, photos) for number in range(landmarks)]
+
+    def build(self, seed: int, number: int, spread: float) -> Landmark:
+        """Build one landmark; see :func:`perisphere.catalog.scenes.world.landmark`."""
+        return landmark(seed, number, spread)
 
     def take(self, seed: int, of: int, number: int, *, size: int, difficulty: str) -> Photo:
         """Take one photo; see :func:`perisphere.catalog.scenes.photo.take_photo`."""

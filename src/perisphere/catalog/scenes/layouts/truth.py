@@ -6,6 +6,7 @@
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +14,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from perisphere.catalog.scenes.parts import PARTS
+from perisphere.catalog.scenes.parts import EXTERIOR, PARTS
 from perisphere.catalog.scenes.photo import Photo
 from perisphere.catalog.scenes.world import Landmark
 
@@ -42,13 +43,18 @@ def write_mask(folder: Path, path: Path, photo: Photo) -> dict[str, object]:
     }
 
 
-def write_truth(folder: Path, landmarks: list[Landmark], records: list[dict[str, object]]) -> None:
+def write_truth(
+    folder: Path,
+    landmarks: list[Landmark],
+    records: list[dict[str, object]],
+    legend: Sequence[str] = EXTERIOR,
+) -> None:
     """Write captions, keypoints, surface points and the legend of the masks."""
     columns = ("path", "label", "camera", "light", "caption", "tags")
     pl.DataFrame({name: [r[name] for r in records] for name in columns}).write_csv(folder / "captions.csv")
     _keypoints(records).write_parquet(folder / "keypoints.parquet")
     _points(landmarks).write_parquet(folder / "points.parquet")
-    (folder / "parts.json").write_text(json.dumps(dict(enumerate(PARTS)), indent=1) + "\n", "utf-8")
+    (folder / "parts.json").write_text(json.dumps(dict(enumerate(legend)), indent=1) + "\n", "utf-8")
 
 
 def _keypoints(records: list[dict[str, object]]) -> pl.DataFrame:

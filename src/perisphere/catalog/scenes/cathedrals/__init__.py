@@ -1,0 +1,1 @@
+"""Cathedrals that can be entered: outside, inside, and the ten concepts of their parts."""
