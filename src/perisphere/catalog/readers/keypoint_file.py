@@ -155,7 +155,7 @@ def _checked(events: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, list[str]
     _expect(next(events), "start_map", "the file")
     for event, name in events:
         if event == "end_map":
-            return
+            break
         _expect(next(events), "start_map", name)
         points: list[str] = []
         numbers: list[float] = []
@@ -177,6 +177,8 @@ def _checked(events: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, list[str]
         if len(numbers) != 2 * len(points):
             raise _FormError(f"{name}: a point has not two coordinates")
         yield name, points, numbers
+    if next(events, None) is not None:  # the parser itself raises at anything but white space
+        raise _FormError("there is more behind the object")
 
 
 def _expect(found: tuple[str, Any], event: str, name: str) -> None:
