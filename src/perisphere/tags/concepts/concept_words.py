@@ -84,12 +84,14 @@ class ConceptWords:
         phrases: dict[tuple[str, ...], Entry] = {}
         self._starts: dict[str, Entry] = {}
         self._ends: dict[str, Entry] = {}
-        self._undivided: list[tuple[str, Entry]] = []
+        self._undivided: dict[str, Entry] = {}
         for entry in self.entries:
             self._add(entry, phrases)
         self._phrases: dict[str, list[tuple[tuple[str, ...], Entry]]] = {}
         for phrase in sorted(phrases, key=len, reverse=True):
             self._phrases.setdefault(phrase[0], []).append((phrase, phrases[phrase]))
+        longest = sorted(map(re.escape, self._undivided), key=len, reverse=True)
+        self._inside = re.compile("|".join(longest)) if longest else None
         self._single = lru_cache(maxsize=1 << 16)(self._look_up)
 
     @classmethod
@@ -144,7 +146,7 @@ class ConceptWords:
         if not tokens or "*" in stem:
             raise PerisphereError(f"concept word {entry.word!r}: needs letters, and * only at its ends.")
         if _UNDIVIDED.search(stem):
-            self._undivided.append(("".join(tokens), entry))
+            self._undivided["".join(tokens)] = entry
         elif stem == entry.word:
             known = phrases.setdefault(tokens, entry)
             if (known.concept, known.hint) != (entry.concept, entry.hint):
@@ -177,8 +179,9 @@ class ConceptWords:
             found = self._ends.get(token[-length:]) or self._starts.get(token[:length])
             if found:
                 return (found,)
-        inside = [(token.find(word), entry) for word, entry in self._undivided if word in token]
-        return tuple(entry for _, entry in sorted(inside, key=lambda pair: pair[0]))
+        if self._inside is None or not _UNDIVIDED.search(token):
+            return ()
+        return tuple(self._undivided[word] for word in self._inside.findall(token))
 
 
 def _same(phrase: tuple[str, ...], tokens: tuple[str, ...], language: str) -> bool:

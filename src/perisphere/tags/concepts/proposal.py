@@ -195,11 +195,12 @@ def _count(
     """Add what a landmark's texts say."""
     in_category: Counter[str] = Counter()
     in_caption: Counter[str] = Counter()
+    both: Counter[str] = Counter()
     for own, caption in landmark.photos:
         first, second = ({singular(w) for w in terms.words if w not in own_name} for terms in (own, caption))
         in_category.update(first)
         in_caption.update(second)
-        counts.both.update(first & second)
+        both.update(first & second)
         for word in first | second:
             counts.photos[word][label] += 1
         for form, word in {**own.forms, **caption.forms}.items():
@@ -208,7 +209,9 @@ def _count(
     counts.categories += in_category
     counts.captions += in_caption
     for word, count in in_category.items():
-        counts.expected[word] += count * in_caption[word] / len(landmark.photos)
+        if count < len(landmark.photos):  # a word of all photos tells nothing of any
+            counts.both[word] += both[word]
+            counts.expected[word] += count * in_caption[word] / len(landmark.photos)
     heads = (terms.head(own_name) for terms in landmark.names.values())
     counts.named.update({singular(head) for head in heads if head})
 
