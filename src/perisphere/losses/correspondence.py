@@ -82,17 +82,14 @@ def correspondence(
         least = 2 if kind.startswith("contrastive") else 1
         shares = _shares(real, least, torch.promote_types(features.dtype, torch.float32))
         pair, point = shares.nonzero(as_tuple=True)
-        queries, partners = features.chunk(2)
-        rows = points[pair, point].view(-1, 2, 2)
-        images, places = pair[:, None], rows[:, 1:]
-        if kind != "squared" and negatives is not None:
-            images = torch.cat([images, negatives.images[pair]], 1)
-            places = torch.cat([places, negatives.places[pair, point]], 1)
-        query = sample_features(queries, pair, rows[:, 0], align_corners)
-        others = sample_features(partners, images.flatten(), places.flatten(0, 1), align_corners)
-        if normalise:
-            query, others = _unit(query), _unit(others)
-        losses = _losses(query, others.view(*images.shape, features.shape[1]), kind, tau, margin)
+        used = None if kind == "squared" else negatives
+        query, others = _sampled(features, points, pair, point, used, align_corners)
+        if kind.startswith("contrastive"):
+            losses = _contrastive(_products(query, others, normalise) / tau)
+        else:
+            if normalise:
+                query, others = query / _lengths(query), others / _lengths(others)
+            losses = _squared(query, others) if kind == "squared" else _triplet(query, others, margin)
         return (losses * shares[pair, point]).sum()
 
 
@@ -150,24 +147,55 @@ def _shares(real: Tensor, least: int, dtype: torch.dtype) -> Tensor:
     return real * (counts >= least) / counts.clamp(min=1)
 
 
-def _unit(vectors: Tensor) -> Tensor:
-    return vectors / (torch.linalg.vector_norm(vectors, dim=-1, keepdim=True) + EPSILON)
-
-
-def _losses(query: Tensor, others: Tensor, kind: Correspondence, tau: float, margin: float) -> Tensor:
-    """Return the loss of each point, ``[p]``.
+def _sampled(
+    features: Tensor,
+    points: Tensor,
+    pair: Tensor,
+    point: Tensor,
+    negatives: Negatives | None,
+    align_corners: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return the features of P points ``[P, c]``, and of each's positive and negatives ``[P, 1 + N, c]``.
 
     Args:
-        query: float ``[p, c]``.
-        others: float ``[p, 1 + N, c]``, the positive before the negatives.
-        kind: of loss.
-        tau: temperature.
-        margin: of the triplet.
+        features: float ``[2B, c, h, w]``.
+        points: float ``[B, K, 4]``.
+        pair: int ``[P]``, with ``point`` the index of each point.
+        point: int ``[P]``.
+        negatives: as drawn.
+        align_corners: as of :func:`correspondence`.
     """
-    if kind == "squared":
-        return (query - others[:, 0]).square().mean(1)
-    if kind == "triplet":
-        distance = torch.linalg.vector_norm(query[:, None] - others, dim=2)
-        return relu(margin + distance[:, 0] - distance[:, 1])
-    logits = torch.bmm(others, query[:, :, None])[..., 0] / tau
+    queries, partners = features.chunk(2)
+    rows = points[pair, point].view(-1, 2, 2)
+    images, places = pair[:, None], rows[:, 1:]
+    if negatives is not None:
+        images = torch.cat([images, negatives.images[pair]], 1)
+        places = torch.cat([places, negatives.places[pair, point]], 1)
+    query = sample_features(queries, pair, rows[:, 0], align_corners)
+    others = sample_features(partners, images.flatten(), places.flatten(0, 1), align_corners)
+    return query, others.view(*images.shape, features.shape[1])
+
+
+def _lengths(vectors: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(vectors, dim=-1, keepdim=True) + EPSILON
+
+
+def _products(query: Tensor, others: Tensor, normalise: bool) -> Tensor:
+    """Return the products of ``[p, c]`` with each of ``[p, 1 + N, c]``, ``[p, 1 + N]``."""
+    products = torch.bmm(others, query[:, :, None])
+    if normalise:  # dividing the products, and not the vectors, spares a copy of them
+        products = products / (_lengths(others) * _lengths(query)[:, None])
+    return products[..., 0]
+
+
+def _contrastive(logits: Tensor) -> Tensor:
     return cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long), reduction="none")
+
+
+def _triplet(query: Tensor, others: Tensor, margin: float) -> Tensor:
+    distance = torch.linalg.vector_norm(query[:, None] - others, dim=2)
+    return relu(margin + distance[:, 0] - distance[:, 1])
+
+
+def _squared(query: Tensor, others: Tensor) -> Tensor:
+    return (query - others[:, 0]).square().mean(1)

@@ -21,7 +21,7 @@ SOFTNESS = 0.1
 
 EPSILON = 1e-8
 
-BLOCK = 1 << 21
+BLOCK = 1 << 19
 """Mask values that are refined at a time: they stay in the cache of a processor."""
 
 
