@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from photos import write_photo
+from PIL import Image
 
 from perisphere.catalog import Catalog
 from perisphere.catalog.readers import category_tree, keypoint_file, read, wikiscenes
@@ -307,6 +308,24 @@ def test_the_tree_without_its_photos(root: Path, tmp_path: Path) -> None:
     assert found.keypoint_count() == 0
     with pytest.raises(UsageError, match="leave correspondences out"):
         read("wikiscenes", root, without_photos=True, correspondences=root / "correspondence.json")
+
+
+def test_masks_beside_the_tree(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    for name, size, value in (("0/1/pictures/Nave", (40, 30), 5), ("2/pictures/Whole", (30, 40), 6)):
+        (folder / name).parent.mkdir(parents=True)
+        Image.new("L", size, value).save(folder / f"{name}.png")
+    found = read("wikiscenes", root, masks=folder, out=tmp_path / "catalog")
+    assert found.mask_paths("concepts") == {1: folder / "0/1/pictures/Nave.png"}
+    assert found.source["concepts"][4] == "nave"
+    assert len(found) == 5
+    assert [(item.path, item.group) for item in found.skipped] == [
+        ("2/pictures/Whole.jpg", "mask cannot be used")
+    ]
+    with pytest.raises(PerisphereError, match="30 x 40 pixels where the photo has 40 x 30"):
+        read("wikiscenes", root, masks=folder, strict=True)
+    with pytest.raises(PerisphereError, match="no such folder of masks"):
+        read("wikiscenes", root, masks=tmp_path / "nowhere")
 
 
 def test_kinds(root: Path) -> None:

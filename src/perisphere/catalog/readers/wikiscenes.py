@@ -4,15 +4,16 @@ Source: Wu, Averbuch-Elor, Sun, Snavely, "Towers of Babel: Combining Images, Lan
 Learning Multimodal Vision", ICCV 2021.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import polars as pl
 
-from perisphere.catalog.catalog import Skipped
+from perisphere.catalog.catalog import MASKS, Skipped
 from perisphere.catalog.readers.category_tree import RESPELLED, Picture, landmark_names, walk_tree
-from perisphere.catalog.readers.keypoint_file import stream_keypoints
+from perisphere.catalog.readers.keypoint_file import Place, stream_keypoints
 from perisphere.catalog.readers.listing import Listing
 from perisphere.catalog.readers.lists import class_labels
 from perisphere.catalog.readers.wikiscenes_lists import (
@@ -22,7 +23,10 @@ from perisphere.catalog.readers.wikiscenes_lists import (
     read_list,
     spelling,
 )
+from perisphere.catalog.readers.wikiscenes_masks import PART, shown_concepts
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.progress import track
+from perisphere.tags.architecture import CONCEPTS
 
 TOP = "WikiScenes"
 TWICE = "photo that several lists name; the first counts"
@@ -37,6 +41,7 @@ def list_images(
     kind: str | None = None,
     lists: Path | None = None,
     correspondences: Path | None = None,
+    masks: Path | None = None,
     without_photos: bool | None = None,
 ) -> Listing:
     """List WikiScenes, a row a picture of its tree: labels are landmarks.
@@ -53,17 +58,22 @@ def list_images(
         lists: the folder of the lists, plain or ``.gz``; ``data`` in ``root`` if not given.
         correspondences: the file of keypoints; ``correspondence.json``, ``.json.zip`` or ``.json.gz`` in
             ``root`` if not given, for other kinds than cathedrals ``corr_KIND.json``.
+        masks: a folder of label images, where there is one; the mask of ``4/1/pictures/NAME.jpg`` is
+            ``4/1/pictures/NAME.png`` in it, in the form of ``wikiscenes-masks``. Not every photo needs one.
         without_photos: keep every photo that ``category.json`` files name, or where there is no tree every
             photo of the lists, without looking at it; such a catalog has no sizes and no keypoints.
 
     Raises:
         PerisphereError: a folder or file is missing or has another form.
-        UsageError: ``correspondences`` and ``without_photos``.
+        UsageError: ``correspondences`` or ``masks`` beside ``without_photos``; several kinds, none named.
     """
     if not root.is_dir():
         raise PerisphereError(f"{root}: no such folder of {TOP}.")
-    if without_photos and correspondences is not None:
-        raise UsageError("without_photos: keypoints need the sizes of photos; leave correspondences out.")
+    for name, given in (("correspondences", correspondences), ("masks", masks)):
+        if without_photos and given is not None:
+            raise UsageError(f"without_photos: {name} need the sizes of photos; leave {name} out.")
+    if masks is not None and not Path(masks).is_dir():
+        raise PerisphereError(f"{masks}: no such folder of masks.")
     listing = Listing(root, unseen=bool(without_photos))
     listed = _listed(root, lists, listing)
     kind = _kind(root, kind, needed=not (without_photos and listed))
@@ -73,9 +83,10 @@ def list_images(
     labels = class_labels(landmark_names(root, f"{TOP}/{kind}"))
     listing.classes = labels
     listing.later = _rows_of_tree(listing, f"{TOP}/{kind}", labels, listed)
-    file = _correspondences(root, kind, correspondences)
-    if file is not None and not without_photos:
-        listing.side_tables = _keypoints(file, listing)
+    if not without_photos:
+        file = _correspondences(root, kind, correspondences)
+        listing.side_tables = partial(_side_tables, listing, file, masks and Path(masks).absolute())
+        listing.facts = {"concepts": list(CONCEPTS)} if masks else {}
     return listing
 
 
@@ -159,12 +170,33 @@ def _correspondences(root: Path, kind: str, given: Path | None) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def _keypoints(file: Path, listing: Listing) -> Callable[[pl.DataFrame, Path], dict[str, pl.LazyFrame]]:
-    def side_tables(table: pl.DataFrame, scratch: Path) -> dict[str, pl.LazyFrame]:
-        photos = {
-            spelling(path.split("/", 2)[2]): (id, width, height)
-            for id, path, width, height in table.select("id", "path", "width", "height").iter_rows()
-        }
-        return {"keypoints": stream_keypoints(file, photos, scratch, listing.remarks, spelling)}
+def _side_tables(
+    listing: Listing, file: Path | None, masks: Path | None, table: pl.DataFrame, scratch: Path
+) -> dict[str, pl.LazyFrame]:
+    """Return keypoints and masks, as far as there are files of them."""
+    photos = {
+        path.split("/", 2)[2]: (id, width, height)
+        for id, path, width, height in table.select("id", "path", "width", "height").iter_rows()
+    }
+    tables = {}
+    if file is not None:
+        spelled = {spelling(name): place for name, place in photos.items()}
+        tables["keypoints"] = stream_keypoints(file, spelled, scratch, listing.remarks, spelling)
+    if masks is not None:
+        tables["masks"] = _masks(masks, photos, listing)
+    return tables
 
-    return side_tables
+
+def _masks(folder: Path, photos: dict[str, Place], listing: Listing) -> pl.LazyFrame:
+    """Return the masks that are there and fit their photos."""
+    rows = []
+    for name, (id, width, height) in track(photos.items(), "checking masks", len(photos)):
+        file = (folder / name).with_suffix(".png")
+        if not file.is_file():
+            continue
+        try:
+            shown_concepts(file, (height, width))
+            rows.append((id, PART, str(file)))
+        except PerisphereError as error:
+            listing.bad.append(Skipped(name, f"mask {error}".removesuffix("."), "mask cannot be used"))
+    return pl.LazyFrame(rows, MASKS, orient="row")

@@ -71,7 +71,7 @@ class _Masks:
         for row in track(table.to_dicts(), "checking masks"):
             try:
                 shape = (row["height"], row["width"])
-                rows.append(row | {"concepts": _shown(listing.root / self.paths[row["path"]], shape)})
+                rows.append(row | {"concepts": shown_concepts(listing.root / self.paths[row["path"]], shape)})
             except PerisphereError as error:
                 reason = str(error).removeprefix(f"{listing.root}/").removesuffix(".")
                 listing.bad.append(Skipped(row["path"], f"mask {reason}", "mask cannot be used"))
@@ -83,8 +83,16 @@ class _Masks:
         return {"masks": pl.LazyFrame(rows, MASKS, orient="row")}
 
 
-def _shown(file: Path, shape: tuple[int, int]) -> list[str]:
-    """Return the concepts of a mask, the largest first, once it is known to fit the photo."""
+def shown_concepts(file: Path, shape: tuple[int, int]) -> list[str]:
+    """Return the concepts that a mask shows, the largest first.
+
+    Args:
+        file: a PNG of one channel: 0 background, ``k + 1`` the ``k``-th of ``CONCEPTS``, 255 ambiguous.
+        shape: height and width that it must have.
+
+    Raises:
+        PerisphereError: it is missing, broken, of another size, or has other values.
+    """
     labels = read_labels(file)
     if labels.shape != shape:
         height, width = labels.shape
