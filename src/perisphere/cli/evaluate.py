@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from perisphere.cli import (  # have options of their own
+    evaluate_correspondence,  # noqa: F401
     evaluate_hashing,  # noqa: F401
     evaluate_segmentation,  # noqa: F401
     evaluate_text,  # noqa: F401

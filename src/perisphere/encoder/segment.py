@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import polars as pl
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
@@ -17,13 +16,13 @@ from perisphere.encoder.dense_crf import check_crf, dense_crf
 from perisphere.encoder.encoder import Encoder
 from perisphere.encoder.inference import Precision, choose_device, choose_precision
 from perisphere.encoder.mask_merging import MaskEntry, merged, raise_background
+from perisphere.encoder.whole_picture import SMALLEST, whole_picture
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets.pamr import refine as fitted_to_colours
 from perisphere.nets.segmentation import SegmentationNet
 
 Keep = int | float | Literal["labels"]
 LARGEST = 2048  # pixels of the longer side that masks are computed at; labels have the photo's own size
-SMALLEST = 32  # pixels of the shorter side, below which a backbone's last stage has nothing left
 
 
 class Segmentation(NamedTuple):
@@ -108,7 +107,6 @@ class Segmenter:
         Raises:
             PerisphereError: another dtype or shape, an encoder without masks, or NaN out of the network.
         """
-        _check_picture(picture)
         self.check_classes()
         entries, scores = self._seen(picture)
         kept = self._kept(scores, labels)
@@ -131,7 +129,6 @@ class Segmenter:
     @torch.inference_mode()
     def features(self, picture: np.ndarray, layer: str = "decoder") -> np.ndarray:
         """Return the unit vectors of a layer, float32 ``[c, h', w']``; a position without any is zero."""
-        _check_picture(picture)
         images = self._ready(picture, 1)
         with self._autocast():
             features = self.net.features(images, layer)
@@ -179,14 +176,8 @@ class Segmenter:
 
     def _ready(self, picture: np.ndarray, scale: float) -> Tensor:
         """Bring a photo to the network's input at one scale: float32 ``[1, 3, h', w']``."""
-        height, width = picture.shape[:2]
-        factor = scale * min(1, self.size / max(height, width))
-        factor = max(factor, SMALLEST / min(height, width))
-        target = (max(1, round(width * factor)), max(1, round(height * factor)))
-        if target != (width, height):
-            picture = np.array(Image.fromarray(picture).resize(target, Image.Resampling.BICUBIC))
-        pixels = torch.from_numpy(np.ascontiguousarray(picture))[None].to(self.device)
-        return self.encoder.preprocessing.normalise(pixels)
+        preprocessing = self.encoder.preprocessing
+        return whole_picture(picture, preprocessing, self.size, scale=scale, device=self.device)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
@@ -227,14 +218,6 @@ def _shrunk(picture: np.ndarray, longer: int) -> np.ndarray:
     factor = longer / max(height, width)
     target = (max(1, round(width * factor)), max(1, round(height * factor)))
     return cv2.resize(picture, target, interpolation=cv2.INTER_AREA)
-
-
-def _check_picture(picture: np.ndarray) -> None:
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-        raise PerisphereError(
-            f"a picture of {picture.dtype} {list(picture.shape)} cannot be segmented: "
-            "give uint8 RGB [h, w, 3]."
-        )
 
 
 def _check(scales: Sequence[float], background_power: float | None, keep: Keep, size: int | None) -> None:

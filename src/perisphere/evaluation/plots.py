@@ -59,6 +59,7 @@ def draw(reports: Reports, folder: Path) -> list[Path]:
         ("mahp", "HP (LCS height)", _area_bars),
         ("precision-at-places", "places", _precision_at_places),
         ("precision-recall-at-places", "places", _precision_recall_at_places),
+        ("pck", "PCK", _matched_points),
     ):
         having = {legend: report for legend, report in reports.items() if curve in report.curves}
         for suffix in (".png", ".svg") if having else ():
@@ -80,6 +81,9 @@ def _check(name: str, report: Report) -> None:
                 _lacks(name, f"curve {curve!r}")
             if len(curves[curve]) != len(curves[axis]):
                 _lacks(name, "points of a curve")
+    for curve in ("distance", "PCK", "PCK same position") if "PCK" in curves else ():
+        if not curves.get(curve) or len(curves[curve]) != len(curves["PCK"]):
+            _lacks(name, f"points of the curve {curve!r}")
     _check_places(name, curves)
     if any(not values for curve, values in curves.items() if curve.startswith("HP")):
         _lacks(name, "points of a curve")
@@ -216,6 +220,21 @@ def _precision_recall_at_places(axes: "Axes", reports: Reports) -> None:
     axes.set(xlabel="recall", ylabel="precision")
     axes.set_xlim(left=0)
     axes.set_title("Precision and recall over places", loc="left", fontsize=12, fontweight="bold")
+
+
+def _matched_points(axes: "Axes", reports: Reports) -> None:
+    for colour, (name, report) in zip(_cycle(reports), reports.items(), strict=True):
+        axes.plot(report.curves["distance"], report.curves["PCK"], color=colour, lw=2.2, label=name)
+    guessed = next(iter(reports.values()))
+    axes.plot(
+        guessed.curves["distance"],
+        guessed.curves["PCK same position"],
+        color=INK,
+        ls=":",
+        label="same position",
+    )
+    axes.set(xlim=(0, 0.25), xlabel="distance / larger side of the photo", ylabel="share of points")
+    axes.set_title("Points found by the nearest feature", loc="left", fontsize=12, fontweight="bold")
 
 
 def _rankings(reports: Reports) -> list[tuple[str, Report, str]]:
