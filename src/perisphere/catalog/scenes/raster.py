@@ -42,8 +42,9 @@ def see(geometry: Geometry, camera: Camera, resolution: int) -> tuple[np.ndarray
     wide = np.maximum.reduceat(np.abs(flat - half).max(1), geometry.starts[:-1])
     whole = front & (low > NEAR) & (wide < 4 * resolution)
     _fill(buffer, faces, flat, geometry.starts, planes, np.flatnonzero(whole))
-    for number in np.flatnonzero(front & ~whole & (high > NEAR)):
-        cut = _cut(local[geometry.starts[number] : geometry.starts[number + 1]], 0.6 / camera.focal)
+    reach = 0.6 / camera.focal
+    for number in np.flatnonzero(front & ~whole & (high > NEAR) & _in_sight(local, reach, geometry.starts)):
+        cut = _cut(local[geometry.starts[number] : geometry.starts[number + 1]], reach)
         if len(cut) < 3:
             continue
         flat_cut = cut[:, :2] * (focal / cut[:, 2:]) + half
@@ -127,6 +128,13 @@ def _fill(
         np.copyto(kept, value, where=won)
         if faces is not None:
             np.copyto(faces[y0:y1, x0:x1], number if name is None else name, where=won)
+
+
+def _in_sight(local: np.ndarray, reach: float, starts: np.ndarray) -> np.ndarray:
+    """Which polygons do not lie wholly beyond one side of what :func:`_cut` keeps; bool ``[n]``."""
+    x, y, depth = local.T
+    sides = np.stack([x + reach * depth, reach * depth - x, y + reach * depth, reach * depth - y], 1)
+    return np.asarray((np.maximum.reduceat(sides, starts[:-1]) >= 0).all(1))
 
 
 def _cut(points: np.ndarray, reach: float) -> np.ndarray:

@@ -473,18 +473,23 @@ def _panes(table: Array, x: Array, y: Array, near: Array, i: Array, j: Array) ->
     r, turn = np.hypot(x, y - width / 2), np.arctan2(y - width / 2, x)
     petal = np.floor(turn / (2 * np.pi) * np.maximum(bars, 3) + 0.5)
     light = np.floor((x + width / 2) / pitch)
-    across = np.where(wheel, petal, np.floor(x / (pitch / 4)))
-    along = np.where(wheel, np.floor(r / (width * 0.085)), np.floor(y / (pitch / 2.6)))
-    pick = np.floor(noise.white(across + own, along + 7 * own) * len(_GLASS)).astype(np.int64) % len(_GLASS)
-    high = pitch * 1.6
-    inner = np.hypot((x + width / 2 - (light + 0.5) * pitch) / (pitch * 0.36), np.mod(y, high) / high * 4 - 2)
-    motif = (inner < 1.5) & ~wheel
-    chosen = np.floor(noise.white(light + own, np.floor(y / high) + 3 * i + own) * len(_GLASS)).astype(
-        np.int64
+    across = np.where(wheel, petal, np.floor((x + width / 2) / (pitch / 5)))
+    along = np.where(wheel, np.floor(r / (width * 0.085)), np.floor(y / (pitch / 4)))
+    pick = np.floor(noise.white(across + own, along + 7 * own) * len(_GLASS)).astype(np.int64)
+    # A medallion in every light, one above the other: a ground, a ring, and a figure in it.
+    high = pitch * 1.15
+    mx, my = (x + width / 2) / pitch - light - 0.5, (np.mod(y, high) / high - 0.5) * 1.15
+    ring = np.hypot(mx, my)
+    level = np.floor(y / high)
+    hues = (np.floor(noise.white(light + own + k, level + 3 * i + own) * len(_GLASS)) for k in (0, 5))
+    ground, figure = (hue.astype(np.int64) for hue in hues)
+    body = (np.abs(mx) < 0.06 + 0.12 * (0.2 - my)) & (my < 0.12) & (ring < 0.34)
+    head = (np.hypot(mx, my - 0.17) < 0.07) & (ring < 0.34)
+    at = np.where(wheel | (ring > 0.40), pick, np.where(body, figure, np.where(head, 6, ground))) % len(
+        _GLASS
     )
-    colour = np.where(motif[:, None], _GLASS[chosen % len(_GLASS)], _GLASS[pick])
-    colour = colour * (0.55 + 0.7 * noise.white(np.floor(x / 0.11), np.floor(y / 0.11)))[:, None]
-    rim = np.clip((0.12 - np.abs(inner - 1.5)) * 6, 0, 1) * ~wheel
+    colour = _GLASS[at] * (0.6 + 0.6 * noise.white(np.floor(x / 0.11), np.floor(y / 0.11)))[:, None]
+    rim = np.clip((0.035 - np.abs(ring - 0.38)) * 60, 0, 1) * ~wheel
     colour = colour * (1 - 0.85 * rim)[:, None]
     bars_of = np.where(wheel, FILLS.index("rose"), FILLS.index("stained"))
     stone = _tracery(x, y, width, table[:, COLUMNS["height"]], bars, bars_of, near)

@@ -11,6 +11,7 @@ from perisphere.catalog.scenes.materials import COLUMNS, Openings
 from perisphere.catalog.scenes.parts import PART_ID, PARTS
 from perisphere.catalog.scenes.plan import Plan
 from perisphere.catalog.scenes.styles import STYLES
+from perisphere.catalog.scenes.styles.churches import bell_tower
 
 _PART, _OPENING = COLUMNS["part"], COLUMNS["opening_part"]
 
@@ -18,10 +19,15 @@ _PART, _OPENING = COLUMNS["part"], COLUMNS["opening_part"]
 def build(p: Plan, style: str) -> tuple[Geometry, list[Spot]]:
     """Draw the outside of a cathedral on a fresh plan; return its mesh and the places worth a photo."""
     STYLES["church", style](p)
-    church = _told_apart(p.mesh.finished(), style)
+    church = p.mesh.finished()
+    if not (_parts(church) == PART_ID["tower"]).any():
+        _campanile(p, church)
+        church = p.mesh.finished()
+    niches = _openings(church, "statue", 0.2)
+    church = _told_apart(church, style)
     p.mesh = Mesh()
-    spots = [*_portals(p), *_statues(p, church), *_chapels(p, church), *_windows(p, church)]
-    spots += [*_towers(p, church), *_wholes(church)]
+    spots = [*_portals(p), *_statues(p, niches), *_chapels(p, church), *_windows(p, church)]
+    spots += [*_towers(church), *_wholes(church)]
     return church.joined(p.mesh.finished()), spots
 
 
@@ -43,14 +49,14 @@ def _told_apart(church: Geometry, style: str) -> Geometry:
         part[is_["drum"]] = PART_ID["tower"]  # the crossing tower
     part[is_["chapel"]] = PART_ID["nave"]  # the arms of the transept
     part[is_["facade"] & (church.frames[:, 3, 1] > 0.5)] = PART_ID["nave"]
-    first = church.corners[church.starts[:-1]]
+    middle = np.add.reduceat(church.corners, church.starts[:-1]) / np.diff(church.starts)[:, None]
     low = np.minimum.reduceat(church.corners, church.starts[:-1])
     high = np.maximum.reduceat(church.corners, church.starts[:-1])
     carriers = [PART_ID[name] for name in ("tower", "facade", "nave", "buttress", "drum", "choir")]
     walls = np.flatnonzero(np.isin(part, carriers) & (np.abs(church.frames[:, 3, 2]) < 0.3) & ~church.decal)
     own = {"tower": "spire", "nave": "nave", "buttress": "buttress", "choir": "choir"}
     for face in np.flatnonzero(is_["cornice"] | is_["spire"] | is_["dome"]):
-        gap = np.maximum(np.maximum(low[walls] - first[face], first[face] - high[walls]), 0)
+        gap = np.maximum(np.maximum(low[walls] - middle[face], middle[face] - high[walls]), 0)
         at = int(np.argmin(np.hypot(np.maximum(np.hypot(gap[:, 0], gap[:, 1]) - 0.5, 0) * 4, gap[:, 2])))
         carrier = PARTS[part[walls[at]]]
         if not (is_["dome"][face] and carrier != "tower"):
@@ -59,7 +65,17 @@ def _told_apart(church: Geometry, style: str) -> Geometry:
     pairs, surface = np.unique(np.stack([church.surface, part], 1), axis=0, return_inverse=True)
     surfaces = church.surfaces[pairs[:, 0]].copy()
     surfaces[:, _PART] = pairs[:, 1]
+    surfaces[surfaces[:, _OPENING] == PART_ID["statue"], _OPENING] = PART_ID["facade"]  # an empty niche
     return replace(church, surface=surface.ravel().astype(np.int64), surfaces=surfaces)
+
+
+def _campanile(p: Plan, church: Geometry) -> None:
+    """A bell tower that stands by itself, beside a church that has none."""
+    low, high = church.bounds
+    side, wide = (1 if p.chance(0.5) else -1), p.between(4.6, 6.0)
+    x = sorted(side * (high[0] + away) for away in (2.5, 2.5 + wide))
+    tall = (high[2] - low[2]) * p.between(0.95, 1.2)
+    bell_tower(p, (x[0], x[1]), (2.0, 2.0 + wide), (0, tall), p.between(3, 6), pointed=False)
 
 
 def _openings(church: Geometry, part: str, least: float) -> list[tuple[np.ndarray, np.ndarray, float]]:
@@ -92,10 +108,9 @@ def _portals(p: Plan) -> list[Spot]:
     ]
 
 
-def _statues(p: Plan, church: Geometry) -> list[Spot]:
+def _statues(p: Plan, niches: list[tuple[np.ndarray, np.ndarray, float]]) -> list[Spot]:
     """Figures beside the main portal, and one in each niche of the gallery."""
     spots = []
-    x, y, _ = next(place for part, place, _ in p.details if part == "portal")
     door = min((place for part, place, _ in p.details if part == "portal"), key=lambda place: abs(place[0]))
     span = max(span for part, place, span in p.details if part == "portal" and place == door)
     x, y = door[0], door[1]
@@ -107,7 +122,6 @@ def _statues(p: Plan, church: Geometry) -> list[Spot]:
         spots.append(
             Spot("statue", f"portal statue {number}", target, high * 1.7, azimuth=(-90, 32), eye=0.8)
         )
-    niches = _openings(church, "statue", 0.2)
     for middle, normal, height in niches:
         at = middle + 0.22 * normal
         add_statue(p, float(at[0]), float(at[1]), float(at[2] - height / 2), height * 0.84)
@@ -169,7 +183,7 @@ def _windows(p: Plan, church: Geometry) -> list[Spot]:
         sides.sort(key=lambda one: -one[2])
         middle, _, height = sides[len(sides) // 3]
         spots.append(Spot("window", "side window", _vector(middle), height * 1.6, azimuth=(180, 18), eye=0.9))
-    fronts = [one for one in _openings(church, "window", 1.4) if one[1][1] < -0.9]
+    fronts = [one for one in _openings(church, "window", 1.4) if one[1][1] < -0.9 and one[0][1] < 2]
     if fronts and not any(spot.name.startswith("rose") for spot in spots):
         middle, _, height = fronts[0]
         spots.append(
@@ -178,27 +192,35 @@ def _windows(p: Plan, church: Geometry) -> list[Spot]:
     return spots
 
 
-def _towers(p: Plan, church: Geometry) -> list[Spot]:
-    """The towers by their walls: one spot for those on each side, or in the middle."""
-    part = _parts(church)
-    faces = np.isin(part, (PART_ID["tower"], PART_ID["spire"]))
-    spots: list[Spot] = []
-    if not faces.any():
-        return spots
-    middle = np.add.reduceat(church.corners[:, 0], church.starts[:-1]) / np.diff(church.starts)
-    for name, which in (
-        ("north tower", middle < -2.0),
-        ("south tower", middle > 2.0),
-        ("crossing tower", np.abs(middle) <= 2.0),
-    ):
-        if (faces & which).sum() < 12:
-            continue
-        low, high = _box(church, faces & which)
-        wide = max(high[0] - low[0], 4.0)
-        span = max(wide * 1.9, 0.62 * (high[2] - max(low[2], 0.3 * high[2])))
-        target = ((low[0] + high[0]) / 2, low[1], high[2] - span * 0.47)
-        spots.append(Spot("tower", name, _vector(np.array(target)), span * 1.12, azimuth=(-90, 40), eye=0.35))
+def _towers(church: Geometry) -> list[Spot]:
+    """A spot for each tower with its spire: boxes of their faces that touch are one tower."""
+    low = np.minimum.reduceat(church.corners, church.starts[:-1])
+    high = np.maximum.reduceat(church.corners, church.starts[:-1])
+    tall = high[:, 2] - low[:, 2] > 1.2  # no ledges, which may run from a tower along the front
+    faces = tall & np.isin(_parts(church), (PART_ID["tower"], PART_ID["spire"]))
+    spots = []
+    for number, (a, b) in enumerate(_clusters(low[faces], high[faces]), 1):
+        wide, rise = float((b - a)[:2].max()), float(b[2] - a[2])
+        span = min(max(wide * 2.2, 0.6 * rise), rise * 1.1)
+        target = (float(a[0] + b[0]) / 2, float(a[1]), float(b[2]) - span * 0.46)
+        # A tower farther back is hidden by the front: go to its side.
+        azimuth, eye = ((-90.0, 40.0), 0.35) if a[1] < 5 else ((-20.0, 35.0), 1.1)
+        spots.append(Spot("tower", f"tower {number}", target, span * 1.12, azimuth=azimuth, eye=eye))
     return spots
+
+
+def _clusters(low: np.ndarray, high: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Join boxes whose ground plans touch; those that are at least 5 m tall."""
+    boxes: list[tuple[np.ndarray, np.ndarray]] = []
+    for a, b in zip(low, high, strict=True):
+        apart = []
+        for other in boxes:
+            if (other[0][:2] < b[:2] + 0.3).all() and (a[:2] < other[1][:2] + 0.3).all():
+                a, b = np.minimum(a, other[0]), np.maximum(b, other[1])
+            else:
+                apart.append(other)
+        boxes = [*apart, (a, b)]
+    return [box for box in boxes if box[1][2] - box[0][2] > 5]
 
 
 def _wholes(church: Geometry) -> list[Spot]:

@@ -36,13 +36,19 @@ def add_statue(
         m.box((x - w * 1.2, x + w * 1.2), (y - w * 1.2, y + w * 1.2), (z + plinth - 0.12, z + plinth), pale)
     z += plinth
     robe, coat = stone, Surface("statue", replace(stone.material, flutes=9 / (0.2 * h)))
-    m.cylinder((x, y), (z, z + 0.50 * h), 0.21 * h, coat, top_radius=0.135 * h, sides=8)
-    m.cylinder((x, y), (z + 0.50 * h, z + 0.80 * h), 0.135 * h, robe, top_radius=0.17 * h, sides=8)
-    m.cylinder((x, y), (z + 0.80 * h, z + 0.86 * h), 0.17 * h, robe, top_radius=0.05 * h, sides=8)
-    skin = Surface("statue", stone.material.tinted(1.12))
-    m.cylinder((x, y), (z + 0.85 * h, z + 0.90 * h), 0.055 * h, skin, top_radius=0.075 * h, sides=8)
-    m.dome((x, y, z + 0.90 * h), 0.075 * h, 0.10 * h, skin, sides=8, rings=3)
+    m.cylinder((x, y), (z, z + 0.46 * h), 0.20 * h, coat, top_radius=0.12 * h, sides=9)
+    m.cylinder((x, y), (z + 0.46 * h, z + 0.74 * h), 0.12 * h, robe, top_radius=0.175 * h, sides=9)
+    m.cylinder((x, y), (z + 0.74 * h, z + 0.82 * h), 0.175 * h, robe, top_radius=0.05 * h, sides=9)
+    skin = Surface("statue", stone.material.tinted(1.2))
+    m.cylinder((x, y), (z + 0.81 * h, z + 0.86 * h), 0.045 * h, skin, top_radius=0.05 * h, sides=8)
+    m.cylinder((x, y), (z + 0.855 * h, z + 0.92 * h), 0.055 * h, skin, top_radius=0.08 * h, sides=8)
+    m.dome((x, y, z + 0.92 * h), 0.08 * h, 0.08 * h, skin, sides=8, rings=2)
     ahead, side = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
+    for s, low in ((-1, 0.44), (1, 0.50)):  # sleeves
+        arm = np.array([x, y]) + (ahead * 0.07 + side * 0.15 * s) * h
+        m.cylinder(
+            (arm[0], arm[1]), (z + low * h, z + 0.72 * h), 0.085 * h, robe, top_radius=0.05 * h, sides=6
+        )
     spot = np.array([x, y]) + (ahead * 0.13 + side * 0.05) * h
     t = 0.055 * h
     m.box((spot[0] - 2 * t, spot[0] + 2 * t), (spot[1] - t, spot[1] + t), (z + 0.56 * h, z + 0.66 * h), skin)

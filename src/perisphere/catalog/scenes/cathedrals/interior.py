@@ -180,9 +180,9 @@ def build(p: Plan, style: str) -> Inside:
         Spot(
             "nave",
             "vault",
-            (0.0, h.nave * 0.55, h.height * 0.9),
-            h.half * 2.3,
-            ((-1.0, h.nave * 0.3, 1.6), (1.0, h.nave * 0.42, 2.0)),
+            (0.0, h.nave * 0.7, h.height * 0.8),
+            h.half * 3.0,
+            ((-1.0, h.nave * 0.15, 1.6), (1.0, h.nave * 0.35, 2.0)),
         )
     )
     return inside
@@ -488,8 +488,8 @@ def _choir(s: Inside, style: str) -> None:
         Spot(
             "choir",
             "stalls",
-            (h.half - 0.6, h.nave + h.choir * 0.6, 2.3),
-            5.0,
+            (h.half - 0.6, h.nave + h.choir * 0.6, 2.9),
+            7.5,
             ((-h.half + 1.8, h.nave + 0.5, 1.8), (-1.0, h.nave + h.choir * 0.5, 2.4)),
         )
     )
@@ -520,7 +520,7 @@ def _stalls(s: Inside, side: int) -> None:
     m.box((x[0], x[1]), y, (0.45, 0.45 + high), oak)
     at = side * (h.half - 0.47)
     left, right = ((at, y[1]), (at, y[0])) if side > 0 else ((at, y[0]), (at, y[1]))
-    add_wall(m, left, right, (0.45, 0.45 + high), Surface("choir", oak.material.tinted(1.5), arches))
+    add_wall(m, left, right, (0.45, 0.45 + high), Surface("choir", oak.material.tinted(2.0), arches))
     x = sorted((side * h.half, side * (h.half - 0.95)))
     m.box((x[0], x[1]), y, (0.45 + high, 0.75 + high), oak)
     m.box((x[0], x[1]), y, (0.45, 0.95), oak)
@@ -598,11 +598,7 @@ def _furnish(s: Inside) -> None:
     for k in range(1, h.bays, 2):
         y, z = (k + 0.5) * h.bay, h.capital + 1.0
         if p.chance(0.6):
-            m.cylinder((0, y), (z, z + 0.2), 0.7, gilt, sides=10, cap=gilt)
-            m.box(
-                (-0.03, 0.03),
-                (y - 0.03, y + 0.03),
-                (z + 0.2, h.height),
-                Surface("nave", Material((0.03, 0.03, 0.03))),
-            )
+            chain = Surface("nave", Material((0.03, 0.03, 0.03)))
+            m.cylinder((0, y), (z, z + 0.12), 0.5, gilt, sides=10, cap=gilt)
+            m.box((-0.015, 0.015), (y - 0.015, y + 0.015), (z + 0.12, h.height), chain)
         s.lamps.append((0.0, y, z - 0.4, 1.0))

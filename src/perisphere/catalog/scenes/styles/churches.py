@@ -32,7 +32,7 @@ def gothic(p: Plan) -> None:
     places = [(-outer, -half), (half, outer)] if twin else [(-tower / 2, tower / 2)]
     for x0, x1 in places:
         z0 = 0.0 if twin else height
-        _bell_tower(
+        bell_tower(
             p,
             (x0, x1),
             (-0.4, tower - 0.4),
@@ -113,11 +113,11 @@ def romanesque(p: Plan) -> None:
             smooth=False,
         )
     else:
-        _bell_tower(p, (-3.6, 3.6), (cross - 3.6, cross + 3.6), (height, height * 1.75), 4.5, pointed=False)
+        bell_tower(p, (-3.6, 3.6), (cross - 3.6, cross + 3.6), (height, height * 1.75), 4.5, pointed=False)
     if p.chance(0.6):
         for side in (-1, 1) if p.chance(0.6) else (1,):
             x = side * (half + 2.2)
-            _bell_tower(
+            bell_tower(
                 p,
                 (x - 2.3, x + 2.3),
                 (-0.3, 4.3),
@@ -170,7 +170,7 @@ def baroque(p: Plan) -> None:
         _dome(p, (0, length * 0.68), height * 1.15, p.between(4.2, 5.8))
     if p.chance(0.6):
         for x in (-half - 1.2, half + 1.2):
-            _bell_tower(p, (x - 2.3, x + 2.3), (-0.2, 4.4), (0, height * 1.5), 0, pointed=False)
+            bell_tower(p, (x - 2.3, x + 2.3), (-0.2, 4.4), (0, height * 1.5), 0, pointed=False)
             m.dome(
                 (x, 2.1, height * 1.5 + 0.5),
                 2.1,
@@ -303,7 +303,7 @@ def _belfry(p: Plan, length: float, columns: int, high: float, sill: float, poin
     return Openings.row(length, columns, 1.3, high, sill, shape=shape, fill="void", depth=0.6, frame=0.18)
 
 
-def _bell_tower(
+def bell_tower(
     p: Plan,
     x: tuple[float, float],
     y: tuple[float, float],
