@@ -99,6 +99,7 @@ from perisphere.cli import (  # noqa: E402, F401
     index,
     inference,
     map,
+    match,
     read,
     recipes,
     scenes,

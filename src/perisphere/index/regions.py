@@ -137,6 +137,8 @@ def read(connection: sqlite3.Connection, images: Iterable[int] | None = None) ->
 
 def by_id(connection: sqlite3.Connection, ids: Iterable[int]) -> dict[int, Region]:
     """Return the regions with these ids that are there, by id."""
+    if not has_table(connection):
+        return {}
     query = f"SELECT {_FIELDS} FROM regions WHERE id IN (SELECT value FROM json_each(?))"
     rows = connection.execute(query, (json.dumps([int(id_) for id_ in ids]),))
     return {row[0]: _region(row) for row in rows}

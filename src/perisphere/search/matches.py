@@ -65,7 +65,9 @@ def write_matches(
     return path
 
 
-def draw_pair(first: Source, second: Source, match: Match, title: str = "") -> Image.Image:
+def draw_pair(
+    first: Source, second: Source, match: Match, title: str = "", said: str | None = None
+) -> Image.Image:
     """Draw two photos beside one another, each ``HEIGHT`` pixels high, with a line for each inlier.
 
     Features that look alike and do not agree with the model are grey dots. Each line has a colour of its own
@@ -76,6 +78,7 @@ def draw_pair(first: Source, second: Source, match: Match, title: str = "") -> I
         second: the right photo.
         match: what :meth:`~perisphere.search.rerank.GeometricVerification.match` returned for them.
         title: stands below, before the counts.
+        said: stands in place of the counts.
     """
     left, left_scale = _reduced(decode(first))
     right, right_scale = _reduced(decode(second))
@@ -93,7 +96,8 @@ def draw_pair(first: Source, second: Source, match: Match, title: str = "") -> I
         _dot(canvas, start, colour)
         _dot(canvas, end, colour)
     picture = Image.fromarray(canvas)
-    text = f"{title}    {match.count} of {len(match.inliers)} pairs of features agree".strip()
+    said = f"{match.count} of {len(match.inliers)} pairs of features agree" if said is None else said
+    text = f"{title}    {said}".strip()
     ImageDraw.Draw(picture).text((2, HEIGHT + 10), text, fill=INK, font=ImageFont.load_default(17))
     return picture
 
