@@ -21,8 +21,8 @@ SOFTNESS = 0.1
 
 EPSILON = 1e-8
 
-BLOCK = 1 << 19
-"""Mask values that are refined at a time: they stay in the cache of a processor."""
+BLOCK = 3 << 20
+"""Affinities and masks' values that are worked on at a time, so that they stay in a cache; an image at least."""
 
 
 @torch.no_grad()
@@ -60,7 +60,8 @@ def refine(
     refined = interpolate(masks.to(dtype), size=size, mode="bilinear", align_corners=True)
     if not iterations:
         return refined
-    block = max(1, BLOCK // max(refined[:1].numel(), 1))
+    h, w = size
+    block = max(1, BLOCK // ((refined.shape[1] + 8 * len(dilations)) * max(h * w, 1)))
     for at in range(0, len(images), block):
         rows = slice(at, at + block)
         weights = affinities(images[rows].to(dtype), dilations)
