@@ -22,7 +22,7 @@ SOFTNESS = 0.1
 EPSILON = 1e-8
 
 BLOCK = 3 << 20
-"""Affinities and masks' values that are worked on at a time, so that they stay in a cache; an image at least."""
+"""Affinities and values of masks that are worked on at a time, to stay in a cache; an image at least."""
 
 
 @torch.no_grad()
