@@ -26,7 +26,8 @@ def build(p: Plan, style: str) -> tuple[Geometry, list[Spot]]:
     niches = _openings(church, "statue", 0.2)
     church = _told_apart(church, style)
     p.mesh = Mesh()
-    spots = [*_portals(p), *_statues(p, niches), *_chapels(p, church), *_windows(p, church)]
+    chapels = _chapels(p, church)
+    spots = [*_portals(p), *_statues(p, niches), *chapels, *_windows(p, church, chapels)]
     spots += [*_towers(church), *_wholes(church)]
     return church.joined(p.mesh.finished()), spots
 
@@ -54,7 +55,7 @@ def _told_apart(church: Geometry, style: str) -> Geometry:
     high = np.maximum.reduceat(church.corners, church.starts[:-1])
     carriers = [PART_ID[name] for name in ("tower", "facade", "nave", "buttress", "drum", "choir")]
     walls = np.flatnonzero(np.isin(part, carriers) & (np.abs(church.frames[:, 3, 2]) < 0.3) & ~church.decal)
-    own = {"tower": "spire", "nave": "nave", "buttress": "buttress", "choir": "choir"}
+    own = {"tower": "spire", "nave": "nave", "buttress": "buttress", "choir": "choir", "drum": "drum"}
     for face in np.flatnonzero(is_["cornice"] | is_["spire"] | is_["dome"]):
         gap = np.maximum(np.maximum(low[walls] - middle[face], middle[face] - high[walls]), 0)
         at = int(np.argmin(np.hypot(np.maximum(np.hypot(gap[:, 0], gap[:, 1]) - 0.5, 0) * 4, gap[:, 2])))
@@ -174,13 +175,15 @@ def _chapels(p: Plan, church: Geometry) -> list[Spot]:
     return spots
 
 
-def _windows(p: Plan, church: Geometry) -> list[Spot]:
+def _windows(p: Plan, church: Geometry, chapels: list[Spot]) -> list[Spot]:
     spots = []
     for _, place, span in (d for d in p.details if d[0] == "rose"):
         spots.append(Spot("window", "rose from outside", place, span, azimuth=(-90, 22), eye=0.5))
     sides = [one for one in _openings(church, "window", 0.8) if one[1][0] < -0.9]
-    if sides:
-        sides.sort(key=lambda one: -one[2])
+    if sides:  # one that no chapel hides
+        hidden = [spot.target[1] for spot in chapels if spot.target[0] < 0]
+        far = [min([abs(float(one[0][1]) - y) for y in hidden], default=9.0) > 6 for one in sides]
+        sides = [one for one, free in zip(sides, far, strict=True) if free] or sides
         middle, _, height = sides[len(sides) // 3]
         spots.append(Spot("window", "side window", _vector(middle), height * 1.6, azimuth=(180, 18), eye=0.9))
     fronts = [one for one in _openings(church, "window", 1.4) if one[1][1] < -0.9 and one[0][1] < 2]

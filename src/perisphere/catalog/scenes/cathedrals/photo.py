@@ -19,6 +19,9 @@ from perisphere.tags.architecture import CONCEPTS
 
 GENERAL = 0.08
 """Share of photos with no subject."""
+LEAST = 0.05
+"""Share of the picture that its subject covers; a visitor tries :data:`TRIES` times."""
+TRIES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +58,14 @@ def take_cathedral_photo(
     level = DIFFICULTIES[difficulty] if isinstance(difficulty, str) else difficulty
     shown = cathedral(seed, of, level.spread)
     rng = cathedral_stream(seed, of, number)
-    spot = _subject(rng, shown, number)
-    camera = stand_at(spot, rng, size, level.loose)
-    lit = choose(rng, level.lights)
-    enter = _enter if spot.inside else _stand_before
-    world, shadows, light = enter(rng, shown, camera, lit, level)
-    picture = render(world, shadows, camera, light, size * SUPERSAMPLE)
+    spot, lit = _subject(rng, shown, number), choose(rng, level.lights)
+    for _ in range(TRIES):
+        camera = stand_at(spot, rng, size, level.loose)
+        world, shadows, light = (_enter if spot.inside else _stand_before)(rng, shown, camera, lit, level)
+        picture = render(world, shadows, camera, light, size * SUPERSAMPLE)
+        mask = concept_mask(picture.parts, inside=spot.inside, shrink=SUPERSAMPLE)
+        if not spot.concept or (mask == CONCEPTS.index(spot.concept) + 1).mean() >= LEAST:
+            break  # else somebody stands in the way
     sensor = Sensor.drawn(rng, colour=level.colour, blur=level.blur, noise=level.noise)
     pixels = sensor.develop(picture, rng, light.name, SUPERSAMPLE)
     seen, places = _show(shown, spot, camera, picture)
@@ -78,7 +83,7 @@ def take_cathedral_photo(
         tags=(),
         quality=int(rng.integers(level.quality[0], level.quality[1] + 1)),
         spot=spot,
-        mask=concept_mask(picture.parts, inside=spot.inside, shrink=SUPERSAMPLE),
+        mask=mask,
     )
 
 
