@@ -40,7 +40,8 @@ test-all: lint  ## lint and every test
 BENCHMARKS := embed.py index.py evaluation.py scenes.py vlad.py revisited.py hierarchy.py reid.py \
 	"reid.py --size msmt17" "centroid.py loss" "centroid.py step" \
 	"rerank.py search" "rerank.py kreciprocal" "rerank.py kreciprocal --size msmt17" \
-	assignment.py codes.py "quantization.py loss" "tags.py build" "tags.py vectors"
+	assignment.py codes.py "quantization.py loss" "tags.py build" "tags.py vectors" \
+	"segmentation.py pamr" "segmentation.py correspondence"
 
 bench: $(READY)  ## the programs behind every performance claim
 	@for words in $(BENCHMARKS); do echo "== $$words"; $(BIN)/python benchmarks/$$words || exit 1; done
