@@ -89,6 +89,8 @@ def test_tree_lists_and_keypoints(root: Path, tmp_path: Path) -> None:
     assert found.classes == {"0": "milano duomo milan", "2": "köln dom", "10": "catedral de sevilla"}
     assert found.keypoints is not None
     assert found.keypoints.rows() == [(1, 7, 20.0, 7.5), (1, 8, 0.0, 30.0), (3, 7, 40.0, 0.0)]
+    assert found.properties is not None
+    assert found.properties.rows() == [(number, '["en"]') for number in range(5)]
     assert found.skipped == []
     assert "remarks" not in found.source
 
@@ -98,7 +100,7 @@ def test_the_same_without_a_folder_to_write_to(root: Path, tmp_path: Path) -> No
     assert held.table.equals(kept.table)
     assert held.keypoints is not None
     assert held.keypoints.equals(kept.keypoints)
-    files = {"catalog.json", "images.parquet", "keypoints.parquet", "classes.txt"}
+    files = {"catalog.json", "images.parquet", "keypoints.parquet", "properties.parquet", "classes.txt"}
     assert {file.name for file in (tmp_path / "catalog").iterdir()} == files
 
 
@@ -306,6 +308,8 @@ def test_the_tree_without_its_photos(root: Path, tmp_path: Path) -> None:
     assert found.table.select(columns).equals(before.table.select(columns))
     assert found.table["width"].null_count() == len(found) == 5
     assert found.keypoint_count() == 0
+    assert found.properties is not None
+    assert found.properties.equals(before.properties)
     with pytest.raises(UsageError, match="leave correspondences out"):
         read("wikiscenes", root, without_photos=True, correspondences=root / "correspondence.json")
 

@@ -50,7 +50,9 @@ REGIONS: dict[str, pl.DataType] = {
     "y1": pl.Int64(),
 }
 
-_SIDES = {"keypoints": KEYPOINTS, "masks": MASKS, "regions": REGIONS}
+PROPERTIES: dict[str, pl.DataType] = {"image": pl.Int64(), "value": pl.String()}
+
+_SIDES = {"keypoints": KEYPOINTS, "masks": MASKS, "regions": REGIONS, "properties": PROPERTIES}
 _HERE = "./"  # starts the path of a mask that lies in the catalog's own folder
 _LISTS = ("tags", "categories", "concepts")
 _ADDED = ("concepts",)  # columns that files of earlier versions lack
@@ -93,6 +95,7 @@ class Catalog:
             picture's pixels (0..1), and the box of those pixels: ``x0``, ``y0``, ``x1``, ``y1``, the last two
             outside.
         classes: label by class id, where the data set gives its classes ids of their own.
+        properties: ``image`` (an id) and ``value``, JSON that the data set tells of a photo, kept as it is.
 
     Raises:
         PerisphereError: a column is missing, unknown or of another type, an id occurs twice, a box is empty.
@@ -108,6 +111,7 @@ class Catalog:
         masks: pl.DataFrame | None = None,
         classes: Mapping[str, str] | None = None,
         regions: pl.DataFrame | None = None,
+        properties: pl.DataFrame | None = None,
     ) -> None:
         self.table = _conform(table)
         self.root = Path(root).absolute()
@@ -118,6 +122,9 @@ class Catalog:
         self._keypoints = keypoints
         self.masks = None if masks is None else _side(masks, "masks", MASKS, self.table)
         self.regions = None if regions is None else _side(regions, "regions", REGIONS, self.table)
+        self.properties = (
+            None if properties is None else _side(properties, "properties", PROPERTIES, self.table)
+        )
         self.classes = dict(classes or {})
 
     def __len__(self) -> int:
@@ -184,8 +191,21 @@ class Catalog:
         """Return this catalog with another table; side tables lose images that are gone."""
         kept = pl.col("image").is_in(table["id"].implode())
         keypoints = None if self._keypoints is None else self._keypoints.filter(kept)
-        masks, regions = (None if side is None else side.filter(kept) for side in (self.masks, self.regions))
-        return Catalog(table, self.root, self.source, self.skipped, keypoints, masks, self.classes, regions)
+        masks, regions, properties = (
+            None if side is None else side.filter(kept)
+            for side in (self.masks, self.regions, self.properties)
+        )
+        return Catalog(
+            table,
+            self.root,
+            self.source,
+            self.skipped,
+            keypoints,
+            masks,
+            self.classes,
+            regions,
+            properties,
+        )
 
     def save(self, folder: Path, *, overwrite: bool = False) -> None:
         """Write ``catalog.json``, ``images.parquet``, side tables and ``classes.txt``; whole or not at all.
@@ -244,6 +264,8 @@ class Catalog:
             _beside(self.masks, name).write_parquet(folder / "masks.parquet")
         if self.regions is not None:
             self.regions.write_parquet(folder / "regions.parquet")
+        if self.properties is not None:
+            self.properties.write_parquet(folder / "properties.parquet")
         if self.classes:
             lines = "".join(f"{id} {label}\n" for id, label in self.classes.items())
             (folder / "classes.txt").write_text(lines, "utf-8")

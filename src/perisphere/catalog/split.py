@@ -168,6 +168,7 @@ def _with_rows_again(catalog: Catalog, again: list[tuple[int, str]]) -> Catalog:
         followed(catalog.masks),
         catalog.classes,
         followed(catalog.regions),
+        followed(catalog.properties),
     )
 
 
@@ -219,4 +220,5 @@ def _noted(catalog: Catalog, rule: _Rule, seed: int, of: str | None, rounding: R
         catalog.masks,
         catalog.classes,
         catalog.regions,
+        catalog.properties,
     )

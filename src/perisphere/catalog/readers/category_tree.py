@@ -35,6 +35,7 @@ class Picture:
         categories: names from the landmark down to the leaf.
         caption: in any script; ``None`` where there is none.
         url: of the photo's page; ``None`` where there is none.
+        properties: what was computed for the photo and its caption, as JSON; ``None`` where that is nothing.
     """
 
     path: str
@@ -42,6 +43,7 @@ class Picture:
     categories: tuple[str, ...]
     caption: str | None
     url: str | None
+    properties: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,9 @@ def _walk(
     category = _read(root / folder / CATEGORY, listing)
     for path, entry in _pictures(root, folder, category, listing):
         caption, url = _text(entry.get("caption")), _text(entry.get("url"))
-        yield Picture(path, numbers[0] if numbers else None, names, caption, url)
+        told = entry.get("properties")
+        properties = json.dumps(told, ensure_ascii=False) if told else None
+        yield Picture(path, numbers[0] if numbers else None, names, caption, url, properties)
     below = [entry.name for entry in entries if _is_number(entry.name) and entry.is_dir()]
     for number in sorted(category.names.keys() - set(below), key=_order):
         listing.bad.append(Skipped(f"{folder}/{number}", "category without its folder"))

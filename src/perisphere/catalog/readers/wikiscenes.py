@@ -82,11 +82,12 @@ def list_images(
         return listing
     labels = class_labels(landmark_names(root, f"{TOP}/{kind}"))
     listing.classes = labels
-    listing.later = _rows_of_tree(listing, f"{TOP}/{kind}", labels, listed)
-    if not without_photos:
-        file = _correspondences(root, kind, correspondences)
-        listing.side_tables = partial(_side_tables, listing, file, masks and Path(masks).absolute())
-        listing.facts = {"concepts": list(CONCEPTS)} if masks else {}
+    properties: dict[str, str] = {}
+    listing.later = _rows_of_tree(listing, f"{TOP}/{kind}", labels, listed, properties)
+    file = None if without_photos else _correspondences(root, kind, correspondences)
+    folder = None if masks is None else Path(masks).absolute()
+    listing.side_tables = partial(_side_tables, listing, file, folder, properties)
+    listing.facts = {} if masks is None else {"concepts": list(CONCEPTS)}
     return listing
 
 
@@ -126,7 +127,7 @@ def _listed(root: Path, lists: Path | None, listing: Listing) -> Listed:
 
 
 def _rows_of_tree(
-    listing: Listing, top: str, labels: dict[str, str], listed: Listed
+    listing: Listing, top: str, labels: dict[str, str], listed: Listed, properties: dict[str, str]
 ) -> Iterator[dict[str, Any]]:
     missing = {key: photo for key, photo in listed.items() if photo.path.startswith(f"{top}/")}
     for picture in walk_tree(listing.root, top, listing):
@@ -134,6 +135,8 @@ def _rows_of_tree(
         entry = missing.pop(key, None)
         if entry is not None and entry.path != picture.path:
             listing.remarks.setdefault(RESPELLED, []).append(entry.path)
+        if picture.properties is not None:
+            properties[picture.path] = picture.properties
         yield _row(picture, entry or listed.get(key), labels)
     told = {spelling(item.path) for item in listing.bad}
     for key in sorted(missing.keys() - told):
@@ -171,14 +174,27 @@ def _correspondences(root: Path, kind: str, given: Path | None) -> Path | None:
 
 
 def _side_tables(
-    listing: Listing, file: Path | None, masks: Path | None, table: pl.DataFrame, scratch: Path
+    listing: Listing,
+    file: Path | None,
+    masks: Path | None,
+    properties: dict[str, str],
+    table: pl.DataFrame,
+    scratch: Path,
 ) -> dict[str, pl.LazyFrame]:
-    """Return keypoints and masks, as far as there are files of them."""
+    """Return properties, keypoints and masks, as far as there are some."""
+    tables = {}
+    if properties:
+        told = pl.LazyFrame(list(properties.items()), ["path", "value"], orient="row")
+        tables["properties"] = (
+            table.lazy()
+            .join(told, on="path", maintain_order="left")
+            .select("id", "value")
+            .rename({"id": "image"})
+        )
     photos = {
         path.split("/", 2)[2]: (id, width, height)
         for id, path, width, height in table.select("id", "path", "width", "height").iter_rows()
     }
-    tables = {}
     if file is not None:
         spelled = {spelling(name): place for name, place in photos.items()}
         tables["keypoints"] = stream_keypoints(file, spelled, scratch, listing.remarks, spelling)
