@@ -310,8 +310,9 @@ def test_the_tree_without_its_photos(root: Path, tmp_path: Path) -> None:
     assert found.keypoint_count() == 0
     assert found.properties is not None
     assert found.properties.equals(before.properties)
-    with pytest.raises(UsageError, match="leave correspondences out"):
-        read("wikiscenes", root, without_photos=True, correspondences=root / "correspondence.json")
+    for name in ("correspondences", "colmap", "masks"):
+        with pytest.raises(UsageError, match=f"leave {name} out"):
+            read("wikiscenes", root, without_photos=True, **{name: root})
 
 
 def test_masks_beside_the_tree(root: Path, tmp_path: Path) -> None:

@@ -144,6 +144,10 @@ def read(
         Path | None,
         typer.Option(help="File of keypoints or matches, in ROOT by default.", rich_help_panel=_TREE),
     ] = None,
+    colmap: Annotated[
+        Path | None,
+        typer.Option(help="wikiscenes: folder of COLMAP's text models.", rich_help_panel=_TREE),
+    ] = None,
     masks: Annotated[
         Path | None, typer.Option(help="wikiscenes: folder of label images.", rich_help_panel=_TREE)
     ] = None,
@@ -188,7 +192,7 @@ def read(
         "annotations": annotations, "boxes": boxes, "train": train, "query": query, "gallery": gallery,
         "high_res": high_res, "concepts": concepts, "variant": variant, "tag_list": tag_list,
         "without_photos": without_photos, "kind": kind, "lists": lists, "correspondences": correspondences,
-        "masks": masks,
+        "colmap": colmap, "masks": masks,
     }  # fmt: skip
     if listed:
         _print_formats(as_json)

@@ -58,7 +58,7 @@ def stream_keypoints(
     Raises:
         PerisphereError: the file cannot be read, is broken, or has another form.
     """
-    writer = _Writer(scratch)
+    writer = KeypointWriter(scratch)
     with _opened(file) as opened:
         for name, points, places in _blocks(opened, file):
             photo = photos.get(spell(name))
@@ -79,7 +79,7 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class _Writer:
+class KeypointWriter:
     """Keypoints to Parquet files of a bounded number of rows."""
 
     def __init__(self, folder: Path) -> None:

@@ -7,12 +7,13 @@ Learning Multimodal Vision", ICCV 2021.
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from perisphere.catalog.catalog import MASKS, Skipped
 from perisphere.catalog.readers.category_tree import RESPELLED, Picture, landmark_names, walk_tree
+from perisphere.catalog.readers.colmap import colmap_keypoints
 from perisphere.catalog.readers.keypoint_file import Place, stream_keypoints
 from perisphere.catalog.readers.listing import Listing
 from perisphere.catalog.readers.lists import class_labels
@@ -41,6 +42,7 @@ def list_images(
     kind: str | None = None,
     lists: Path | None = None,
     correspondences: Path | None = None,
+    colmap: Path | None = None,
     masks: Path | None = None,
     without_photos: bool | None = None,
 ) -> Listing:
@@ -58,6 +60,8 @@ def list_images(
         lists: the folder of the lists, plain or ``.gz``; ``data`` in ``root`` if not given.
         correspondences: the file of keypoints; ``correspondence.json``, ``.json.zip`` or ``.json.gz`` in
             ``root`` if not given, for other kinds than cathedrals ``corr_KIND.json``.
+        colmap: a folder of reconstructions to take the keypoints from instead, as ``WikiScenes3D``: a folder
+            for each landmark, in it one for each text model of COLMAP.
         masks: a folder of label images, where there is one; the mask of ``4/1/pictures/NAME.jpg`` is
             ``4/1/pictures/NAME.png`` in it, in the form of ``wikiscenes-masks``. Not every photo needs one.
         without_photos: keep every photo that ``category.json`` files name, or where there is no tree every
@@ -65,15 +69,11 @@ def list_images(
 
     Raises:
         PerisphereError: a folder or file is missing or has another form.
-        UsageError: ``correspondences`` or ``masks`` beside ``without_photos``; several kinds, none named.
+        UsageError: options that exclude each other, or several kinds and none named.
     """
     if not root.is_dir():
         raise PerisphereError(f"{root}: no such folder of {TOP}.")
-    for name, given in (("correspondences", correspondences), ("masks", masks)):
-        if without_photos and given is not None:
-            raise UsageError(f"without_photos: {name} need the sizes of photos; leave {name} out.")
-    if masks is not None and not Path(masks).is_dir():
-        raise PerisphereError(f"{masks}: no such folder of masks.")
+    _check_options(correspondences, colmap, masks, unseen=bool(without_photos))
     listing = Listing(root, unseen=bool(without_photos))
     listed = _listed(root, lists, listing)
     kind = _kind(root, kind, needed=not (without_photos and listed))
@@ -84,11 +84,33 @@ def list_images(
     listing.classes = labels
     properties: dict[str, str] = {}
     listing.later = _rows_of_tree(listing, f"{TOP}/{kind}", labels, listed, properties)
-    file = None if without_photos else _correspondences(root, kind, correspondences)
-    folder = None if masks is None else Path(masks).absolute()
-    listing.side_tables = partial(_side_tables, listing, file, folder, properties)
+    if colmap is None and not without_photos:
+        correspondences = _correspondences(root, kind, correspondences)
+    files = _Files(correspondences, colmap, masks, properties)
+    listing.side_tables = partial(_side_tables, listing, files)
     listing.facts = {} if masks is None else {"concepts": list(CONCEPTS)}
     return listing
+
+
+class _Files(NamedTuple):
+    """Where the side tables come from: files and folders, and properties by path of the photo."""
+
+    correspondences: Path | None
+    colmap: Path | None
+    masks: Path | None
+    properties: dict[str, str]
+
+
+def _check_options(
+    correspondences: Path | None, colmap: Path | None, masks: Path | None, *, unseen: bool
+) -> None:
+    if correspondences is not None and colmap is not None:
+        raise UsageError("correspondences and colmap: both hold keypoints; give one of them.")
+    for name, given in (("correspondences", correspondences), ("colmap", colmap), ("masks", masks)):
+        if unseen and given is not None:
+            raise UsageError(f"without_photos: {name} needs the sizes of photos; leave {name} out.")
+        if given is not None and name != "correspondences" and not Path(given).is_dir():
+            raise PerisphereError(f"{given}: no such folder of {name}.")
 
 
 def _kind(root: Path, kind: str | None, *, needed: bool) -> str | None:
@@ -174,32 +196,27 @@ def _correspondences(root: Path, kind: str, given: Path | None) -> Path | None:
 
 
 def _side_tables(
-    listing: Listing,
-    file: Path | None,
-    masks: Path | None,
-    properties: dict[str, str],
-    table: pl.DataFrame,
-    scratch: Path,
+    listing: Listing, files: _Files, table: pl.DataFrame, scratch: Path
 ) -> dict[str, pl.LazyFrame]:
     """Return properties, keypoints and masks, as far as there are some."""
     tables = {}
-    if properties:
-        told = pl.LazyFrame(list(properties.items()), ["path", "value"], orient="row")
-        tables["properties"] = (
-            table.lazy()
-            .join(told, on="path", maintain_order="left")
-            .select("id", "value")
-            .rename({"id": "image"})
-        )
+    if files.properties:
+        told = pl.LazyFrame(list(files.properties.items()), ["path", "value"], orient="row")
+        rows = table.lazy().join(told, on="path", maintain_order="left")
+        tables["properties"] = rows.select(pl.col("id").alias("image"), "value")
     photos = {
         path.split("/", 2)[2]: (id, width, height)
         for id, path, width, height in table.select("id", "path", "width", "height").iter_rows()
     }
-    if file is not None:
-        spelled = {spelling(name): place for name, place in photos.items()}
-        tables["keypoints"] = stream_keypoints(file, spelled, scratch, listing.remarks, spelling)
-    if masks is not None:
-        tables["masks"] = _masks(masks, photos, listing)
+    spelled = {spelling(name): place for name, place in photos.items()}
+    if files.colmap is not None:
+        tables["keypoints"] = colmap_keypoints(files.colmap, spelled, scratch, listing.remarks)
+    elif files.correspondences is not None:
+        tables["keypoints"] = stream_keypoints(
+            files.correspondences, spelled, scratch, listing.remarks, spelling
+        )
+    if files.masks is not None:
+        tables["masks"] = _masks(files.masks.absolute(), photos, listing)
     return tables
 
 
