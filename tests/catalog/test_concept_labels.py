@@ -27,7 +27,7 @@ ROWS = [
     ("4.jpg", "ulm", None, [], "train"),
     ("5.jpg", "ulm", "Der Chor", ["Innenansicht"], "test"),
     ("6.jpg", "ulm", "Das Chorgestühl", ["ulm"], "train"),
-    ("7.jpg", None, "Choir stalls", [], "train"),
+    ("7.jpg", None, "Choir stalls", [None, ""], "train"),
 ]
 
 

@@ -63,7 +63,7 @@ def texts_of(table: pl.DataFrame) -> Iterator[PhotoText]:
     """
     for caption, categories, name in table.select("caption", "categories", "label").iter_rows():
         below = categories[1:] if categories and categories[0] == name else categories
-        yield PhotoText(caption or "", tuple(below), name or "")
+        yield PhotoText(caption or "", tuple(category for category in below if category), name or "")
 
 
 def texts_of_lists(folder: Path) -> Iterator[PhotoText]:

@@ -9,7 +9,7 @@ from typing import Self
 
 from perisphere.errors import PerisphereError, UsageError, nearest
 from perisphere.foreign.typed_text import read_typed
-from perisphere.tags.concepts.tokens import tokens_of
+from perisphere.tags.concepts.tokens import SHORT, tokens_of
 from perisphere.tags.spelling import singulars
 from perisphere.tags.words import LONGEST
 
@@ -93,6 +93,7 @@ class ConceptWords:
         longest = sorted(map(re.escape, self._undivided), key=len, reverse=True)
         self._inside = re.compile("|".join(longest)) if longest else None
         self._single = lru_cache(maxsize=1 << 16)(self._look_up)
+        self._kept = lru_cache(maxsize=1 << 14)(self._mentions)  # names of categories come again and again
 
     @classmethod
     def built_in(cls) -> Self:
@@ -125,15 +126,7 @@ class ConceptWords:
 
         Spelling is levelled (case, accents), English-like plurals are found under their singular.
         """
-        tokens = tokens_of(text)
-        mentions, at = [], 0
-        while at < len(tokens):
-            stop, found = self._longest(tokens, at)
-            word = " ".join(token for token in tokens[at:stop] if token)
-            named = (entry for entry in found if entry.concept != NOTHING)
-            mentions += [Mention(e.concept, word, at, stop, e.language, e.hint) for e in named]
-            at = stop
-        return mentions
+        return list(self._kept(text) if len(text) <= SHORT else self._mentions(text))
 
     def concepts_in(self, text: str) -> list[str]:
         """Return the different concepts that a text names, in its order."""
@@ -159,9 +152,21 @@ class ConceptWords:
             if entry.word.startswith("*"):
                 self._ends[tokens[0]] = entry
 
+    def _mentions(self, text: str) -> tuple[Mention, ...]:
+        tokens = tokens_of(text)
+        mentions: list[Mention] = []
+        at = 0
+        while at < len(tokens):
+            stop, found = self._longest(tokens, at)
+            word = " ".join(token for token in tokens[at:stop] if token) if found else ""
+            named = (entry for entry in found if entry.concept != NOTHING)
+            mentions += [Mention(e.concept, word, at, stop, e.language, e.hint) for e in named]
+            at = stop
+        return tuple(mentions)
+
     def _longest(self, tokens: tuple[str, ...], at: int) -> tuple[int, tuple[Entry, ...]]:
         """Return the token behind the longest phrase that starts at one, and what it means."""
-        for first in (tokens[at], *singulars(tokens[at])):
+        for first in _forms(tokens[at]):
             for phrase, entry in self._phrases.get(first, ()):
                 if len(phrase) > 1 and _same(phrase, tokens[at : at + len(phrase)], entry.language):
                     return at + len(phrase), (entry,)
@@ -171,7 +176,7 @@ class ConceptWords:
         """Return what one word means: as it stands, as a plural, as a compound; several only undivided."""
         if not token:
             return ()
-        for form in (token, *singulars(token)):
+        for form in _forms(token):
             for phrase, entry in self._phrases.get(form, ()):
                 if len(phrase) == 1 and _same(phrase, (token,), entry.language):
                     return (entry,)
@@ -182,6 +187,12 @@ class ConceptWords:
         if self._inside is None or not _UNDIVIDED.search(token):
             return ()
         return tuple(self._undivided[word] for word in self._inside.findall(token))
+
+
+@lru_cache(maxsize=1 << 16)
+def _forms(token: str) -> tuple[str, ...]:
+    """Return a word and what it can be the plural of."""
+    return (token, *singulars(token))
 
 
 def _same(phrase: tuple[str, ...], tokens: tuple[str, ...], language: str) -> bool:

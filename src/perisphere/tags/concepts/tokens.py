@@ -9,7 +9,9 @@ from perisphere.tags.words import normalise
 BREAK = ""
 """Stands between two words that punctuation divides; no word is empty."""
 
-_KEPT = 300  # characters of texts that are kept with their tokens, as the names of categories are
+SHORT = 300
+"""Characters of texts that are kept with what was found in them, as the names of categories are."""
+
 # Marks belong to the letters before them, in scripts that write vowels so too.
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0dff\u0e31-\u0e4e\u0eb1-\u0ecd"
 _PIECES = re.compile(rf"[\w{_MARKS}]+|[^\w\s]")
@@ -25,7 +27,7 @@ def tokens_of(text: str) -> tuple[str, ...]:
 
     ``"Détail: l&#39;orgue (Rouen)"`` becomes ``("detail", "", "l", "orgue", "", "rouen")``.
     """
-    return _short(text) if len(text) <= _KEPT else _tokens(text)
+    return _short(text) if len(text) <= SHORT else _tokens(text)
 
 
 def _tokens(text: str) -> tuple[str, ...]:
