@@ -124,6 +124,17 @@ def test_published_weights_become_an_encoder(tmp_path, head):
     assert made.preprocessing == Preprocessing.for_architecture(input_spec("resnet18"))
 
 
+def test_the_published_mobilenet_classifier(tmp_path):
+    net, state = published("classifier", backbone="mobilenet_v2")
+    state = {name.replace("model_ft.fc", "model_ft.classifier.1"): tensor for name, tensor in state.items()}
+    torch.save(state, tmp_path / "w.pth")
+    made, report = encoder_from(tmp_path / "w.pth", {"backbone": "wikiscenes-mobilenet_v2-cls"})
+    assert report.missing == report.unexpected == []
+    images = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(made.segmentation.run(images).scores, net.run(images).scores)
+
+
 def test_the_single_stage_head_says_itself_what_it_is(tmp_path):
     _, state = published("single-stage", classes=20)
     torch.save({f"module.{name}": tensor for name, tensor in state.items()}, tmp_path / "w.pth")

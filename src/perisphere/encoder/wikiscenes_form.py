@@ -17,11 +17,12 @@ from perisphere.tags.architecture import CONCEPTS
 
 PREFIX = "wikiscenes-"
 ENDINGS: dict[str, Head] = {"": "single-stage", "-cam": "cam", "-cls": "classifier"}
-BACKBONES = ("resnet50", "resnet101", "resnet18")
+BACKBONES = ("resnet50", "resnet101", "resnet18", "mobilenet_v2")
 FORMS = {
     f"{PREFIX}{backbone}{ending}": (backbone, head)
     for backbone in BACKBONES
     for ending, head in ENDINGS.items()
+    if head == "classifier" or backbone != "mobilenet_v2"
 }
 """What ``--as`` takes: backbone and head by name."""
 
@@ -117,7 +118,7 @@ def _classes(file: Path, weight: Tensor) -> tuple[str, ...]:
 
 def _backbone(file: Path, tensors: dict[str, Tensor]) -> str:
     parts = {name: tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
-    fitting = [name for name in fitting_architectures(parts) if name in BACKBONES]
+    fitting = fitting_architectures(parts, BACKBONES)
     if not fitting:
         raise PerisphereError(
             f"{file}: its backbone is none of {', '.join(BACKBONES)}. Others cannot be read into a network "

@@ -9,6 +9,7 @@ from perisphere.nets.alexnet import SIDE, AlexNet
 from perisphere.nets.backbone import Backbone
 from perisphere.nets.cifar_resnet import CifarResNet
 from perisphere.nets.densenet import DenseNet
+from perisphere.nets.mobilenet import MobileNetV2
 from perisphere.nets.nasnet import NasNet
 from perisphere.nets.pixels import Pixels
 from perisphere.nets.plain import PlainNet
@@ -128,6 +129,13 @@ ARCHITECTURES: dict[str, Architecture] = {
         "conv10",
         shallow="fire3",
         output_strides=(8, 16),
+    ),
+    "mobilenet_v2": Architecture(
+        MobileNetV2,
+        InputSpec((224, 224), resize="crop"),
+        "classifier.1",
+        shallow="stage2",
+        output_strides=(8, 16, 32),
     ),
     "cifar_resnet20": Architecture(partial(CifarResNet, blocks=3), InputSpec((32, 32)), "linear"),
     "cifar_resnet56": Architecture(partial(CifarResNet, blocks=9), InputSpec((32, 32)), "linear"),

@@ -39,7 +39,7 @@ class SegmentationSpec(BaseModel):
 
     Attributes:
         kind: tells this from other networks in an encoder's description.
-        backbone: a ResNet, or ``squeezenet1_0``.
+        backbone: a ResNet, ``mobilenet_v2`` or ``squeezenet1_0``.
         output_stride: pixels a position of the backbone's last map: 8, 16 or 32.
         dilated: whether stages that keep the sides for that dilate instead; the published network, of stride
             16, does not.
@@ -293,7 +293,7 @@ def precise(values: Tensor) -> Tensor:
 
 def _backbone(spec: SegmentationSpec) -> Backbone:
     options: dict[str, object] = {"output_stride": spec.output_stride, "dilated": spec.dilated}
-    if not ARCHITECTURES[spec.backbone].strided:
+    if spec.backbone == "squeezenet1_0":
         options["padded"] = True  # features lie where they do in a ResNet
     return ARCHITECTURES[spec.backbone].make(**options)
 

@@ -1,6 +1,6 @@
 """Published weights into our networks: names matched, and every difference reported."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -171,10 +171,16 @@ def _nothing_matched(backbone: str, tensors: dict[str, Tensor]) -> str:
     return f"none of the {len(tensors)} tensors ({examples} ...) is a parameter of {backbone}. {mend}"
 
 
-def fitting_architectures(tensors: dict[str, Tensor]) -> list[str]:
-    """Return the architectures whose parameters are there with their names and shapes, none left over."""
-    # Weights do not tell architectures apart that are like another.
-    names = [name for name, architecture in ARCHITECTURES.items() if architecture.like is None]
+def fitting_architectures(tensors: dict[str, Tensor], names: Iterable[str] | None = None) -> list[str]:
+    """Return the architectures whose parameters are there with their names and shapes, none left over.
+
+    Args:
+        tensors: by name.
+        names: of the architectures to try; ``None``: all but those that are like another, which weights do
+            not tell apart from it.
+    """
+    if names is None:
+        names = [name for name, architecture in ARCHITECTURES.items() if architecture.like is None]
     reports = {name: _match(NetSpec(backbone=name), tensors)[1] for name in names}
     return [name for name, report in reports.items() if report.matched and not report.unfit]
 

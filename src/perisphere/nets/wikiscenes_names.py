@@ -14,6 +14,7 @@ MARKS: dict[str, Head] = {
     "last_conv.0.weight": "single-stage",
     "fc8.weight": "cam",
     "model_ft.fc.weight": "classifier",
+    "model_ft.classifier.1.weight": "classifier",
 }
 """The tensor that only a file of this head has."""
 
@@ -28,7 +29,7 @@ _OURS = (
     (re.compile(r"shallow_mask\.fc_cls\."), lambda m: "cues.last."),
     (re.compile(r"fc8_skip\."), lambda m: "skip."),
     (re.compile(r"fc8_x\."), lambda m: "merge."),
-    (re.compile(r"last_conv\.0\.|fc8\.|model_ft\.fc\."), lambda m: "scores."),
+    (re.compile(r"last_conv\.0\.|fc8\.|model_ft\.(?:fc|classifier\.1)\."), lambda m: "scores."),
     (re.compile(r"model_ft\."), lambda m: "backbone."),
     (re.compile(r"(?=(?:conv1|bn1|layer[1-4])\.)"), lambda m: "backbone."),
 )

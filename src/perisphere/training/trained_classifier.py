@@ -55,6 +55,10 @@ class TrainedClassifier:
         recipe, encoder = load(folder / RECIPE), Encoder.load(folder / "encoder")
         stage = folder / "checkpoints" / f"data-{len(recipe.data)}"
         classes = _read_classes(stage / "data.json")
+        if recipe.method == "segmentation":
+            raise PerisphereError(
+                f"{folder}: a run of method segmentation, whose concepts `perisphere segment predict` finds."
+            )
         if recipe.method == "quantization":
             raise PerisphereError(f"{folder}: a run of method {recipe.method}, which knows no classes.")
         saved = read_checkpoint(stage / "last.ckpt")
