@@ -86,9 +86,7 @@ def segmented(photos: Path, folder: Path, *, numbers: range | None = None) -> Ca
         table(),
         photos,
         {"concepts": list(CLASSES)},
-        masks=pl.DataFrame(
-            masks, schema={"image": pl.Int64, "part": pl.String, "path": pl.String}, orient="row"
-        ),
+        masks=pl.DataFrame(masks, schema=MASKS, orient="row"),
         regions=pl.DataFrame(regions, schema=REGIONS, orient="row"),
     )
 

@@ -72,8 +72,9 @@ class Part:
             ImageError: the photo cannot be read.
             UsageError: less than a pixel of it lies in the box.
         """
+        box = self.pixels
         try:
-            return np.ascontiguousarray(cut(self.whole, self.pixels))
+            return np.ascontiguousarray(cut(self.whole, box))
         except PerisphereError as error:
             raise UsageError(f"the region {_written(self.box)} is less than a pixel: enlarge it.") from error
 
