@@ -8,10 +8,13 @@ from perisphere.methods.segmentation import CONCEPT_MAP, MaskTerms, PointTerms
 from perisphere.nets import SegmentationNet
 from perisphere.training.concept_photos import ConceptData
 from perisphere.training.devices import Place
+from perisphere.training.fixed_pairs import FixedPairs
+from perisphere.training.keeping import History
 from perisphere.training.optimisation import optimisation
 from perisphere.training.prepare_pairs import PreparePairs
 from perisphere.training.recipe import Recipe
-from perisphere.training.segmentation_rules import SegmentationRule
+from perisphere.training.segmentation_rules import CorrespondenceRule, SegmentationRule
+from perisphere.training.start import LearningNet
 
 
 def segmentation_module(
@@ -67,6 +70,21 @@ def deciding_figure(recipe: Recipe, data: ConceptData) -> tuple[str | None, int]
         return None, 0
     rule = recipe.segmentation
     return CONCEPT_MAP, rule.mask_start if rule.masks else 0
+
+
+def shown(recipe: Recipe, data: ConceptData, net: LearningNet, history: History) -> FixedPairs:
+    """Return what paints a few photos for TensorBoard, as often as checkpoints are kept."""
+    assert isinstance(net, SegmentationNet)
+    points = recipe.segmentation.correspondence or CorrespondenceRule()
+    return FixedPairs(
+        history,
+        net,
+        recipe.input,
+        data,
+        layer="decoder" if recipe.segmentation.correspondence is None else points.feature,
+        align_corners=points.align_corners,
+        every=recipe.checkpoint_every or recipe.epochs or 1,
+    )
 
 
 def _masks(rule: SegmentationRule) -> MaskTerms | None:

@@ -25,7 +25,7 @@ from perisphere.tags.tags import Tags
 from perisphere.taxonomy import ClassPoints
 from perisphere.training import keeping, tag_learning
 from perisphere.training.class_points import class_points, fingerprint, recipe_for, searchable
-from perisphere.training.concept_learning import deciding_figure, segmentation_module
+from perisphere.training.concept_learning import deciding_figure, segmentation_module, shown
 from perisphere.training.concept_photos import ConceptData, concept_data
 from perisphere.training.devices import Place
 from perisphere.training.finetuning import NewLayersFirst
@@ -169,6 +169,7 @@ def _train_stage(recipe: Recipe, stage: Stage, net: LearningNet, place: Place) -
     checkpoints = keeping.Checkpoints(stage.folder, recipe.checkpoint_every)
     _check_checkpoint(stage, checkpoints.last, place)
     rates = _rates(recipe, stage)
+    history = _history(recipe, stage)
     callbacks = [
         keeping.EpochLength(train),
         keeping.EpochSeeds(recipe.seed, stage.number),
@@ -177,7 +178,8 @@ def _train_stage(recipe: Recipe, stage: Stage, net: LearningNet, place: Place) -
         keeping.FrozenNorms(frozen_norms(net, recipe.freeze)),
         keeping.Bar(len(train) * train.share * place.world),
         *([judge] if judge else []),
-        _history(recipe, stage),
+        *([shown(recipe, stage.data, net, history)] if isinstance(stage.data, ConceptData) else []),
+        history,
         best,
         checkpoints,
     ]
