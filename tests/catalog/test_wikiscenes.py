@@ -226,7 +226,7 @@ def test_lines_of_another_form(line: str) -> None:
     assert parse(line) is None
 
 
-WORDS = st.text(st.characters(blacklist_characters=":\n", blacklist_categories=["Cs"]), max_size=20)
+WORDS = st.text("aZ é身, '[]\"\t_;", max_size=12)
 
 
 @given(st.lists(st.sampled_from(["nave", "choir", "rose-window"]), max_size=3), WORDS, WORDS)

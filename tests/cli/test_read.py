@@ -177,3 +177,25 @@ def test_options_of_collections_with_tags_reach_the_reader(photos: Path, tmp_pat
     assert "--variant 'some': is not potential" in str(result.exception)
     result = run("nuswide-original", photos, "-o", tmp_path / "b", "--tag-list", "2k")
     assert "--tag-list '2k': is not all or 1k" in str(result.exception)
+
+
+def test_wikiscenes_by_its_options(photos: Path, tmp_path: Path) -> None:
+    top = tmp_path / "root/WikiScenes/chapels"
+    (top / "0/pictures").mkdir(parents=True)
+    (top / "category.json").write_text('{"pairs": {"old dom": "0"}, "pictures": {}}')
+    (top / "0/category.json").write_text('{"pairs": {}, "pictures": {"a.jpg": {"caption": "west"}}}')
+    (photos / "train/dome/a.jpg").rename(top / "0/pictures/a.jpg")
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/val_1.txt").write_text("WikiScenes/chapels/0/pictures/a.jpg:['tower']::")
+    (tmp_path / "points.json").write_text('{"0/pictures/a.jpg": {"3": [0.5, 0.5]}}')
+    Image.fromarray(np.ones((12, 16), np.uint8)).save(tmp_path / "lists/0.png")
+    (tmp_path / "lists/0/pictures").mkdir(parents=True)
+    (tmp_path / "lists/0.png").rename(tmp_path / "lists/0/pictures/a.png")
+    words = ["wikiscenes", tmp_path / "root", "--kind", "chapels", "--lists", tmp_path / "lists"]
+    more = ["--correspondences", tmp_path / "points.json", "--masks", tmp_path / "lists"]
+    facts = json.loads(run(*words, *more, "-o", tmp_path / "catalog", "--json").stdout)
+    assert (facts["images"], facts["keypoints"], facts["masks"]) == (1, 1, 1)
+    assert facts["splits"] == {"test": {"images": 1, "classes": 1}}
+    result = run(*words, *more, "--colmap", tmp_path / "lists", "-o", tmp_path / "other")
+    assert "both hold keypoints" in str(result.exception)
+    assert not (tmp_path / "other").exists()

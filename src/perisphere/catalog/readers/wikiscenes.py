@@ -189,6 +189,8 @@ def _rows_of_lists(listed: Listed) -> Iterator[dict[str, Any]]:
 
 def _correspondences(root: Path, kind: str, given: Path | None) -> Path | None:
     if given is not None:
+        if not Path(given).is_file():
+            raise PerisphereError(f"{given}: no such file of keypoints.")
         return Path(given).absolute()
     stem = "correspondence" if kind == "cathedrals" else f"corr_{kind}"
     files = [root / f"{stem}.json{packed}" for packed in ("", ".zip", ".gz")]
