@@ -170,7 +170,7 @@ def build(p: Plan, style: str) -> Inside:
     inside.spots.append(
         Spot(
             "nave",
-            "nave",
+            "nave to the west",
             (0.0, h.bay, h.height * 0.45),
             h.height * 1.0,
             ((-1.6, h.nave - 5, 1.6), (1.6, h.nave, 3.2)),

@@ -83,8 +83,11 @@ class WikiScenes(Layout):
         return cast(Church, landmark).guide.long_name
 
     def rolls(self, landmarks: int, photos: int) -> list[Roll]:
-        """All photos of all landmarks, of which the last are unseen."""
-        self._known, self._photos = landmarks - round(self.unseen * landmarks), photos
+        """All photos of all landmarks, of which the last are unseen: one at least, where there are two."""
+        kept = round(self.unseen * landmarks)
+        if self.unseen and landmarks > 1:
+            kept = max(kept, 1)
+        self._known, self._photos = landmarks - kept, photos
         return super().rolls(landmarks, photos)
 
     def build(self, seed: int, number: int, spread: float) -> Landmark:
