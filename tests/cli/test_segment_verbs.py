@@ -79,6 +79,28 @@ def test_evaluate_segments_at_once(folder: Path) -> None:
     assert json.loads(oracle.output)["values"]["mean IoU"] == 1
 
 
+def test_the_background_power_is_chosen_where_masks_are_known(folder: Path) -> None:
+    words = ("segment", "tune", folder / "catalog", "-e", folder / "encoder", "--keep", "labels")
+    found = run(*words, "--powers", "0.01,1,30", "--precision", "float32", "--json")
+    assert found.exit_code == 0, found.output
+    tried = json.loads(found.output)
+    assert list(tried["powers"]) == ["0.01", "1", "30"]
+    shares = [figures["background IoU"] for figures in tried["powers"].values()]
+    assert shares[0] > shares[2]
+    assert tried["powers"][f"{tried['best']:g}"][tried["by"]] == max(
+        figures[tried["by"]] for figures in tried["powers"].values()
+    )
+    words = ("evaluate", "segmentation", folder / "catalog", "-e", folder / "encoder", "--keep", "2")
+    tuned = run(*("segment", "tune", *words[2:]), "--powers", "2", "--precision", "float32", "--json")
+    judged = run(*words, "--background-power", "2", "--precision", "float32", "--json")
+    assert json.loads(tuned.output)["powers"]["2"]["mean IoU of occurring"] == pytest.approx(
+        json.loads(judged.output)["values"]["mean IoU of occurring"]
+    )
+    assert "best: --background-power" in run("segment", "tune", *words[2:], "--powers", "1,2").output
+    wrong = run("segment", "tune", *words[2:], "--powers", "0")
+    assert "give numbers above 0" in str(wrong.exception)
+
+
 def test_one_photo_is_painted(folder: Path, tmp_path: Path) -> None:
     photo = folder / "photos" / "0.png"
     painted = tmp_path / "painted.jpg"

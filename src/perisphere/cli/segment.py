@@ -161,6 +161,51 @@ def evaluate(
     judge(FromFolder(predicted), Catalog.load(truth), split, per_photo, output, as_json)
 
 
+@segment.command("tune")
+def tune(
+    catalog: Annotated[Path, typer.Argument(help="A catalog whose photos have true masks.")],
+    encoder: EncoderFolder,
+    split: Annotated[
+        str | None, typer.Option(help="Only photos of this split; not the one that is judged later.")
+    ] = None,
+    powers: Annotated[
+        str, typer.Option(help="What is tried as --background-power.")
+    ] = "0.125,0.25,0.5,1,2,4,8,16",
+    scales: Scales = "1",
+    flip: Flip = True,
+    keep: Keeping = "best",
+    refine: Refine = False,
+    crf: Crf = False,
+    size: Size = None,
+    device: DeviceName = "auto",
+    precision: Format = NumberFormat.auto,
+    as_json: AsJson = False,
+) -> None:
+    """Try background powers on photos whose masks are known, and say which gives the best masks.
+
+    Each photo passes through the network once. The best has the largest mean IoU over the concepts that
+    occur and the background.
+
+    **Examples**
+
+    `perisphere segment tune catalog --encoder encoder --split val`
+
+    `perisphere segment tune catalog -e encoder --split val --keep 0.5 --powers 1,2,4 --json`
+    """
+    from perisphere.catalog import Catalog
+    from perisphere.cli.evaluate_options import show_table
+    from perisphere.evaluation.background_powers import MEAN, best_power, power_table, try_powers
+
+    segmenter = segmenter_of(encoder, scales, flip, None, keep, refine, crf, size, device, precision)
+    tried = try_powers(segmenter, Catalog.load(catalog), _numbers("--powers", powers), split=split)
+    if as_json:
+        facts = {"best": best_power(tried), "by": MEAN, "powers": {f"{p:g}": v for p, v in tried.items()}}
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    show_table(power_table(tried))
+    typer.echo(f"best: --background-power {best_power(tried):g}")
+
+
 def judge(
     predictions: "Predictions",
     truth: "Catalog",
@@ -209,7 +254,7 @@ def segmenter_of(
 
     return Segmenter(
         Encoder.load(encoder),
-        scales=_scales(scales),
+        scales=_numbers("--scales", scales),
         flip=flip,
         background_power=background_power,
         keep=keep_of(keep),
@@ -233,11 +278,11 @@ def keep_of(text: str) -> "Keep":
         ) from None
 
 
-def _scales(text: str) -> list[float]:
+def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(word) for word in text.split(",")]
     except ValueError:
-        raise UsageError(f"--scales {text!r}: give numbers with commas, such as 1,0.5,1.5,2.") from None
+        raise UsageError(f"{option} {text!r}: give numbers with commas, such as 1,0.5,1.5,2.") from None
 
 
 def _paint(photo: Path, segmenter: "Segmenter", out: Path, overwrite: bool, as_json: bool) -> None:

@@ -107,6 +107,21 @@ class Segmenter:
         Raises:
             PerisphereError: another dtype or shape, an encoder without masks, or NaN out of the network.
         """
+        return self.segment_at(picture, (self.background_power,), labels)[0]
+
+    def segment_at(
+        self, picture: np.ndarray, powers: Sequence[float], labels: Sequence[str] = ()
+    ) -> list[Segmentation]:
+        """Segment one photo with the background raised to each of several powers; it is seen once.
+
+        Args:
+            picture: uint8 RGB ``[h, w, 3]``.
+            powers: in place of ``background_power``.
+            labels: as :meth:`segment`.
+
+        Raises:
+            PerisphereError: as :meth:`segment`.
+        """
         self.check_classes()
         entries, scores = self._seen(picture)
         kept = self._kept(scores, labels)
@@ -114,9 +129,11 @@ class Segmenter:
         masks = merged(entries, torch.from_numpy(kept), canvas.shape[:2])
         if self.refine:
             masks = self._refined(masks, canvas)
-        masks = raise_background(masks, self.background_power)
-        found = self._fitted(masks.numpy(), kept, canvas)
-        return Segmentation(_labels(found, picture.shape[:2]), found, scores, kept)
+        found = []
+        for power in powers:
+            fitted = self._fitted(raise_background(masks, power).numpy(), kept, canvas)
+            found.append(Segmentation(_labels(fitted, picture.shape[:2]), fitted, scores, kept))
+        return found
 
     def check_classes(self) -> None:
         """Raise the error of an encoder that has features and no classes."""

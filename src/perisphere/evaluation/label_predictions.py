@@ -1,6 +1,6 @@
 """What is predicted of a photo's concepts: masks read back, masks made at once, or the truth made coarse."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -122,3 +122,13 @@ class Oracle:
 def classes_of(truth: Catalog) -> list[str]:
     """Return the names behind the numbers of a catalog's ``concepts`` masks."""
     return [str(name) for name in truth.source.get("concepts") or CONCEPTS]
+
+
+def renumbered(predicted: Sequence[str], names: Sequence[str]) -> np.ndarray:
+    """Return the truth's class number by that of the predictions, 255 for classes that it does not know."""
+    table = np.full(256, AMBIGUOUS, np.uint8)
+    table[0] = 0
+    for place, name in enumerate(predicted):
+        if name in names:
+            table[place + 1] = names.index(name) + 1
+    return table

@@ -12,12 +12,11 @@ from perisphere.catalog import Catalog
 from perisphere.catalog.label_images import read_labels
 from perisphere.encoder.segment_catalog import PART
 from perisphere.errors import PerisphereError
-from perisphere.evaluation.label_predictions import Predicted, Predictions, classes_of
+from perisphere.evaluation.label_predictions import Predicted, Predictions, classes_of, renumbered
 from perisphere.evaluation.report import Report
 from perisphere.metrics.class_scores import average_precision, class_accuracies, top_one
 from perisphere.metrics.segmentation import agreement, confusion, photo_scores
 from perisphere.progress import track
-from perisphere.tags.architecture import AMBIGUOUS
 
 BACKGROUND = "background"
 UNSEEN = ", landmarks not in training"
@@ -118,7 +117,7 @@ def _count(
     predictions: Predictions, truth: Catalog, masks: dict[int, Path], names: Sequence[str]
 ) -> _Counted:
     counted = _Counted()
-    renumbered = _renumbered(predictions.classes, names)
+    numbers = renumbered(predictions.classes, names)
     rows = zip(truth.table["id"], truth.paths(), truth.table["concepts"], strict=True)
     for row, (image, path, concepts) in enumerate(track(list(rows), "judging")):
         labelled = any(concept in names for concept in concepts)
@@ -129,7 +128,7 @@ def _count(
             counted.missing.append(truth.table["path"][row])
         if image in masks:
             true = read_labels(masks[image])
-            labels = None if found is None or found.labels is None else renumbered[found.labels]
+            labels = None if found is None or found.labels is None else numbers[found.labels]
             if labels is not None and labels.shape != true.shape:
                 counted.misshapen.append(truth.table["path"][row])
                 labels = None
@@ -137,16 +136,6 @@ def _count(
         if labelled and (found is None or found.scores is not None):
             counted.scores[row] = None if found is None else _reordered(found, predictions.classes, names)
     return counted
-
-
-def _renumbered(predicted: Sequence[str], names: Sequence[str]) -> np.ndarray:
-    """Return the truth's class number by that of the predictions, 255 for classes that it does not know."""
-    table = np.full(256, AMBIGUOUS, np.uint8)
-    table[0] = 0
-    for place, name in enumerate(predicted):
-        if name in names:
-            table[place + 1] = names.index(name) + 1
-    return table
 
 
 def _reordered(found: Predicted, predicted: Sequence[str], names: Sequence[str]) -> np.ndarray:
