@@ -14,7 +14,7 @@ from perisphere.tags.spelling import singulars
 from perisphere.tags.words import LONGEST
 
 BUILT_IN = Path(__file__).with_name("architecture.tsv")
-"""Words for the ten concepts of WikiScenes in twenty languages."""
+"""Words for the ten concepts of WikiScenes in 26 languages."""
 
 NOTHING = "-"
 """Stands for the concept of phrases that name none, though a word in them would (``choir boys``)."""
