@@ -64,6 +64,15 @@ def test_every_tensor_of_the_published_file_has_a_place(golden):
     theirs = sorted(tuple(shape) for name, shape in golden["state_dict"] if not name.startswith("_aff."))
     assert ours == theirs
     assert sum(tensor.numel() for tensor in net.parameters()) == 41_203_370
+    groups = {}  # the published optimiser's: backbone or new, biases apart
+    for name, tensor in net.named_parameters():
+        groups.setdefault((name.startswith("backbone."), name.endswith("bias")), []).append(tensor.numel())
+    assert {group: (len(sizes), sum(sizes)) for group, sizes in groups.items()} == {
+        (True, False): (106, 23_481_472),
+        (True, True): (53, 26_560),
+        (False, False): (26, 17_692_208),
+        (False, True): (13, 3_130),
+    }
 
 
 def test_each_stage_of_the_published_network(published):
@@ -239,6 +248,17 @@ def test_activation_masks_reach_one_where_a_class_is_seen():
 
 
 # --- the network ---
+
+
+@pytest.mark.parametrize("backbone", ["squeezenet1_0", "resnet18", "mobilenet_v2"])
+@pytest.mark.parametrize("side", [(1, 1), (7, 40), (33, 65)])
+def test_any_size_gives_masks_of_that_size(backbone, side):
+    spec = SMALL.model_copy(update={"backbone": backbone})
+    net = build_segmentation(spec, seed=0).eval()
+    with torch.inference_mode():
+        masks = net.masks_at(net.run(torch.rand(1, 3, *side)), side)
+    assert masks.shape == (1, 4, *side)
+    assert torch.allclose(masks.sum(1), torch.ones(1, *side), atol=1e-5)
 
 
 @pytest.mark.parametrize("head", ["single-stage", "cam", "classifier"])
