@@ -25,6 +25,8 @@ MAIN = (
     "mAP@100",
     "centroid mAP",
     "mAHP@250 (LCS height)",
+    "mean IoU",
+    "PCK@5 %",
 )
 """Figures that stand out in the table."""
 
