@@ -118,7 +118,8 @@ def _summary(folder: Path, seconds: float) -> dict:
 
 
 def _in_words(summary: dict) -> str:
-    of = f"with {summary['tags']} tags" if "tags" in summary else f"of {summary['classes']} classes"
+    of = f"of {summary['classes']} classes" if summary["classes"] else "that share points"
+    of = f"with {summary['tags']} tags" if "tags" in summary else of
     space = f"{summary['dim']} dimensions" + (f", {summary['bits']}-bit codes" if "bits" in summary else "")
     return (
         f"Trained on {summary['photos']} photos {of} in {summary['seconds']:.0f} s; "
