@@ -187,6 +187,11 @@ class Segmentation(LightningModule):
             total = total + self.terms.points.weight * value
         self._count("val", "loss", total * queries, queries)
 
+    def on_train_epoch_start(self) -> None:
+        """Withdraw the figures of the epoch before: a loss may have ended with it."""
+        for name in FIGURES:
+            self.trainer.callback_metrics.pop(f"train/{name}", None)
+
     def on_train_epoch_end(self) -> None:
         """Log the means of the epoch."""
         self._log("train")
