@@ -249,36 +249,34 @@ def search(
                 rerank=chain,
             )
         else:
-            foreign = {
-                "--tags": tags,
-                "--among": among,
-                "-n": identities,
-                "--metric": metric,
-                "--min-precision": min_precision,
-                "--exact": exact,
-                "--shortlist": shortlist,
-                "--symmetric": symmetric,
-                "--rerank": rerank,
-                "--matches": matches,
-                **({"--label": label, "--exclude-self": exclude_self} if text else {}),
-            }
-            refuse_of_vectors(way, foreign)
+            refuse_of_vectors(
+                way,
+                {
+                    "--tags": tags,
+                    "--among": among,
+                    "-n": identities,
+                    "--metric": metric,
+                    "--min-precision": min_precision,
+                    "--exact": exact,
+                    "--shortlist": shortlist,
+                    "--symmetric": symmetric,
+                    "--rerank": rerank,
+                    "--matches": matches,
+                    **(
+                        {"--label": label, "--exclude-self": exclude_self, "--encoder": encoder}
+                        if text
+                        else {}
+                    ),
+                },
+            )
+            options: dict[str, Any] = {"where": where, "min_score": min_score}
             if text:
-                trust = 1.0 if way == "words" else 0.0
-                results = search_words(
-                    opened, text, k, vocabulary=vocabulary, where=where, min_score=min_score, words=trust
-                )
+                options |= {"vocabulary": vocabulary, "words": 1.0 if way == "words" else 0.0}
+                results = search_words(opened, text, k, **options)
             else:
-                results = search_parts(
-                    opened,
-                    [part for part in queries if isinstance(part, Part)],
-                    k,
-                    encoder=known,
-                    labels=labels,
-                    where=where,
-                    min_score=min_score,
-                    exclude_self=exclude_self,
-                )
+                parts = [part for part in queries if isinstance(part, Part)]
+                options |= {"encoder": known, "labels": labels, "exclude_self": exclude_self}
+                results = search_parts(opened, parts, k, **options)
         images = len(opened)
         centroids = None if results.among == "photos" else len(opened.centroids())
     _warn(results)

@@ -63,6 +63,12 @@ class Index:
 
     What a call has added or removed when it returns survives a kill and a power cut. A call that fails or is
     killed changes nothing (a compaction: no result). Every search sees one moment of the index.
+
+    Attributes:
+        folder: where it lies.
+        dim: values a vector.
+        metric: ``"cosine"``, ``"l2"`` or ``"l1"``.
+        regions: what a segmentation found in its photos.
     """
 
     def __init__(self, store: Store) -> None:

@@ -43,6 +43,11 @@ class KeptRegions:
         with self._store.reading() as connection:
             return regions.kept(connection)
 
+    def has_vectors(self) -> bool:
+        """Say whether some region has a vector to be searched by."""
+        with self._store.reading() as connection:
+            return regions.has_vectors(connection)
+
     def put(
         self, photos: Iterable[Segmented], concepts: Sequence[str], about: dict[str, Any], total: int
     ) -> int:

@@ -78,6 +78,12 @@ def has_table(connection: sqlite3.Connection) -> bool:
     return "regions" in image_columns(connection)
 
 
+def has_vectors(connection: sqlite3.Connection) -> bool:
+    """Say whether some region has a vector."""
+    query = "SELECT 1 FROM regions WHERE vector IS NOT NULL LIMIT 1"
+    return has_table(connection) and connection.execute(query).fetchone() is not None
+
+
 def keep_regions(connection: sqlite3.Connection) -> None:
     """Bring an index of an older format its table of regions, inside the running transaction."""
     if has_table(connection):

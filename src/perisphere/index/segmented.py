@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from perisphere.catalog.images import ImageError, decode
@@ -148,14 +149,13 @@ def _stage(
     assert catalog.regions is not None
     masks = catalog.mask_paths("concepts")
     names = list(catalog.source.get("concepts") or CONCEPTS)
-    found: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in catalog.regions.iter_rows(named=True):
-        found[row["image"]].append(row)
+    rows_of = _by_photo(catalog.regions)
     paths = dict(catalog.table.select("id", "path").iter_rows())
     unreadable = []
     for image in track(sorted(places), "regions", unit="photos"):
-        labels = read_labels(masks[image]) if image in masks and found[image] else None
-        whole = [_region(row, labels, names) for row in found[image]]
+        found = rows_of(image)
+        labels = read_labels(masks[image]) if image in masks and found else None
+        whole = [_region(row, labels, names) for row in found]
         vectors = None
         if segmenter is not None and whole:
             try:
@@ -167,6 +167,18 @@ def _stage(
         line = {"ids": places[image], "vectors": vectors is not None}
         texts.write(json.dumps(line | {"regions": [_cells(region) for region in whole]}) + "\n")
     return unreadable
+
+
+def _by_photo(regions: pl.DataFrame) -> Callable[[int], list[dict[str, Any]]]:
+    """Return what gives the rows of one photo."""
+    ordered = regions.sort("image", maintain_order=True)
+    images = ordered["image"].to_numpy()
+
+    def rows(image: int) -> list[dict[str, Any]]:
+        start, stop = np.searchsorted(images, [image, image + 1])
+        return ordered.slice(start, stop - start).rows(named=True)
+
+    return rows
 
 
 def _staged(texts: IO[str], rows: IO[bytes], dim: int | None, counts: dict[str, int]) -> Iterator[Segmented]:

@@ -24,12 +24,6 @@ if TYPE_CHECKING:
     from perisphere.encoder.segment import Segmenter
 
 
-def has_region_vectors(index: Index) -> bool:
-    """Say whether parts of photos can be compared with the regions of an index."""
-    about = index.regions.about()
-    return about is not None and about["encoder"] is not None
-
-
 def search_parts(
     index: Index,
     parts: Sequence[Part],

@@ -7,7 +7,6 @@ from perisphere.errors import UsageError, nearest
 from perisphere.index import Index
 from perisphere.search.index_encoder import kept_encoder
 from perisphere.search.part import Part
-from perisphere.search.region_query import has_region_vectors
 from perisphere.search.results import Query, TextQuery
 
 if TYPE_CHECKING:
@@ -57,4 +56,4 @@ def way_of(
     if texts and tags is None:
         kept = kept_encoder(index, encoder)
         return "words" if kept is None or kept.tags is None else "vectors"
-    return "regions" if parts and has_region_vectors(index) else "vectors"
+    return "regions" if parts and index.regions.has_vectors() else "vectors"

@@ -55,7 +55,7 @@ def search_words(
     where: Expression | str | None = None,
     min_score: float | None = None,
     words: float = 1.0,
-    regions: float = 1.0,
+    regions: float = 0.9,
 ) -> Results:
     """Find the ``k`` photos that best answer each text, by their words and their regions together.
 
@@ -67,7 +67,8 @@ def search_words(
         where: a filter on the photos.
         min_score: leave out photos that score lower (0..1).
         words: trust in text, 0..1; 0 leaves it out.
-        regions: trust in regions, 0..1; 0 leaves them out.
+        regions: trust in regions, 0..1; 0 leaves them out. Below 1, text still counts where networks give
+            scores near 1 to all they see.
 
     Returns:
         Answers whose results carry the regions of the concepts that were asked for.
