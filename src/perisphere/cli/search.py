@@ -175,7 +175,7 @@ def search(
     Words that are no tag are named, with the nearest that are. Each `--text` and each `--class` is a query
     by itself, beside the photos. With another encoder, or `--by words`, the words are sought in labels,
     captions, categories, tags and concepts, those of concepts in many languages, together with the regions
-    that a segmentation found (`perisphere index regions`). `--by regions` goes by these alone. Regions of
+    that a segmentation found (`index regions`). `--by regions` goes by these alone. Regions of
     the concepts in the text are shown with each result.
 
     `--region` searches with one part of a photo. An index with vectors of regions compares it with these and

@@ -40,5 +40,5 @@ def whole_picture(
     target = (max(SMALLEST, round(width * factor)), max(SMALLEST, round(height * factor)))
     if target != (width, height):
         picture = np.array(Image.fromarray(picture).resize(target, Image.Resampling.BICUBIC))
-    pixels = torch.from_numpy(np.require(picture, requirements="CW"))[None].to(device)
+    pixels = torch.from_numpy(np.require(picture, requirements=["C", "W"]))[None].to(device)
     return preprocessing.normalise(pixels)
