@@ -26,9 +26,9 @@ def build(p: Plan, style: str) -> tuple[Geometry, list[Spot]]:
     niches = _openings(church, "statue", 0.2)
     church = _told_apart(church, style)
     p.mesh = Mesh()
+    spots = [*_portals(p), *_statues(p, niches)]
     chapels = _chapels(p, church)
-    spots = [*_portals(p), *_statues(p, niches), *chapels, *_windows(p, church, chapels)]
-    spots += [*_towers(church), *_wholes(church)]
+    spots += [*chapels, *_windows(p, church, chapels), *_towers(church), *_wholes(church)]
     return church.joined(p.mesh.finished()), spots
 
 
@@ -180,11 +180,11 @@ def _windows(p: Plan, church: Geometry, chapels: list[Spot]) -> list[Spot]:
     for _, place, span in (d for d in p.details if d[0] == "rose"):
         spots.append(Spot("window", "rose from outside", place, span, azimuth=(-90, 22), eye=0.5))
     sides = [one for one in _openings(church, "window", 0.8) if one[1][0] < -0.9]
-    if sides:  # one that no chapel hides
-        hidden = [spot.target[1] for spot in chapels if spot.target[0] < 0]
-        far = [min([abs(float(one[0][1]) - y) for y in hidden], default=9.0) > 6 for one in sides]
-        sides = [one for one, free in zip(sides, far, strict=True) if free] or sides
-        middle, _, height = sides[len(sides) // 3]
+    sides.sort(key=lambda one: -one[2])
+    hidden = [spot.target[1] for spot in chapels if spot.target[0] < 0]
+    order = sides[len(sides) // 3 :] + sides[: len(sides) // 3]
+    free = [one for one in order if all(abs(float(one[0][1]) - y) > 4.4 for y in hidden)]
+    for middle, _, height in (free or order)[:1]:
         spots.append(Spot("window", "side window", _vector(middle), height * 1.6, azimuth=(180, 18), eye=0.9))
     fronts = [one for one in _openings(church, "window", 1.4) if one[1][1] < -0.9 and one[0][1] < 2]
     if fronts and not any(spot.name.startswith("rose") for spot in spots):

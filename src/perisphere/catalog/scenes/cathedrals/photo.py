@@ -58,14 +58,16 @@ def take_cathedral_photo(
     level = DIFFICULTIES[difficulty] if isinstance(difficulty, str) else difficulty
     shown = cathedral(seed, of, level.spread)
     rng = cathedral_stream(seed, of, number)
-    spot, lit = _subject(rng, shown, number), choose(rng, level.lights)
-    for _ in range(TRIES):
-        camera = stand_at(spot, rng, size, level.loose)
+    spot = _subject(rng, shown, number)
+    camera, lit = stand_at(spot, rng, size, level.loose), choose(rng, level.lights)
+    for tries in range(TRIES):
+        if tries:  # somebody stood in the way
+            camera = stand_at(spot, rng, size, level.loose)
         world, shadows, light = (_enter if spot.inside else _stand_before)(rng, shown, camera, lit, level)
         picture = render(world, shadows, camera, light, size * SUPERSAMPLE)
         mask = concept_mask(picture.parts, inside=spot.inside, shrink=SUPERSAMPLE)
         if not spot.concept or (mask == CONCEPTS.index(spot.concept) + 1).mean() >= LEAST:
-            break  # else somebody stands in the way
+            break
     sensor = Sensor.drawn(rng, colour=level.colour, blur=level.blur, noise=level.noise)
     pixels = sensor.develop(picture, rng, light.name, SUPERSAMPLE)
     seen, places = _show(shown, spot, camera, picture)
