@@ -36,7 +36,6 @@ EASY = 0.1
 """Share of the photos of the other landmarks that are kept for ``val_easy``."""
 CAPTION = 100
 """Characters of a caption that the lists keep."""
-_FRIENDS, _UPLOADS = 0, 1  # the third number of a random stream's key
 _POINTS = 1_000_000  # points of landmark n are numbered from n times this
 
 
