@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from perisphere.catalog.images import MAX_BYTES, MAX_PIXELS
 from perisphere.errors import PerisphereError
@@ -75,7 +75,9 @@ def read_labels(file: Path) -> np.ndarray:
             return np.array(picture)
     except FileNotFoundError as error:
         raise PerisphereError(f"{file}: no such mask.") from error
-    except (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError) as error:
+    except Image.DecompressionBombError as error:  # Pillow's own bound, far above ours
+        raise _unusable(file, f"has more than {MAX_PIXELS:,} pixels") from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise _unusable(file, f"cannot be read ({' '.join(str(error).split())})") from error
 
 
