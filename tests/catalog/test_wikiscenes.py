@@ -1,5 +1,6 @@
 """The published tree of WikiScenes, its lists and its keypoints."""
 
+import errno
 import gzip
 import json
 import unicodedata
@@ -329,6 +330,8 @@ def test_masks_beside_the_tree(root: Path, tmp_path: Path) -> None:
     ]
     with pytest.raises(PerisphereError, match="30 x 40 pixels where the photo has 40 x 30"):
         read("wikiscenes", root, masks=folder, strict=True)
+    with pytest.raises(PerisphereError, match=r"holds no mask; that of 0/pictures/Whole\.jpg"):
+        read("wikiscenes", root, masks=folder / "0")
     with pytest.raises(PerisphereError, match="no such folder of masks"):
         read("wikiscenes", root, masks=tmp_path / "nowhere")
 
@@ -505,6 +508,17 @@ def test_packed_keypoints_that_are_broken(root: Path) -> None:
             read("wikiscenes", root, correspondences=root / name)
     with pytest.raises(PerisphereError, match="no such file of keypoints"):
         read("wikiscenes", root, correspondences=root / "nowhere.json")
+
+
+def test_what_fails_while_keypoints_are_written_is_not_laid_on_their_file(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keypoint_file.KeypointWriter, "add", full)
+    with pytest.raises(OSError, match="No space left"):
+        read("wikiscenes", root)
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import gzip
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -189,27 +189,25 @@ def _expect(found: tuple[str, Any], event: str, name: str) -> None:
 @contextmanager
 def _opened(file: Path) -> Iterator[_Readable]:
     """Open the JSON of a file, whose bar moves as it is read."""
-    try:
-        if file.suffix == ".zip":
-            with zipfile.ZipFile(file) as packed:
+    with ExitStack() as stack:
+        try:
+            size: int | None = None
+            if file.suffix == ".zip":
+                packed = stack.enter_context(zipfile.ZipFile(file))
                 member = _member(packed, file)
-                with (
-                    packed.open(member) as inner,
-                    bar("reading keypoints", member.file_size, "bytes") as advance,
-                ):
-                    yield _Counted(inner, advance)
-        elif file.suffix == ".gz":
-            with gzip.open(file, "rb") as inner, bar("reading keypoints", None, "bytes") as advance:
-                yield _Counted(inner, advance)
-        else:
-            size = file.stat().st_size
-            with file.open("rb") as inner, bar("reading keypoints", size, "bytes") as advance:
-                yield _Counted(inner, advance)
-    except FileNotFoundError:
-        raise PerisphereError(f"{file}: no such file of keypoints.") from None
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise PerisphereError(f"{file}: cannot be read ({reason}). Get it again.") from error
+                size = member.file_size
+                inner: _Readable = stack.enter_context(packed.open(member))
+            elif file.suffix == ".gz":
+                inner = stack.enter_context(gzip.open(file, "rb"))
+            else:
+                size = file.stat().st_size
+                inner = stack.enter_context(file.open("rb"))
+        except FileNotFoundError:
+            raise PerisphereError(f"{file}: no such file of keypoints.") from None
+        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise PerisphereError(f"{file}: cannot be read ({reason}). Get it again.") from error
+        yield _Counted(inner, stack.enter_context(bar("reading keypoints", size, "bytes")))
 
 
 def _member(packed: zipfile.ZipFile, file: Path) -> zipfile.ZipInfo:

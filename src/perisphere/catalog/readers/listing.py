@@ -34,6 +34,8 @@ class Listing:
         unseen: rows are kept without looking at their photos, which need not be there; they have no sizes.
         check: what rows must fulfil together, asked once their images are known to decode; it returns those
             that are kept, and counts the others here.
+        side_tables: makes the catalog's side tables by name, from its table and an empty folder for batches.
+        facts: more of the catalog's ``source``.
     """
 
     root: Path

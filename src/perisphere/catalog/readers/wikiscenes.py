@@ -223,12 +223,19 @@ def _side_tables(
 
 
 def _masks(folder: Path, photos: dict[str, Place], listing: Listing) -> pl.LazyFrame:
-    """Return the masks that are there and fit their photos."""
+    """Return the masks that are there and fit their photos.
+
+    Raises:
+        PerisphereError: there is none at all.
+    """
+    files = {name: file for name in photos if (file := (folder / name).with_suffix(".png")).is_file()}
+    if not files:
+        raise PerisphereError(
+            f"{folder}: holds no mask; that of {next(iter(photos))} has this path with .png."
+        )
     rows = []
-    for name, (id, width, height) in track(photos.items(), "checking masks", len(photos)):
-        file = (folder / name).with_suffix(".png")
-        if not file.is_file():
-            continue
+    for name, file in track(files.items(), "checking masks", len(files)):
+        id, width, height = photos[name]
         try:
             shown_concepts(file, (height, width))
             rows.append((id, PART, str(file)))
