@@ -103,7 +103,7 @@ def label_catalog(
         seed: of the choice.
 
     Raises:
-        PerisphereError: no photo has a caption or a category.
+        PerisphereError: no photo has a caption or a category, or none names a concept.
     """
     texts = list(texts_of(catalog.table))
     if not any(text.caption or text.categories for text in texts):
@@ -113,6 +113,11 @@ def label_catalog(
     found = [
         label(text, words, first=first, inherit=inherit) for text in track(texts, "labelling", unit="photos")
     ]
+    if not any(one.concepts for one in found):
+        raise PerisphereError(
+            f"{catalog.root}: no text names one of the {len(words.concepts)} concepts "
+            f"({words.concepts[0]} ...). Give their words with --mapping."
+        )
     kept = _kept(catalog, found, balance, seed)
     classes = {name: ClassCounts() for name in words.concepts}
     for one, keep in zip(found, kept, strict=True):
@@ -131,6 +136,8 @@ def label_catalog(
 def compare_catalogs(ours: Catalog, published: Catalog, split: str | None = None) -> Agreement:
     """Return how far the concepts of two catalogs agree, on the photos that both have under one path.
 
+    Only photos with published concepts count: of the others nobody said what they show.
+
     Args:
         ours: with concepts.
         published: with concepts.
@@ -140,8 +147,9 @@ def compare_catalogs(ours: Catalog, published: Catalog, split: str | None = None
         PerisphereError: they share no path, or no shared photo has published concepts.
     """
     theirs = published.select(split=split).table.select("path", "concepts")
-    both = theirs.join(ours.table.select("path", "concepts"), on="path", how="inner", suffix="_ours")
-    if not both["concepts"].list.len().sum():
+    told = theirs.filter(pl.col("concepts").list.len() > 0)
+    both = told.join(ours.table.select("path", "concepts"), on="path", how="inner", suffix="_ours")
+    if both.is_empty():
         raise PerisphereError(
             f"{published.root}: no photo with concepts has the path of one in {ours.root}. "
             "Read both from the same root."

@@ -187,7 +187,8 @@ def compare(
 ) -> None:
     """Compare concepts with published ones: precision, recall and F1 of each.
 
-    Photos are the same where their paths are. Primary concepts and all concepts are counted by themselves.
+    Photos are the same where their paths are; those without published concepts do not count. Primary
+    concepts and all concepts are counted by themselves.
 
     **Examples**
 

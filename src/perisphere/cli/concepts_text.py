@@ -84,7 +84,9 @@ def print_labels(made: "LabelledCatalog") -> None:
     """Print what became of each concept as a table."""
     places = [place for place in PLACES if any(counts.places[place] for counts in made.classes.values())]
     thinned = sum(counts.thinned for counts in made.classes.values())
-    table = _table("concept", "primary", "all", *places, "hint", *["thinned"] * bool(thinned), "words")
+    table = _table(
+        "concept", "primary", "all", *places, "hint", *["thinned"] * bool(thinned), "words", cut=True
+    )
     for name, counts in made.classes.items():
         numbers = [counts.primary, counts.related, *(counts.places[place] for place in places), counts.hints]
         numbers += [counts.thinned] * bool(thinned)
@@ -158,9 +160,15 @@ def _shown(text: str) -> str:
     return escape(printable(text))
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str, cut: bool = False) -> Table:
+    """Return an empty table, whose texts that are too long are cut or go on in the next line."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         text = name in ("concept", "words")
-        table.add_column(name, justify="left" if text else "right", overflow="fold" if text else "ellipsis")
+        table.add_column(
+            name,
+            justify="left" if text else "right",
+            overflow="ellipsis" if cut or not text else "fold",
+            no_wrap=cut,
+        )
     return table
