@@ -1,12 +1,14 @@
-"""Pseudo masks of the method segmentation, and the pictures that show how it learns."""
+"""Pseudo masks of the method segmentation, and what its loss is the sum of."""
 
 import numpy as np
 import torch
 
 from perisphere.losses.pseudo_masks import labelled_masks, pseudo_masks
-from perisphere.methods.segmentation import MaskTerms, pseudo_truth
+from perisphere.methods.segmentation import MaskTerms, Segmentation, SegmentationTerms, Views, pseudo_truth
+from perisphere.nets import SegmentationSpec, build_segmentation
 from perisphere.nets.conv_block import resized
 from perisphere.nets.pamr import refine
+from perisphere.nets.segmentation import Maps
 
 TERMS = MaskTerms(1.0, 0, (1, 2), 3, 0.7, 0.6, 0.2)
 
@@ -30,3 +32,18 @@ def test_one_pixel_belongs_to_one_channel():
     found = pseudo_truth(masks, torch.rand(3, 3, 12, 12), torch.ones(3, 3, dtype=torch.uint8), TERMS)
     assert found.sum(1).max() <= 1
     assert set(np.unique(found.numpy())) <= {0.0, 1.0}
+
+
+def test_large_maps_of_half_precision_leave_the_loss_finite(monkeypatch):
+    net = build_segmentation(SegmentationSpec(backbone="squeezenet1_0", width=8), seed=0)
+    terms = SegmentationTerms(0.0, "cross_entropy", None, None, None)
+    module = Segmentation(net, terms, prepare=lambda *_: None, optimise=lambda: None)
+    features = torch.ones(2, 8, 80, 80, dtype=torch.half, requires_grad=True)  # they add up to 102,400
+    none = torch.zeros(2, 0)
+    found = Maps(none, none[..., None, None], none[..., None, None], features)
+    monkeypatch.setattr(module, "_found", lambda _: found)
+    views = Views(torch.zeros(2, 3, 8, 8), None, torch.zeros(2, 0), torch.full((2,), -1), None, None, 0)
+    loss = module.training_step(views, 0)
+    loss.backward()
+    assert loss.item() == 0
+    assert not features.grad.any()

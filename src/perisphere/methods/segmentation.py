@@ -163,7 +163,7 @@ class Segmentation(LightningModule):
             "mask_loss": self.terms.masks.weight if self.terms.masks else 0,
             "correspondence_loss": self.terms.points.weight if self.terms.points else 0,
         }
-        loss = found.features.sum() * 0  # there may be nothing to learn from in an epoch
+        loss = _nothing(found)  # there may be nothing to learn from in an epoch
         for name, value in losses.items():
             if value is not None:
                 loss = loss + weights[name] * value
@@ -253,7 +253,7 @@ class Segmentation(LightningModule):
             self._count("train", "foreground", shares.sum(), known.sum())
         if terms is None or self.current_epoch < terms.start:
             return None
-        losses = found.maps.sum() * 0
+        losses = _nothing(found)
         if known.any():
             labels = views.related[known]
             pseudo = pseudo_truth(found.masks[known].detach(), views.colours[known], labels, terms)
@@ -301,6 +301,15 @@ class Segmentation(LightningModule):
             if number:
                 value = torch.tensor(total / number, dtype=torch.float64)
                 self.log(f"{phase}/{name}", value, logger=False)
+
+
+def _nothing(found: Maps) -> Tensor:
+    """Return a loss of 0 that every layer that ran has an empty part in.
+
+    It takes one number of each map: their sum in half precision may be beyond the largest one.
+    """
+    features, maps = (part[:1, :1, :1, :1].float().sum() for part in (found.features, found.maps))
+    return (features + maps) * 0
 
 
 @torch.no_grad()
