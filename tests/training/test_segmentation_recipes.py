@@ -8,6 +8,7 @@ from perisphere.errors import UsageError
 from perisphere.nets import build_segmentation
 from perisphere.tags.architecture import CONCEPTS
 from perisphere.training import Recipe, load
+from perisphere.training.concept_learning import left_out
 from perisphere.training.freezing import freeze
 from perisphere.training.optimisation import optimisation
 
@@ -162,3 +163,23 @@ def test_published_names_of_layers_are_taken():
 def test_a_wrong_key_names_the_nearest():
     with pytest.raises(UsageError, match=r"'segmentation.mask_starts' is not a key.*'mask_start'"):
         load("segmentation-small", ["segmentation.mask_starts=3"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "classes", "epochs", "complaint"),
+    [
+        ({}, CONCEPTS, 5, "Masks are learned from after 5 epochs, and there are 5"),
+        ({}, CONCEPTS, 6, None),
+        ({}, CONCEPTS, None, None),
+        ({"mask_weight": 0}, CONCEPTS, 5, None),
+        ({"head": "cam"}, CONCEPTS, 2, None),
+        ({"correspondence": {"start": 3}}, (), 3, "Points are learned from after 3 epochs"),
+        ({"correspondence": {"feature": "shallow"}}, (), 3, "nothing behind the layer shallow learns"),
+        ({"correspondence": {"feature": "shallow"}, "mask_start": 0}, CONCEPTS, 3, None),
+        ({"head": "classifier", "correspondence": {"feature": "backbone"}}, (), 3, None),
+        ({"correspondence": {}}, (), 3, None),
+    ],
+)
+def test_a_run_says_what_it_does_not_learn(rule, classes, epochs, complaint):
+    notes = left_out(Recipe.model_validate(BASE | {"segmentation": rule}).segmentation, classes, epochs)
+    assert [complaint in note for note in notes] == ([True] if complaint else [])

@@ -1,5 +1,8 @@
 """What a run of the method segmentation needs of a recipe and its photos."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 
 from perisphere.losses.class_scores import rarities
@@ -70,6 +73,29 @@ def deciding_figure(recipe: Recipe, data: ConceptData) -> tuple[str | None, int]
         return None, 0
     rule = recipe.segmentation
     return CONCEPT_MAP, rule.mask_start if rule.masks else 0
+
+
+def left_out(rule: SegmentationRule, classes: Sequence[str], epochs: int | None) -> list[str]:
+    """Tell what a run of so many epochs does not learn, though its recipe may seem to ask for it."""
+    points, notes = rule.correspondence, []
+    end = math.inf if epochs is None else epochs
+    if classes and rule.masks and rule.mask_start >= end:
+        notes.append(
+            f"Masks are learned from after {rule.mask_start} epochs, and there are {epochs}: set "
+            "segmentation.mask_start lower."
+        )
+    if points is not None and points.start >= end:
+        notes.append(
+            f"Points are learned from after {points.start} epochs, and there are {epochs}: set "
+            "segmentation.correspondence.start lower."
+        )
+    last = "decoder" if rule.head == "single-stage" else "backbone"
+    if points is not None and not classes and points.feature not in ("decoder", last):
+        notes.append(
+            f"Without concepts nothing behind the layer {points.feature} learns, not even what embeds: "
+            f"match points by --layer {points.feature}, or set segmentation.correspondence.feature={last}."
+        )
+    return notes
 
 
 def shown(recipe: Recipe, data: ConceptData, net: LearningNet, history: History) -> FixedPairs:

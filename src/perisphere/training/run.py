@@ -25,7 +25,7 @@ from perisphere.tags.tags import Tags
 from perisphere.taxonomy import ClassPoints
 from perisphere.training import keeping, tag_learning
 from perisphere.training.class_points import class_points, fingerprint, recipe_for, searchable
-from perisphere.training.concept_learning import deciding_figure, segmentation_module, shown
+from perisphere.training.concept_learning import deciding_figure, left_out, segmentation_module, shown
 from perisphere.training.concept_photos import ConceptData, concept_data
 from perisphere.training.devices import Place
 from perisphere.training.finetuning import NewLayersFirst
@@ -122,6 +122,8 @@ def _stage(recipe: Recipe, number: int, tags: Tags | None, tell: Callable[[str],
     if recipe.method == "segmentation":
         rule = recipe.segmentation
         photos = concept_data(data, rule, recipe.input, recipe.seed, judge=recipe.judge, tell=tell)
+        for note in left_out(rule, photos.classes, data.epochs or recipe.epochs):
+            tell(note)
     elif tags is None:
         photos = labelled_data(data, recipe.seed, judge=recipe.judge, tell=tell)
     else:
