@@ -215,57 +215,49 @@ def _arcades(s: Inside) -> None:
     thick, radius = 0.85, p.between(0.42, 0.62)
     kind = p.count(0, 2)
     arch = p.wall("arch", 1.04)
-    shape = "pointed" if h.pointed else "round"
     has_triforium = p.chance(0.5)
+    share = radius * 0.9 / h.bay
+    opening, top = Arch(share, 1 - share, h.capital, h.arcade), h.arcade + 0.5
     for side in (-1, 1):
+        x = side * h.half
+        back = x + side * thick
         for k in range(h.bays):
-            y0, y1 = k * h.bay, (k + 1) * h.bay
-            x = side * h.half
-            left, right = ((x, y1), (x, y0)) if side > 0 else ((x, y0), (x, y1))
-            share = radius * 0.9 / h.bay
-            opening = Arch(share, 1 - share, h.capital, h.arcade)
-            top = h.arcade + 0.5
+            y0, y1 = _bay(h, k)
+            left, right = _ends(x, side, y0, y1)
             add_arched_wall(
-                m,
-                left,
-                right,
-                (h.capital, top),
-                opening,
-                arch,
+                *(m, left, right, (h.capital, top), opening, arch),
                 pointed=h.pointed,
                 deep=thick,
                 soffit=p.trim("arch"),
             )
-            back = x + side * thick
             add_arched_wall(
                 m, (back, right[1]), (back, left[1]), (h.capital, top), opening, arch, pointed=h.pointed
             )
-            high = h.height - top
-            if has_triforium:
-                tri = min(0.25 * high, 2.4)
-                row = Openings.row(
-                    h.bay,
-                    3,
-                    0.9,
-                    tri * 0.8,
-                    0.25,
-                    shape=shape,
-                    fill="void",
-                    part="nave",
-                    depth=0.5,
-                    frame=0.12,
-                )
-                add_wall(m, left, right, (top, top + tri), p.wall("nave", 1.0, row))
-                ledge = sorted((x, x - side * 0.25))
-                m.box((ledge[0], ledge[1]), (y0, y1), (top - 0.2, top), p.trim("nave"))
-                top, high = top + tri, high - tri
-            s.outer_wall(left, right, (top, h.height), s.window("nave", h.bay, high, sill=0.1))
+            low = _triforium(s, side, k, top) if has_triforium else 0.0
+            glass = s.window("nave", h.bay, h.height - top - low, sill=0.1)
+            s.outer_wall(left, right, (top + low, h.height), glass)
             if k:
                 _pier(s, x + side * thick / 2, y0, radius, kind)
                 shaft = p.trim("column", 1.05)
                 m.cylinder((x, y0), (h.capital + 0.6, h.spring), 0.2, shaft, sides=6)
         for y in (0.0, h.nave):
             _pier(s, side * (h.half + thick / 2), y, radius * 1.2, kind)
+
+
+def _triforium(s: Inside, side: int, k: int, low: float) -> float:
+    """A gallery of small arches on a ledge over those of a bay; return how high it is, metres."""
+    p, h, m = s.plan, s.hall, s.plan.mesh
+    y0, y1 = _bay(h, k)
+    x = side * h.half
+    high = min(0.25 * (h.height - low), 2.4)
+    shape = "pointed" if h.pointed else "round"
+    row = Openings.row(
+        *(h.bay, 3, 0.9, high * 0.8, 0.25), shape=shape, fill="void", part="nave", depth=0.5, frame=0.12
+    )
+    add_wall(m, *_ends(x, side, y0, y1), (low, low + high), p.wall("nave", 1.0, row))
+    ledge = sorted((x, x - side * 0.25))
+    m.box((ledge[0], ledge[1]), (y0, y1), (low - 0.2, low), p.trim("nave"))
+    return high
 
 
 def _pier(s: Inside, x: float, y: float, radius: float, kind: int) -> None:
@@ -335,7 +327,7 @@ def _aisles(s: Inside) -> None:
         for k in range(h.bays):
             y0, y1 = k * h.bay, (k + 1) * h.bay
             x = side * h.wall
-            left, right = ((x, y1), (x, y0)) if side > 0 else ((x, y0), (x, y1))
+            left, right = _ends(x, side, y0, y1)
             if (side, k) in chapels:
                 _chapel(s, side, k, left, right)
                 continue
@@ -389,27 +381,41 @@ def _chapel(s: Inside, side: int, k: int, left: tuple[float, float], right: tupl
     )
     y0, y1 = k * h.bay + 0.1 * h.bay, (k + 1) * h.bay - 0.1 * h.bay
     back, front = side * (h.wall + DEEP), side * (h.wall + 0.6)
-    far_l, far_r = ((back, y1), (back, y0)) if side > 0 else ((back, y0), (back, y1))
+    far = _ends(back, side, y0, y1)
     lit = replace(s.window("chapel", y1 - y0, h.arcade, sill=0.5), material=paint.material)
-    s.outer_wall(far_l, far_r, (0, h.arcade), lit)
-    for cut, other in ((y0, y1), (y1, y0)):
-        x0, x1 = sorted((front, back))
-        add_facing(
-            m,
-            [(x0, cut, 0), (x1, cut, 0), (x1, cut, h.arcade), (x0, cut, h.arcade)],
-            ((x0 + x1) / 2, other, 1),
-            paint,
-        )
+    s.outer_wall(*far, (0, h.arcade), lit)
     x0, x1 = sorted((front, back))
+    for cut, other in ((y0, y1), (y1, y0)):
+        corners = [(x0, cut, 0), (x1, cut, 0), (x1, cut, h.arcade), (x0, cut, h.arcade)]
+        add_facing(m, corners, ((x0 + x1) / 2, other, 1), paint)
     add_groin_vault(
         m, (x0, x1), (y0, y1), (spring, crown + 0.3), Surface("chapel", paint.material.tinted(1.3)), None,
         pointed=h.pointed, steps=4,
     )  # fmt: skip
+    _furnish_chapel(s, side, (x0, x1), (y0, y1))
+    number = sum(spot.concept == "chapel" for spot in s.spots) + 1
+    target = (side * (h.wall + 0.8), (y0 + y1) / 2, crown * 0.47)
+    s.spots.append(Spot("chapel", f"chapel {number}", target, crown, _before(h, side, *_bay(h, k), 4.2)))
+    if number <= 2:
+        wide = _chapel_altar(h)
+        altar = (side * (h.wall + DEEP - 1.6), (y0 + y1) / 2, wide * 0.9)
+        view = _before(h, side, *_bay(h, k), 0.6)
+        s.spots.append(Spot("altar", f"chapel {number}/altar", altar, wide * 1.7, view))
+
+
+def _chapel_altar(h: Hall) -> float:
+    """Width of the altar of a chapel, metres."""
+    return min(2.2, 0.4 * h.arcade)
+
+
+def _furnish_chapel(s: Inside, side: int, x: tuple[float, float], y: tuple[float, float]) -> None:
+    """Tiles, an altar, a statue, a railing and a lamp."""
+    p, h, m = s.plan, s.hall, s.plan.mesh
+    (x0, x1), (y0, y1) = x, y
     tiles = Surface("chapel", Material((0.34, 0.27, 0.20), course=0.4, block=0.4, variety=0.5))
     m.face([(x0, y0, 0.03), (x1, y0, 0.03), (x1, y1, 0.03), (x0, y1, 0.03)], tiles, decal=True)
     middle = (y0 + y1) / 2
-    wide = min(2.2, 0.4 * h.arcade)
-    add_altar(p, side * (h.wall + DEEP - 1.9), middle, 0.0, wide, turn=-side)
+    add_altar(p, side * (h.wall + DEEP - 1.9), middle, 0.0, _chapel_altar(h), turn=-side)
     add_statue(p, side * (h.wall + 1.5), y0 + 0.7, 0.0, 1.7, plinth=0.9, turn=np.pi if side > 0 else 0.0)
     iron = Surface("chapel", Material((0.05, 0.045, 0.04) if p.chance(0.5) else STONES["gold"]))
     rail = sorted((side * (h.wall + 0.15), side * (h.wall + 0.22)))
@@ -417,20 +423,15 @@ def _chapel(s: Inside, side: int, k: int, left: tuple[float, float], right: tupl
     for bar in np.linspace(y0 + 0.2, y1 - 0.2, 9):
         m.box((rail[0], rail[1]), (float(bar) - 0.025, float(bar) + 0.025), (0, 0.95), iron)
     s.lamps.append((side * (h.wall + 1.4), middle, 2.6, 0.5))
-    number = sum(spot.concept == "chapel" for spot in s.spots) + 1
-    target = (side * (h.wall + 0.8), middle, crown * 0.47)
-    s.spots.append(
-        Spot("chapel", f"chapel {number}", target, crown * 1.0, _before(h, side, *_bay(h, k), 4.2))
-    )
-    if number <= 2:
-        spot = (side * (h.wall + DEEP - 1.6), middle, wide * 0.9)
-        s.spots.append(
-            Spot("altar", f"chapel {number}/altar", spot, wide * 1.7, _before(h, side, *_bay(h, k), 0.6))
-        )
 
 
 def _bay(h: Hall, k: int) -> tuple[float, float]:
     return k * h.bay, (k + 1) * h.bay
+
+
+def _ends(x: float, side: int, y0: float, y1: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Left and right end of a wall along the nave, for one who looks at it from within."""
+    return ((x, y1), (x, y0)) if side > 0 else ((x, y0), (x, y1))
 
 
 def _choir(s: Inside, style: str) -> None:
@@ -443,12 +444,23 @@ def _choir(s: Inside, style: str) -> None:
         for k in range(2):
             y0, y1 = h.nave + k * half_bay, h.nave + (k + 1) * half_bay
             x = side * h.half
-            left, right = ((x, y1), (x, y0)) if side > 0 else ((x, y0), (x, y1))
+            left, right = _ends(x, side, y0, y1)
             s.outer_wall(left, right, (0, h.height), s.window("choir", half_bay, h.height, sill=0.42))
         _stalls(s, side)
     for k in range(2):
         y = (h.nave + k * half_bay, h.nave + (k + 1) * half_bay)
         add_groin_vault(m, (-h.half, h.half), y, (h.spring, h.height), web, rib, pointed=h.pointed)
+    _apse(s, web)
+    wide = min(h.half * p.between(0.8, 1.05), 5.5)
+    front = h.end + 0.1 * h.half
+    tall = add_altar(p, 0.0, front, 0.45, wide)
+    s.lamps += [(-wide / 2, front - 1.6, 2.6, 0.7), (wide / 2, front - 1.6, 2.6, 0.7)]
+    s.spots += _choir_spots(h, (0.0, front, 0.45 + tall * 0.47), tall * 1.05)
+
+
+def _apse(s: Inside, web: Surface) -> None:
+    """Five sides of ten, each with a tall window, under a half dome."""
+    p, h, m = s.plan, s.hall, s.plan.mesh
     angles = np.linspace(0, np.pi, 6)
     ring = [(h.half * np.cos(a), h.end + h.half * np.sin(a)) for a in angles]
     u = np.linspace(1, 0, 4)
@@ -467,42 +479,24 @@ def _choir(s: Inside, style: str) -> None:
             ]  # fmt: skip
             add_facing(m, corners[:3] if j == 2 else corners, (0, h.end - 1, h.spring - 9), web)
         m.cylinder(b, (0.45, h.spring), 0.16, p.trim("choir", 1.12), sides=6)
-    wide = min(h.half * p.between(0.8, 1.05), 5.5)
-    front = h.end + 0.1 * h.half
-    tall = add_altar(p, 0.0, front, 0.45, wide)
-    s.lamps += [(-wide / 2, front - 1.6, 2.6, 0.7), (wide / 2, front - 1.6, 2.6, 0.7)]
-    middle = (0.0, front, 0.45 + tall * 0.47)
-    s.spots.append(
-        Spot("altar", "high altar", middle, tall * 1.05, ((-1.8, h.nave - 3, 1.6), (1.8, h.end - 5, 2.6)))
-    )
-    s.spots.append(
-        Spot(
-            "choir",
-            "choir",
-            (0.0, h.end, h.height * 0.45),
-            h.height * 1.0,
-            ((-1.5, h.nave - 4, 1.6), (1.5, h.nave + 1, 3)),
-        )
-    )
-    s.spots.append(
-        Spot(
-            "choir",
-            "stalls",
-            (h.half - 0.6, h.nave + h.choir * 0.6, 2.9),
-            7.5,
-            ((-h.half + 1.8, h.nave + 0.5, 1.8), (-1.0, h.nave + h.choir * 0.5, 2.4)),
-        )
-    )
-    spring = (h.half * 0.59, h.end + h.half * 0.81, h.spring * 0.62)
-    s.spots.append(
-        Spot(
-            "window",
-            "choir window",
-            spring,
-            h.spring * 0.7,
-            ((-1.5, h.end - 5.5, 1.8), (0.5, h.end - 3.0, 3.5)),
-        )
-    )
+
+
+def _choir_spots(h: Hall, altar: tuple[float, float, float], span: float) -> list[Spot]:
+    """The choir from the nave, its stalls, one of its windows, and the altar at a place and of a height."""
+    stalls = (h.half - 0.6, h.nave + h.choir * 0.6, 2.9)
+    window = (h.half * 0.59, h.end + h.half * 0.81, h.spring * 0.62)
+    views = {
+        "altar": ((-1.8, h.nave - 3, 1.6), (1.8, h.end - 5, 2.6)),
+        "choir": ((-1.5, h.nave - 4, 1.6), (1.5, h.nave + 1, 3)),
+        "stalls": ((-h.half + 1.8, h.nave + 0.5, 1.8), (-1.0, h.nave + h.choir * 0.5, 2.4)),
+        "window": ((-1.5, h.end - 5.5, 1.8), (0.5, h.end - 3.0, 3.5)),
+    }
+    return [
+        Spot("altar", "high altar", altar, span, views["altar"]),
+        Spot("choir", "choir", (0.0, h.end, h.height * 0.45), h.height, views["choir"]),
+        Spot("choir", "stalls", stalls, 7.5, views["stalls"]),
+        Spot("window", "choir window", window, h.spring * 0.7, views["window"]),
+    ]
 
 
 def _stalls(s: Inside, side: int) -> None:
@@ -519,7 +513,7 @@ def _stalls(s: Inside, side: int) -> None:
     x = sorted((side * h.half, side * (h.half - 0.45)))
     m.box((x[0], x[1]), y, (0.45, 0.45 + high), oak)
     at = side * (h.half - 0.47)
-    left, right = ((at, y[1]), (at, y[0])) if side > 0 else ((at, y[0]), (at, y[1]))
+    left, right = _ends(at, side, *y)
     add_wall(m, left, right, (0.45, 0.45 + high), Surface("choir", oak.material.tinted(2.0), arches))
     x = sorted((side * h.half, side * (h.half - 0.95)))
     m.box((x[0], x[1]), y, (0.45 + high, 0.75 + high), oak)
@@ -549,6 +543,16 @@ def _west(s: Inside) -> None:
         height=rose, depth=0.08, frame=0.3, bars=p.count(8, 14),
     )  # fmt: skip
     m.wall_with((h.half, 0), (-h.half, 0), 0, p.wall("nave", 1.0, eye), 0.05)
+    _organ(s, gallery, room)
+    view = ((-1.6, 5.2, 1.5), (1.6, 9.5, 2.0))
+    s.spots.append(Spot("portal", "west door", (0.0, 0.0, door.height * 0.52), door.height * 1.5, view))
+    view = ((-1.5, h.nave * 0.6, 1.8), (1.5, h.nave * 0.8, 4))
+    s.spots.append(Spot("window", "rose", (0.0, 0.0, eye.sill + rose / 2), rose * 1.5, view))
+
+
+def _organ(s: Inside, gallery: float, room: float) -> None:
+    """The organ on its gallery, so many metres above the floor and with so many for it."""
+    p, h, m = s.plan, s.hall, s.plan.mesh
     m.box((-h.half, h.half), (0, 2.6), (gallery - 0.45, gallery), p.trim("balcony"))
     rail = Openings.row(
         2 * h.half, 14, 0.4, 0.7, 0.1, shape="round", fill="void", part="balcony", depth=0.2, frame=0.05
@@ -564,24 +568,6 @@ def _west(s: Inside) -> None:
     s.spots.append(Spot("organ", "organ", middle, max(tall, 2 * half) * 1.08, view))
     side_view = ((-2.6, 6.5, gallery * 0.6), (2.6, h.bay * 1.8, gallery + 0.5))
     s.spots.append(Spot("organ", "pipes", (half * 0.35, 1.2, gallery + tall * 0.5), tall * 0.75, side_view))
-    s.spots.append(
-        Spot(
-            "portal",
-            "west door",
-            (0.0, 0.0, door.height * 0.52),
-            door.height * 1.5,
-            ((-1.6, 5.2, 1.5), (1.6, 9.5, 2.0)),
-        )
-    )
-    s.spots.append(
-        Spot(
-            "window",
-            "rose",
-            (0.0, 0.0, eye.sill + rose / 2),
-            rose * 1.5,
-            ((-1.5, h.nave * 0.6, 1.8), (1.5, h.nave * 0.8, 4)),
-        )
-    )
 
 
 def _furnish(s: Inside) -> None:
