@@ -84,9 +84,8 @@ def print_labels(made: "LabelledCatalog") -> None:
     """Print what became of each concept as a table."""
     places = [place for place in PLACES if any(counts.places[place] for counts in made.classes.values())]
     thinned = sum(counts.thinned for counts in made.classes.values())
-    table = _table(
-        "concept", "primary", "all", *places, "hint", *["thinned"] * bool(thinned), "words", cut=True
-    )
+    heads = ["primary", "all", *(place.removesuffix(" category") for place in places), "hint"]
+    table = _table("concept", *heads, *["thinned"] * bool(thinned), "words", cut=True)
     for name, counts in made.classes.items():
         numbers = [counts.primary, counts.related, *(counts.places[place] for place in places), counts.hints]
         numbers += [counts.thinned] * bool(thinned)
@@ -161,14 +160,15 @@ def _shown(text: str) -> str:
 
 
 def _table(*columns: str, cut: bool = False) -> Table:
-    """Return an empty table, whose texts that are too long are cut or go on in the next line."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    """Return an empty table, whose words that are too long are cut or go on in the next line."""
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=cut)
     for name in columns:
         text = name in ("concept", "words")
         table.add_column(
             name,
             justify="left" if text else "right",
-            overflow="ellipsis" if cut or not text else "fold",
+            overflow="fold" if text and not cut else "ellipsis",
             no_wrap=cut,
+            ratio=1 if cut and name == "words" else None,  # what the others leave
         )
     return table

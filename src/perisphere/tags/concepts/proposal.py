@@ -5,7 +5,7 @@ Many landmarks have a category of such a name, and the captions of its photos sa
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from perisphere.tags.concepts.concept_words import ConceptWords
 from perisphere.tags.concepts.labelling import PhotoText
@@ -228,7 +228,7 @@ def _proposal(word: str, counts: _Counts, limits: Limits, landmarks: int) -> Pro
         expected=expected,
         forms=dict(sorted(counts.forms[word].items(), key=lambda form: (-form[1], form[0]))),
     )
-    return Proposal(**{**vars(proposal), "objection": _objection(proposal, limits, landmarks)})
+    return replace(proposal, objection=_objection(proposal, limits, landmarks))
 
 
 def _objection(one: Proposal, limits: Limits, landmarks: int) -> str:
