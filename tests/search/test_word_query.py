@@ -187,6 +187,11 @@ def test_evidence_grows_with_either_sign(found, shown, words, trust):
         assert all(both[id_] >= sure - 1e-9 for id_, sure in alone.items())
 
 
+def test_a_word_that_stands_once_outweighs_a_doubtful_region():
+    sure = evidence_of({1: 30.0, 2: 0.3}, {3: Region("x", 0.5, 0.5, (0, 0, 1, 1))}, 1, 0.9)
+    assert sure == pytest.approx({1: 1, 2: 0.505, 3: 0.45})
+
+
 @given(st.lists(st.dictionaries(st.integers(1, 9), st.floats(0.01, 1)), max_size=4))
 def test_a_score_lies_between_its_evidence(terms):
     scores = fused(terms, 9)

@@ -2,15 +2,16 @@
 
 A text is taken apart into terms. A word that names a concept, in any language of the mapping, is a term of
 all words for that concept; any other word is a term of itself. A photo has evidence of a term between 0
-and 1 from two sides: ``b``, BM25 of the term's words in its text as a share of the best photo's, and ``r``,
-the score of its region that shows the concept. The two are joined as independent signs of one fact
-(noisy-or)::
+and 1 from two sides: ``b``, half for having any of the term's words in its text and half BM25 of them as a
+share of the best photo's, and ``r``, the score of its region that shows the concept. The two are joined as
+independent signs of one fact (noisy-or)::
 
     e = 1 - (1 - words * b) * (1 - regions * r)
 
 The score of a photo is the mean of ``e`` over the terms, weighted by how rare each is (the inverse document
 frequency of BM25, over the photos with any evidence of it), so that photos which have all that is asked for
-come before photos with much of one thing. No weight was learnt.
+come before photos with much of one thing. The half for any word keeps photos that name a concept once above
+those of doubtful regions; no weight was learnt.
 """
 
 import math
@@ -139,9 +140,9 @@ def evidence_of(
     largest = max(found.values(), default=0.0)
     evidence = {}
     for id_ in found.keys() | shown.keys():
-        text = found[id_] / largest if id_ in found and largest > 0 else 0.0
+        text = 0.5 + 0.5 * max(found[id_], 0.0) / largest if id_ in found and largest > 0 else 0.0
         region = shown[id_].score if id_ in shown else 0.0
-        sure = 1 - (1 - words * min(max(text, 0.0), 1.0)) * (1 - regions * min(max(region, 0.0), 1.0))
+        sure = 1 - (1 - words * text) * (1 - regions * min(max(region, 0.0), 1.0))
         if sure > 0:
             evidence[id_] = sure
     return evidence
