@@ -166,8 +166,9 @@ def test_words_that_do_not_go_together(folder: Path, words: tuple[str, ...], com
 def test_masks_that_are_none_and_an_oracle_of_no_size(folder: Path) -> None:
     plain = run("segment", "evaluate", folder / "catalog", folder / "catalog")
     assert "was not segmented" in str(plain.exception)
-    oracle = run("evaluate", "segmentation", folder / "catalog", "--oracle", "0x7")
-    assert "--oracle '0x7'" in str(oracle.exception)
+    for size in ("0x7", "7", "²x7", "99999999x99999999"):
+        oracle = run("evaluate", "segmentation", folder / "catalog", "--oracle", size)
+        assert f"--oracle {size!r}" in str(oracle.exception)
 
 
 def test_what_keep_means() -> None:

@@ -130,6 +130,14 @@ def test_an_encoder_without_classes_has_features_alone(picture: np.ndarray) -> N
         segmenter.segment(picture)
 
 
+def test_nan_features_are_refused() -> None:
+    broken = encoder_of()
+    for weights in broken.net.parameters():
+        weights.data.fill_(float("nan"))
+    with pytest.raises(PerisphereError, match="gives NaN"):
+        Segmenter(broken).features(np.zeros((40, 40, 3), np.uint8))
+
+
 def test_another_encoder_is_refused() -> None:
     plain = Encoder(build(NetSpec(backbone="resnet18"), seed=0), Preprocessing(size=(32, 32)), name="plain")
     with pytest.raises(PerisphereError, match="cannot segment"):
@@ -147,6 +155,7 @@ def test_another_encoder_is_refused() -> None:
         ({"keep": 0}, "keep 0"),
         ({"keep": 1.5}, "keep 1.5"),
         ({"keep": "best"}, "keep 'best'"),
+        ({"keep": float("inf")}, "keep inf"),
         ({"size": 8}, "size 8"),
     ],
 )

@@ -47,6 +47,13 @@ def photos(tmp_path: Path) -> Catalog:
     return Catalog(table, folder, {"format": "drawn"}, keypoints=keypoints)
 
 
+def test_labels_to_keep_must_be_there(photos: Catalog, segmenter: Segmenter, tmp_path: Path) -> None:
+    named = Segmenter(segmenter.encoder, keep="labels")
+    with pytest.raises(PerisphereError, match="no photo has a concept that could be kept"):
+        segment_catalog(photos_as_catalog(photos.paths()[:1]), named, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_folder_is_a_catalog_with_masks_regions_and_scores(
     photos: Catalog, segmenter: Segmenter, tmp_path: Path
 ) -> None:

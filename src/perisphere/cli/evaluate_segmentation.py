@@ -76,7 +76,11 @@ def segmentation(
 
 
 def _resolution(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
-        raise UsageError(f"--oracle {text!r}: give height x width in pixels, such as 28x28.")
-    return int(height), int(width)
+    from perisphere.encoder.segment import LARGEST
+
+    sides = [int(side) if side.isdecimal() else 0 for side in text.split("x")]
+    if len(sides) != 2 or not all(1 <= side <= LARGEST for side in sides):
+        raise UsageError(
+            f"--oracle {text!r}: give height x width in pixels, each at most {LARGEST:,}, such as 28x28."
+        )
+    return sides[0], sides[1]

@@ -295,9 +295,7 @@ def _paint(photo: Path, segmenter: "Segmenter", out: Path, overwrite: bool, as_j
         raise UsageError("--keep labels is for a catalog with concepts; a photo alone has none.")
     painting, table = paint_photo(photo, segmenter)
     with whole_file(out) as part:
-        painting.save(
-            part, "PNG" if out.suffix.lower() == ".png" else out.suffix[1:].upper().replace("JPG", "JPEG")
-        )
+        painting.save(part, PICTURES[out.suffix.lower()])
     regions = table.drop("image").to_dicts()
     if as_json:
         typer.echo(json.dumps({"photo": str(photo), "out": str(out), "regions": regions}, indent=2))

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from perisphere.encoder.encoder import Encoder
 from perisphere.encoder.inference import Precision, choose_device, choose_precision
-from perisphere.encoder.segment import LARGEST, Segmenter
+from perisphere.encoder.segment import DAMAGED, LARGEST, Segmenter
 from perisphere.encoder.whole_picture import SMALLEST, whole_picture
 from perisphere.errors import PerisphereError, UsageError, nearest
 from perisphere.nets import EmbeddingNet
@@ -91,7 +91,7 @@ class DenseFeatures:
             raise PerisphereError(f"the layer {self.layer} of {self.encoder.name!r} gives no feature map.")
         vectors = normalize(features.float(), dim=1)[0].cpu().numpy()
         if not np.isfinite(vectors).all():
-            raise PerisphereError("the network gives NaN: its weights are damaged; import or train it again.")
+            raise PerisphereError(DAMAGED)
         return vectors
 
 

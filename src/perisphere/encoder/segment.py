@@ -23,6 +23,7 @@ from perisphere.nets.segmentation import SegmentationNet
 
 Keep = int | float | Literal["labels"]
 LARGEST = 2048  # pixels of the longer side that masks are computed at; labels have the photo's own size
+DAMAGED = "the network gives NaN: its weights are damaged; import or train it again."
 
 
 class Segmentation(NamedTuple):
@@ -145,11 +146,18 @@ class Segmenter:
 
     @torch.inference_mode()
     def features(self, picture: np.ndarray, layer: str = "decoder") -> np.ndarray:
-        """Return the unit vectors of a layer, float32 ``[c, h', w']``; a position without any is zero."""
+        """Return the unit vectors of a layer, float32 ``[c, h', w']``; a position without any is zero.
+
+        Raises:
+            PerisphereError: NaN out of the network.
+        """
         images = self._ready(picture, 1)
         with self._autocast():
             features = self.net.features(images, layer)
-        return normalize(features.float(), dim=1)[0].cpu().numpy()
+        vectors = normalize(features.float(), dim=1)[0].cpu().numpy()
+        if not np.isfinite(vectors).all():
+            raise PerisphereError(DAMAGED)
+        return vectors
 
     @torch.inference_mode()
     def _seen(self, picture: np.ndarray) -> tuple[list[MaskEntry], np.ndarray]:
@@ -167,7 +175,7 @@ class Segmenter:
             scores.append(maps.scores.float().sigmoid().amax(0).cpu())
         best = torch.stack(scores).amax(0).numpy()
         if not np.isfinite(best).all():
-            raise PerisphereError("the network gives NaN: its weights are damaged; import or train it again.")
+            raise PerisphereError(DAMAGED)
         return entries, best
 
     def _kept(self, scores: np.ndarray, labels: Sequence[str]) -> np.ndarray:
@@ -251,4 +259,4 @@ def _check(scales: Sequence[float], background_power: float | None, keep: Keep, 
 
 
 def _is_share_or_count(keep: float) -> bool:
-    return 0 < keep < 1 or (keep >= 1 and keep == int(keep))
+    return 0 < keep < 1 or (1 <= keep < np.inf and keep == int(keep))

@@ -84,13 +84,15 @@ def segment_catalog(
         overwrite: replace an earlier ``out``.
 
     Raises:
-        PerisphereError: ``out`` exists, no photo can be read, the encoder has no classes, the disk refuses.
+        PerisphereError: ``out`` exists, no photo can be read, the encoder has no classes, no photo has
+            a concept to keep, the disk refuses.
     """
     out = Path(out).absolute()
     check_replaceable(out, overwrite)
     if not len(catalog):
         raise PerisphereError(f"the catalog of {catalog.root} has no images; read a folder that has some.")
     segmenter.check_classes()
+    _check_labels(catalog, segmenter)
     state = _state(catalog, segmenter, painted)
     with Journal(out, len(segmenter.classes), state) as journal:
         begun, resumed_at = time.perf_counter(), journal.done
@@ -105,6 +107,16 @@ def segment_catalog(
             _finish(catalog, segmenter, journal, part, state["options"] | {"run": run})
         journal.remove()
     return Segmented.load(out)
+
+
+def _check_labels(catalog: Catalog, segmenter: Segmenter) -> None:
+    if segmenter.keep != "labels":
+        return
+    if not set(segmenter.classes) & set(catalog.table["concepts"].explode().drop_nulls()):
+        raise PerisphereError(
+            f"{catalog.root}: no photo has a concept that could be kept; label the photos with `perisphere "
+            "concepts label`, or choose another --keep."
+        )
 
 
 def options_of(segmenter: Segmenter) -> dict[str, Any]:
@@ -211,12 +223,6 @@ def _finish(
         kept.classes,
         _regions(ids, folder, scores, segmenter.classes),
     ).write(folder)
-
-
-def _link(source: Path, target: Path, names: Sequence[str]) -> None:
-    target.mkdir()
-    for name in names:
-        linked(str(source / name), str(target / name))
 
 
 def _regions(ids: Sequence[int], folder: Path, scores: np.ndarray, classes: Sequence[str]) -> pl.DataFrame:
