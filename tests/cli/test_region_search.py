@@ -113,6 +113,7 @@ def test_a_part_of_a_photo(root: Path, tmp_path: Path) -> None:
         ),
         (["--text", "portal", "--exclude-self"], "--exclude-self means nothing"),
         (["--text", "portal", "--rerank", "aqe"], "--rerank means nothing"),
+        (["--text", "portal", "--shortlist", "0"], "--shortlist means nothing"),
         (["--text", "the"], "no word that can be searched for"),
         (["PHOTO", "--by", "words"], "--by words searches with texts alone"),
         (["PHOTO", "--by", "regions"], "give --text or --region"),

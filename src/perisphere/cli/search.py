@@ -203,91 +203,75 @@ def search(
     """
     from perisphere.index import Index
     from perisphere.search import Part, search_images, search_parts, search_words
-    from perisphere.search.rerank import parse_chain
-    from perisphere.search.sheet import sheet_format
     from perisphere.search.ways import way_of
 
-    for picture in (sheet, matches):
+    _check(classes, of_class, tags, text, (sheet, matches))
+    photos, named = _queries(query or [], of_class or [], text or [], each, region or [])
+    queries = [*photos, *named]
+    vocabulary = given_words(mapping)
+    of_all: dict[str, Any] = {"where": where, "min_score": min_score}
+    of_photos: dict[str, Any] = {
+        "encoder": given_encoder(encoder),
+        "labels": each_label(label, len(photos), len(named)),
+        "exclude_self": exclude_self,
+    }
+    of_vectors: dict[str, Any] = {
+        "tags": given_tags(tags),
+        "among": among,
+        "identities": identities,
+        "metric": metric,
+        "min_precision": min_precision,
+        "exact": exact,
+        "shortlist": shortlist,
+        "symmetric": symmetric,
+        "rerank": given_chain(rerank),
+    }
+    with Index.open(index) as opened:
+        way = way_of(opened, queries, by, of_photos["encoder"], of_vectors["tags"])
+        if vocabulary is not None and (way == "vectors" or not text):
+            raise UsageError("--mapping says what words of --text mean: give --text with --by words.")
+        if way != "vectors":
+            _refuse(way, of_vectors | {"matches": matches} | (of_photos if text else {}))
+        if way == "vectors":
+            points = given_classes(classes)
+            results = search_images(opened, queries, k, classes=points, **of_photos, **of_vectors, **of_all)
+        elif text:
+            trust = 1.0 if way == "words" else 0.0
+            results = search_words(opened, text, k, vocabulary=vocabulary, words=trust, **of_all)
+        else:
+            parts = [part for part in queries if isinstance(part, Part)]
+            results = search_parts(opened, parts, k, **of_photos, **of_all)
+        facts: dict[str, Any] = {"index": str(opened.folder), "images": len(opened)}
+        facts["centroids"] = None if results.among == "photos" else len(opened.centroids())
+    _warn(results)
+    drawn = _draw(results, of_vectors["rerank"], sheet, matches)
+    if as_json:
+        typer.echo(json.dumps({**facts, **results.to_dict()}, indent=2))
+        return
+    _show(results, facts["images"], facts["centroids"])
+    for line in drawn:
+        typer.echo(line)
+
+
+def _check(
+    classes: Path | None,
+    of_class: list[str] | None,
+    tags: Path | None,
+    text: list[str] | None,
+    pictures: tuple[Path | None, ...],
+) -> None:
+    """Refuse pictures of an unknown form, and class points and tags that nothing is searched for with."""
+    from perisphere.search.sheet import sheet_format
+
+    for picture in pictures:
         if picture is not None:
             sheet_format(picture)
-    chain = None if rerank is None else parse_chain(rerank)
     if classes is not None and not of_class:
         raise UsageError(
             "--classes holds what --class can search for. Name a class with --class, or leave it out."
         )
     if tags is not None and not text:
         raise UsageError("--tags holds what --text can search for. Name words with --text, or leave it out.")
-    photos, named = _queries(query or [], of_class or [], text or [], each, region or [])
-    queries = [*photos, *named]
-    vocabulary = given_words(mapping)
-    with Index.open(index) as opened:
-        known = given_encoder(encoder)
-        words_of_tags = given_tags(tags)
-        way = way_of(opened, queries, by, known, words_of_tags)
-        if vocabulary is not None and (way == "vectors" or not text):
-            raise UsageError("--mapping says what words of --text mean: give --text with --by words.")
-        labels = each_label(label, len(photos), len(named))
-        if way == "vectors":
-            results = search_images(
-                opened,
-                queries,
-                k,
-                encoder=known,
-                classes=given_classes(classes),
-                tags=words_of_tags,
-                among=among,
-                identities=identities,
-                labels=labels,
-                exclude_self=exclude_self,
-                metric=metric,
-                where=where,
-                min_score=min_score,
-                min_precision=min_precision,
-                exact=exact,
-                shortlist=shortlist,
-                symmetric=symmetric,
-                rerank=chain,
-            )
-        else:
-            refuse_of_vectors(
-                way,
-                {
-                    "--tags": tags,
-                    "--among": among,
-                    "-n": identities,
-                    "--metric": metric,
-                    "--min-precision": min_precision,
-                    "--exact": exact,
-                    "--shortlist": shortlist,
-                    "--symmetric": symmetric,
-                    "--rerank": rerank,
-                    "--matches": matches,
-                    **(
-                        {"--label": label, "--exclude-self": exclude_self, "--encoder": encoder}
-                        if text
-                        else {}
-                    ),
-                },
-            )
-            options: dict[str, Any] = {"where": where, "min_score": min_score}
-            if text:
-                options |= {"vocabulary": vocabulary, "words": 1.0 if way == "words" else 0.0}
-                results = search_words(opened, text, k, **options)
-            else:
-                parts = [part for part in queries if isinstance(part, Part)]
-                options |= {"encoder": known, "labels": labels, "exclude_self": exclude_self}
-                results = search_parts(opened, parts, k, **options)
-        images = len(opened)
-        centroids = None if results.among == "photos" else len(opened.centroids())
-    _warn(results)
-    drawn = _draw(results, chain, sheet, matches)
-    if as_json:
-        facts = {"index": str(opened.folder), "images": images, "centroids": centroids}
-        typer.echo(json.dumps({**facts, **results.to_dict()}, indent=2))
-    else:
-        _show(results, images, centroids)
-        for line in drawn:
-            typer.echo(line)
 
 
 def _queries(
@@ -316,11 +300,15 @@ def _parts(files: list[Path], regions: list[str], together: bool) -> "list[Part]
     return [Part(file, box) for file, box in zip(files, boxes * (len(files) // len(boxes)), strict=True)]
 
 
-def refuse_of_vectors(way: str, options: dict[str, Any]) -> None:
+def _refuse(way: str, options: dict[str, Any]) -> None:
     """Refuse options that were given and mean something for vectors of photos alone."""
+    spelled = {"labels": "label", "identities": "identities (-n)"}
     for name, value in options.items():
-        if value not in (None, False):
-            raise UsageError(f"{name} means nothing to a search by {way}: leave it out, or use --by vectors.")
+        if value is not None and value is not False:
+            option = f"--{spelled.get(name, name).replace('_', '-')}"
+            raise UsageError(
+                f"{option} means nothing to a search by {way}: leave it out, or use --by vectors."
+            )
 
 
 def given_words(files: list[Path] | None) -> "ConceptWords | None":
@@ -371,6 +359,15 @@ def given_encoder(folder: Path | None) -> "Encoder | None":
     from perisphere.encoder import Encoder
 
     return Encoder.load(folder)
+
+
+def given_chain(text: str | None) -> "Chain | None":
+    """Read the re-rankers of ``--rerank``."""
+    if text is None:
+        return None
+    from perisphere.search.rerank import parse_chain
+
+    return parse_chain(text)
 
 
 def given_classes(file: Path | None) -> "ClassPoints | None":
