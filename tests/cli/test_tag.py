@@ -60,7 +60,7 @@ def test_wrong_words_about_texts(world: Path) -> None:
     refused = call("search", world / "index", world / "dark" / "0.png", "--tags", world / "tags")
     assert isinstance(refused.exception, UsageError)
     assert "--text" in str(refused.exception)
-    none = call("search", world / "index", "--text", "light")
+    none = call("search", world / "index", "--text", "light", "--by", "vectors")
     assert isinstance(none.exception, PerisphereError)
     assert "knows no tags" in str(none.exception)
     absent = call("search", world / "index", "--text", "light", "--tags", world / "nothing")

@@ -45,7 +45,7 @@ def class_loss(
         PerisphereError: an unknown kind, cross entropy of several labels without ``primary``, or `separate`
             of other than ten classes without ``rarity``.
     """
-    known = labels.any(1)
+    known = (labels != 0).any(1)
     scores, labels = full_precision(scores[known]), labels[known]
     if not len(scores):
         return scores.sum()
