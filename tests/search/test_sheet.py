@@ -102,3 +102,10 @@ def test_what_is_no_sheet(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises((PerisphereError, OSError)):
         write_sheet(tmp_path / "file" / "sheet.png", [answer(photos, "sky", ["sky"])])
+
+
+@pytest.mark.parametrize("text", ["Cathedral", "Cathédrale", "Fenêtre…", "собор", "Kościół"])
+def test_every_letter_of_a_label_has_a_shape(text: str) -> None:
+    font = layout._font(text, 18)
+    missing = bytes(font.getmask("\uffff"))
+    assert all(bytes(font.getmask(letter)) != missing for letter in text)

@@ -327,13 +327,13 @@ def _one_line(text: str) -> str:
 
 
 def _font(text: str, size: int) -> Font:
-    """Pillow's own font for Latin text, matplotlib's with its wider alphabet for the rest."""
-    return _load_font(all(character < "\u0250" or character == "…" for character in text), size)
+    """Pillow's own font for plain letters, matplotlib's for the accents and alphabets that it lacks."""
+    return _load_font(all(character.isascii() or character == "…" for character in text), size)
 
 
 @lru_cache(maxsize=32)
-def _load_font(latin: bool, size: int) -> Font:
-    if latin:
+def _load_font(plain: bool, size: int) -> Font:
+    if plain:
         font = ImageFont.load_default(size)
         if isinstance(font, ImageFont.FreeTypeFont):
             return font
