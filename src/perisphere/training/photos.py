@@ -123,7 +123,8 @@ def of_split(
         return rows
     chosen = rows.filter(pl.col("split") == split)
     if chosen.is_empty():
-        there = sorted(name for name in rows["split"].unique().to_list() if name is not None)
+        found = (catalog.table if rows.is_empty() else rows)["split"].drop_nulls()
+        there = sorted(found.unique().to_list())
         known = f"its splits are {', '.join(there)}" if there else "it has no splits"
         mend = (
             "Set data.0.val_fraction=0.1 to hold out a share of each class, or data.0.val=null for none"
