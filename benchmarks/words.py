@@ -5,8 +5,8 @@
 INDEX holds photos with captions and categories, and regions (`perisphere index regions`); CATALOG the same
 photos with their true masks (`perisphere read wikiscenes ROOT --masks FOLDER`). Each concept is asked for by
 its name, and each pair of concepts that ten photos show together by "a with b". A photo is right where each
-concept covers a tenth of it at the least, by its true mask; of single concepts also where it is the first that
-the photo is labelled with.
+concept covers a tenth of it at the least, by its true mask; of single concepts also where it is the first
+that the photo is labelled with.
 """
 
 import argparse
@@ -44,9 +44,7 @@ def main() -> None:
         asked = {"shown": shown, "labelled": labelled, "pairs": pairs}
         print(f"{len(paths)} photos, {len(names)} concepts, {len(pairs)} pairs; precision@{FIRST}")
         print(f"{'':10}" + "".join(f"{kind:>10}" for kind in asked))
-        chance = {
-            kind: np.mean([len(right) / len(paths) for right in asked[kind].values()]) for kind in asked
-        }
+        chance = [np.mean([len(right) / len(paths) for right in texts.values()]) for texts in asked.values()]
         print(f"{'chance':10}" + "".join(f"{share:10.3f}" for share in chance))
         for way, trusts in WAYS.items():
             figures = [precision(index, texts, *trusts) for texts in asked.values()]

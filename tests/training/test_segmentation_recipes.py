@@ -118,6 +118,15 @@ BASE = {
             {"segmentation": {"head": "cam", "mask_start": 1}},
             "mask_start is of head: single-stage, not of cam",
         ),
+        ({"segmentation": {"mask_weight": 0, "mask_start": 1}}, "mask_start does nothing where mask_weight"),
+        (
+            {"segmentation": {"mask_weight": 0, "refine": {"iterations": 2}}},
+            "refine does nothing where mask_weight is 0",
+        ),
+        (
+            {"segmentation": {"mask_weight": 0, "pseudo": {"floor": 0.1}}},
+            "pseudo does nothing where mask_weight is 0",
+        ),
         (
             {"segmentation": {"head": "cam", "correspondence": {"feature": "sg"}}},
             "head: cam has no layer 'gate'",

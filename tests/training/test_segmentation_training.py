@@ -16,7 +16,8 @@ from perisphere.methods import Segmentation
 from perisphere.nets import SegmentationNet
 from perisphere.training import Recipe, train
 
-NET = {"width": 8, "dilations": [1, 2], "refine": {"dilations": [1, 2], "iterations": 3}}
+NET = {"width": 8, "dilations": [1, 2]}
+REFINE = {"dilations": [1, 2], "iterations": 3}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def recipe(walls, tmp_path):
     tree = {
         "name": "walls",
         "method": "segmentation",
-        "segmentation": {**NET, "mask_start": 1, "correspondence": {"negatives": 4}},
+        "segmentation": {**NET, "refine": REFINE, "mask_start": 1, "correspondence": {"negatives": 4}},
         "data": [{"catalog": str(walls)}],
         "net": {"backbone": "squeezenet1_0"},
         "preprocessing": {"size": [32, 32], "resize": "squash"},

@@ -134,6 +134,15 @@ class SegmentationRule(Part):
         return self
 
     @model_validator(mode="after")
+    def _options_of_masks(self) -> "SegmentationRule":
+        if self.head != "single-stage" or self.masks:
+            return self
+        for name in ("mask_start", "refine", "pseudo"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} does nothing where mask_weight is 0: leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _learns_something(self) -> "SegmentationRule":
         if self.classes == () and self.correspondence is None:
             raise ValueError(

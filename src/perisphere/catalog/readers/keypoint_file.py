@@ -119,13 +119,16 @@ def _part(number: int) -> str:
 
 def _numbers(points: list[str]) -> NDArray[np.int64]:
     """Return the ids as numbers, -1 where one is no whole number from 0."""
-    try:
-        return np.array([int(point) for point in points], np.int64)
-    except (ValueError, OverflowError):
-        limit = np.iinfo(np.int64).max
-        digits = [point.isascii() and point.isdigit() and len(point) < 20 for point in points]
-        numbers = [int(point) if good else -1 for point, good in zip(points, digits, strict=True)]
-        return np.array([number if number <= limit else -1 for number in numbers], np.int64)
+    together = "".join(points)
+    if together.isascii() and together.isdigit() and "" not in points:
+        try:
+            return np.array(list(map(int, points)), np.int64)
+        except (ValueError, OverflowError):
+            pass  # one is too long
+    limit = np.iinfo(np.int64).max
+    digits = [point.isascii() and point.isdigit() and len(point) < 20 for point in points]
+    numbers = [int(point) if good else -1 for point, good in zip(points, digits, strict=True)]
+    return np.array([number if number <= limit else -1 for number in numbers], np.int64)
 
 
 def _remark(remarks: dict[str, list[str]], reason: str, name: str) -> None:
@@ -172,7 +175,7 @@ def _checked(events: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, list[str]
                     points, numbers = [], []
             elif inner == "end_map":
                 break
-            elif inner != "start_array":
+            elif inner != "start_array" or len(numbers) != 2 * len(points) - 2:
                 raise _FormError(f"{name}: point {points[-1]} is no [x, y]")
         if len(numbers) != 2 * len(points):
             raise _FormError(f"{name}: a point has not two coordinates")
