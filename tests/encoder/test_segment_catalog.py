@@ -1,6 +1,8 @@
 """A catalog of photos becomes one with masks; a killed run goes on."""
 
 import importlib.util
+import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -154,24 +156,38 @@ def _with_scores(folder: Path, content: bytes) -> Path:
 
 
 def _pickled() -> bytes:
-    import io
-    import pickle
-
     kept = io.BytesIO()
     np.save(kept, np.array([{"a": 1}], object), allow_pickle=True)
     return kept.getvalue() + pickle.dumps(print)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00", _pickled()], ids=["empty", "torn", "pickle"])
+def _promising_too_much() -> bytes:
+    kept = io.BytesIO()
+    header = {"shape": (10**13, 2), "fortran_order": False, "descr": "<f4"}
+    np.lib.format.write_array_header_1_0(kept, header)
+    return kept.getvalue() + bytes(40)
+
+
+HOSTILE = {
+    "empty": b"",
+    "torn": b"\x93NUMPY\x01\x00",
+    "pickle": _pickled(),
+    "huge": _promising_too_much(),
+    "zip": b"PK\x03\x04" + bytes(40),
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_scores_are_refused(
     photos: Catalog, segmenter: Segmenter, tmp_path: Path, content: bytes
 ) -> None:
     segment_catalog(photos, segmenter, tmp_path / "out")
     with pytest.raises(PerisphereError, match=r"scores\.npy: damaged"):
         Segmented.load(_with_scores(tmp_path / "out", content))
-    np.save(tmp_path / "out" / "scores.npy", np.zeros((2, 2), np.float32))
-    with pytest.raises(PerisphereError, match="does not fit"):
-        Segmented.load(tmp_path / "out")
+    for other in (np.zeros((2, 2), np.float32), np.full((5, 2), "high")):
+        np.save(tmp_path / "out" / "scores.npy", other)
+        with pytest.raises(PerisphereError, match="does not fit"):
+            Segmented.load(tmp_path / "out")
     (tmp_path / "out" / "scores.npy").unlink()
     with pytest.raises(PerisphereError, match="was not segmented"):
         Segmented.load(tmp_path / "out")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -57,13 +58,15 @@ class Segmented:
         if "segmented" not in catalog.source or not file.is_file():
             raise PerisphereError(f"{folder}: was not segmented. `perisphere segment predict` makes masks.")
         try:
-            scores = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            # mapped, so that a header which promises more than there is asks for no memory
+            scores = np.lib.format.open_memmap(file, mode="r")
+        except (OSError, ValueError, EOFError, TokenError) as error:
             raise PerisphereError(f"{file}: damaged. Segment the photos again.") from error
         classes = catalog.source.get("concepts")
-        if not isinstance(classes, list) or scores.shape != (len(catalog), len(classes)):
+        wanted = (len(catalog), len(classes)) if isinstance(classes, list) else None
+        if scores.shape != wanted or scores.dtype != np.float32:
             raise PerisphereError(f"{file}: does not fit the catalog beside it. Segment the photos again.")
-        return cls(catalog, np.asarray(scores, np.float32))
+        return cls(catalog, np.array(scores))
 
 
 def segment_catalog(
