@@ -171,5 +171,15 @@ def test_masks_that_are_none_and_an_oracle_of_no_size(folder: Path) -> None:
         assert f"--oracle {size!r}" in str(oracle.exception)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("--refine",), ("--no-flip",), ("--background-power", "2"), ("--size", "64"), ("--keep", "best")],
+)
+def test_an_oracle_has_no_options_of_encoders(folder: Path, words: tuple[str, ...]) -> None:
+    oracle = run("evaluate", "segmentation", folder / "catalog", "--oracle", "30x36", *words)
+    assert isinstance(oracle.exception, UsageError)
+    assert words[0].replace("no-", "") in str(oracle.exception)
+
+
 def test_what_keep_means() -> None:
     assert (keep_of("best"), keep_of("3"), keep_of("0.5"), keep_of("labels")) == (1, 3, 0.5, "labels")

@@ -25,9 +25,13 @@ from perisphere.cli.segment import (
 )
 from perisphere.errors import UsageError
 
+OF_ENCODERS = ("scales", "flip", "background_power", "keep", "refine", "crf", "size", "device", "precision")
+"""Options that mean nothing to the truth itself."""
+
 
 @own.command("segmentation")
 def segmentation(
+    context: typer.Context,
     catalog: Annotated[Path, typer.Argument(help="A catalog with true masks of concepts, or concepts.")],
     encoder: Annotated[Path | None, typer.Option("--encoder", "-e", help="An encoder that segments.")] = None,
     oracle: Annotated[
@@ -62,6 +66,8 @@ def segmentation(
     """
     if (encoder is None) == (oracle is None):
         raise UsageError("name one of --encoder FOLDER and --oracle HxW: what is judged.")
+    if encoder is None:
+        _refuse_of_encoders(context)
     from perisphere.catalog import Catalog
     from perisphere.evaluation.label_predictions import FromEncoder, Oracle
 
@@ -73,6 +79,15 @@ def segmentation(
         encoder, scales, flip, background_power, keep, refine, crf, size, device, precision
     )
     judge(FromEncoder(segmenter), truth, split, per_photo, output, as_json)
+
+
+def _refuse_of_encoders(context: typer.Context) -> None:
+    """Refuse an option that says how an encoder segments, which the truth does not."""
+    for option in OF_ENCODERS:
+        given = context.get_parameter_source(option)
+        if given is not None and given.name == "COMMANDLINE":
+            shown = option.replace("_", "-")
+            raise UsageError(f"--{shown} says how an encoder segments; leave it or --oracle out.")
 
 
 def _resolution(text: str) -> tuple[int, int]:
