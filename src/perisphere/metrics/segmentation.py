@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-AMBIGUOUS = 255
-
 
 @dataclass(frozen=True)
 class ClassAgreement:
