@@ -446,18 +446,19 @@ def test_keypoints_that_cannot_be_used(root: Path) -> None:
         "9" * 19: [0, 0],
         "9" * 30: [0, 0],
         "4": [1.5, 0],
+        "": [0, 0],
     }
     content = {
         "0/1/pictures/Nave.jpg": points,
         "5/pictures/none.jpg": {"1": [0, 0]},
-        "10/pictures/Door.jpg": {},
+        "10/pictures/Door.jpg": {id: [0, 0] for id in ("1_0", "+6", " 7", "\u0663")},  # int() takes these
     }
     (root / "correspondence.json").write_text(json.dumps(content))
     found = read("wikiscenes", root)
     assert found.keypoints is not None
     assert found.keypoints["point"].to_list() == [1]
     assert found.source["remarks"] == {
-        keypoint_file.NAMELESS: ["0/1/pictures/Nave.jpg"],
+        keypoint_file.NAMELESS: ["0/1/pictures/Nave.jpg", "10/pictures/Door.jpg"],
         keypoint_file.OUTSIDE: ["0/1/pictures/Nave.jpg"],
         keypoint_file.STRANGE: ["5/pictures/none.jpg"],
     }
@@ -470,6 +471,8 @@ BROKEN = {
     "ends early": NAVE + '{"1": [0.5, 0.5], "2": [0.',
     "no object": NAVE + "[[1, 2]]}",
     "one coordinate": NAVE + '{"1": [0.5]}}',
+    "one, then three coordinates": NAVE + '{"1": 0.5, "2": [0.5, 0.5, 0.5]}}',
+    "a list of places": NAVE + '{"1": [[0.5, 0.5]]}}',
     "three coordinates": NAVE + '{"1": [0.5, 0.5, 0.5]}}',
     "text": NAVE + '{"1": ["0", "1"]}}',
     "nothing": NAVE + '{"1": null}}',

@@ -162,23 +162,20 @@ def _checked(events: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, list[str]
         _expect(next(events), "start_map", name)
         points: list[str] = []
         numbers: list[float] = []
-        for inner, value in events:
-            if inner == "number":
-                numbers.append(value)
-            elif inner == "map_key":
-                points.append(value)
-            elif inner == "end_array":
-                if len(numbers) != 2 * len(points):
-                    raise _FormError(f"{name}: point {points[-1]} has not two coordinates")
-                if len(points) == _BLOCK:
-                    yield name, points, numbers
-                    points, numbers = [], []
-            elif inner == "end_map":
+        for inner, point in events:
+            if inner == "end_map":
                 break
-            elif inner != "start_array" or len(numbers) != 2 * len(points) - 2:
-                raise _FormError(f"{name}: point {points[-1]} is no [x, y]")
-        if len(numbers) != 2 * len(points):
-            raise _FormError(f"{name}: a point has not two coordinates")
+            good = next(events)[0] == "start_array"
+            if good:
+                (first, x), (second, y) = next(events), next(events)
+                good = first == second == "number" and next(events)[0] == "end_array"
+            if not good:
+                raise _FormError(f"{name}: point {point} is no [x, y]")
+            points.append(point)
+            numbers += (x, y)
+            if len(points) == _BLOCK:
+                yield name, points, numbers
+                points, numbers = [], []
         yield name, points, numbers
     if next(events, None) is not None:  # the parser itself raises at anything but white space
         raise _FormError("there is more behind the object")
