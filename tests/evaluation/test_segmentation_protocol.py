@@ -155,3 +155,13 @@ def test_a_folder_and_an_encoder_give_the_same_report(truth: Catalog, tmp_path: 
     assert class_table(kept).row_count == 4
     with pytest.raises(PerisphereError, match="given labels"):
         FromEncoder(Segmenter(encoder, keep="labels"))
+
+
+def test_a_folder_that_lost_masks_is_refused(truth: Catalog, tmp_path: Path) -> None:
+    spec = SegmentationSpec(backbone="squeezenet1_0", width=8, classes=tuple(NAMES))
+    encoder = Encoder(build_segmentation(spec, seed=1).eval(), Preprocessing(size=(40, 40)), name="small")
+    segment_catalog(truth, Segmenter(encoder, flip=False, precision="float32"), tmp_path / "out")
+    table = pl.read_parquet(tmp_path / "out" / "masks.parquet")
+    table[1:].write_parquet(tmp_path / "out" / "masks.parquet")
+    with pytest.raises(PerisphereError, match="lacks masks of some photos"):
+        FromFolder(tmp_path / "out")

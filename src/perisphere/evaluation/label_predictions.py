@@ -40,13 +40,19 @@ class Predictions(Protocol):
 
 
 class FromFolder:
-    """Masks and scores of a folder of ``segment predict``."""
+    """Masks and scores of a folder of ``segment predict``.
+
+    Raises:
+        PerisphereError: it is none, or damaged.
+    """
 
     def __init__(self, folder: Path) -> None:
         found = Segmented.load(folder)
         self.folder, self.classes = folder, found.classes
         masks = found.catalog.mask_paths(PART)
         ids = found.catalog.table["id"].to_list()
+        if not masks.keys() >= set(ids):
+            raise PerisphereError(f"{folder}: lacks masks of some photos. Segment the photos again.")
         self._found: Mapping[Path, tuple[Path, np.ndarray]] = {
             path: (masks[image], found.scores[row])
             for row, (path, image) in enumerate(zip(found.catalog.paths(), ids, strict=True))
