@@ -66,6 +66,8 @@ IMAGE = f"1 {POSE} 1 0/pictures/a.jpg\n"
     [
         ("1 2 3\n\n", "1 P 4 3\n", "images.txt: line 2 is not IMAGE_ID"),
         (f"1 {POSE} one a.jpg\n\n", "1 P 4 3\n", "images.txt: line 2 is not IMAGE_ID"),
+        (f"1 {POSE} \u00b2 a.jpg\n\n", "1 P 4 3\n", "images.txt: line 2 is not IMAGE_ID"),
+        (f"1 {POSE} {'9' * 5000} a.jpg\n\n", "1 P 4 3\n", "images.txt: line 2 is not IMAGE_ID"),
         (IMAGE + "1 2\n", "1 P 4 3\n", "images.txt: line 3 is not X Y POINT3D_ID"),
         (IMAGE + "1 2 x\n", "1 P 4 3\n", "images.txt: line 3 is not X Y POINT3D_ID"),
         (IMAGE + "nan 2 3\n", "1 P 4 3\n", "images.txt: line 3 has numbers that no"),

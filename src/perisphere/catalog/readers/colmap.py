@@ -21,6 +21,7 @@ from perisphere.progress import track
 
 IMAGES, CAMERAS = "images.txt", "cameras.txt"
 _NO_POINT = -1
+_DIGITS = 20  # of an id
 
 Size = tuple[float, float]
 
@@ -116,7 +117,7 @@ def _images(file: Path) -> Iterator[tuple[str, int, NDArray[np.float64], NDArray
     lines = _lines(file)
     for (number, head), (_, points) in zip_longest(lines, lines, fillvalue=(0, "")):
         words = head.split(maxsplit=9)
-        if len(words) != 10 or not words[8].isdigit():
+        if len(words) != 10 or not words[8].isdecimal() or len(words[8]) > _DIGITS:
             raise PerisphereError(
                 f"{file}: line {number} is not IMAGE_ID, seven of the pose, CAMERA_ID, NAME."
             )
