@@ -410,6 +410,7 @@ def test_new_layers_start_as_published():
         ({"classes": ("",)}, "at least 1 character"),
         ({"head": "cam", "width": 32}, "width means nothing to the head cam"),
         ({"head": "classifier", "psi": 0.5}, "psi means nothing to the head classifier"),
+        ({"head": "classifier", "dropout": 0.1}, "dropout means nothing to the head classifier"),
         ({"background": 0.2}, "background means nothing to the head single-stage"),
         ({"psi": 1.0}, "less than 1"),
         ({"dilated": True, "output_stride": 32}, "dilated needs an output_stride below 32"),

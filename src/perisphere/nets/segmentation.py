@@ -30,6 +30,12 @@ PUBLISHED_LAYERS: dict[str, Layer] = {"conv3": "shallow", "fc8": "merged", "sg":
 """What the published program calls layers that have another name here."""
 MOST_CLASSES = 4096
 OF_A_DECODER = ("width", "dilations", "psi", "focal_p", "focal_lambda")
+FOREIGN: dict[Head, tuple[str, ...]] = {
+    "single-stage": ("background",),
+    "cam": OF_A_DECODER,
+    "classifier": (*OF_A_DECODER, "dropout"),
+}
+"""What means nothing to a head."""
 BACKGROUND_SCORE = 1.0
 """Of every position in the single-stage head: what a class must exceed to be seen."""
 
@@ -78,8 +84,7 @@ class SegmentationSpec(BaseModel):
         if len(set(self.classes)) < len(self.classes):
             twice = next(name for name in self.classes if self.classes.count(name) > 1)
             raise ValueError(f"classes has {twice!r} twice. Name each class once.")
-        foreign = ("background",) if self.head == "single-stage" else OF_A_DECODER
-        for key in foreign:
+        for key in FOREIGN[self.head]:
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key} means nothing to the head {self.head}. Leave it out.")
         return self
