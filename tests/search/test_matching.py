@@ -94,7 +94,7 @@ def test_fewer_and_better_points(features, wall):
     best = match_photos(features, wall, turned, points=3)
     np.testing.assert_array_equal(best.scores, all_.scores[:3])
     assert (match_photos(features, wall, turned, min_score=0.99).scores >= 0.99).all()
-    for options in ({"points": 0}, {"threshold": 0.0}, {"verify": "affine"}):
+    for options in ({"points": 0}, {"threshold": 0.0}, {"verify": "affine"}, {"min_score": np.nan}):
         with pytest.raises(UsageError):
             match_photos(features, wall, wall, **options)
 

@@ -91,6 +91,8 @@ def test_self_filters_and_cut_offs(index: Index, photos: Path) -> None:
     assert [r.id for r in answer.results] == [1]
     with pytest.raises(UsageError, match="k is 0"):
         search_parts(index, [part], 0)
+    with pytest.raises(UsageError, match="least score is nan"):
+        search_parts(index, [part], min_score=float("nan"))
     with pytest.raises(UsageError, match="Name at least one photo"):
         search_parts(index, [])
 

@@ -100,6 +100,8 @@ def match_photos(
     """
     if points < 1 or (threshold is not None and not 0 < threshold < np.inf):
         raise UsageError(f"{points} points within {threshold} pixels: give numbers above 0.")
+    if min_score is not None and np.isnan(min_score):
+        raise UsageError("the least score is nan: give a number, or leave it out.")
     if verify is not None and verify not in ENOUGH:
         raise UsageError(f"--verify {verify!r} is unknown: choose one of {', '.join(ENOUGH)}.")
     pictures = [decode(photo) for photo in (first, second)]

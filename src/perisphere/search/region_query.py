@@ -53,12 +53,15 @@ def search_parts(
     Raises:
         ImageError: a photo cannot be read.
         PerisphereError: no region has a vector, or the encoder is not the one that made them.
-        UsageError: there is no part, ``k`` is below 1, or a box holds nothing.
+        UsageError: there is no part, ``k`` is below 1, ``min_score`` is NaN, or a box holds
+            nothing.
     """
     if not parts:
         raise UsageError("there is no query. Name at least one photo and its region.")
     if k < 1:
         raise UsageError(f"k is {k}: ask for at least 1 result.")
+    if min_score is not None and np.isnan(min_score):
+        raise UsageError("the least score is nan: give a number, or leave it out.")
     segmenter, layer = _segmenter(index, encoder)
     queries = np.stack([part_vector(segmenter, part, layer) for part in parts])
     selves = [own_rows(index, [part.photo]) for part in parts]
