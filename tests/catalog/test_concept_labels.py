@@ -106,11 +106,13 @@ def test_lists_are_read_without_photos(tmp_path):
         "WikiScenes/cathedrals/4/1/3/pictures/a.jpg:['organ']:Orgel:Interior of X, Organs, great and small\n"
     )
     with gzip.open(tmp_path / "train_x.txt.gz", "wt", encoding="utf-8") as file:
-        file.write(line)
-    (text,) = texts_of_lists(tmp_path)
+        file.write(line + "no list\n")
+    bad = []
+    (text,) = texts_of_lists(tmp_path, bad)
+    assert [item.path for item in bad] == ["train_x.txt.gz:2"]
     assert text == PhotoText("Orgel", ("Interior of X", "Organs, great and small"), "4")
     with pytest.raises(PerisphereError, match="holds no list"):
-        texts_of_lists(tmp_path / "none").__next__()
+        texts_of_lists(tmp_path / "none", []).__next__()
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +166,6 @@ def test_the_ten_concepts_lead_the_words_of_the_published_lists(lists):
 def test_copied_lists_serve_as_those_in_place(shared, tmp_path):
     source = find_lists(shared / "data" / "wikiscenes")["val"]
     shutil.copy(source, tmp_path)
-    texts = list(texts_of_lists(tmp_path))
+    texts = list(texts_of_lists(tmp_path, []))
     assert len(texts) == 964
     assert sum(bool(text.caption) for text in texts) == 948

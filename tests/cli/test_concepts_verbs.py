@@ -107,8 +107,10 @@ def test_lists_need_no_catalog(tmp_path: Path) -> None:
         f"WikiScenes/cathedrals/{n % 3}/1/{n % 2}/pictures/{n}.jpg:['organ']:x:Interior, {names[n % 2]}"
         for n in range(30)
     ]
-    (tmp_path / "train_a.txt").write_text("\n".join(lines), "utf-8")
-    facts = json.loads(run("propose", "--lists", tmp_path, "--min-photos", 5, "--json").stdout)
+    (tmp_path / "train_a.txt").write_text("\n".join([*lines, "no list"]), "utf-8")
+    result = run("propose", "--lists", tmp_path, "--min-photos", 5, "--json")
+    assert "lines left out: 1, the first train_a.txt:31: line is not PATH" in result.stderr
+    facts = json.loads(result.stdout)
     assert facts["concepts"] == ["nave", "organ"]
     assert isinstance(run("propose", "--lists", tmp_path, "--split", "train").exception, UsageError)
 

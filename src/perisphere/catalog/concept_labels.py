@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from perisphere.catalog.catalog import Catalog
+from perisphere.catalog.catalog import Catalog, Skipped
 from perisphere.catalog.readers.wikiscenes_lists import category_names, find_lists, read_list
 from perisphere.errors import PerisphereError
 from perisphere.progress import track
@@ -66,8 +66,12 @@ def texts_of(table: pl.DataFrame) -> Iterator[PhotoText]:
         yield PhotoText(caption or "", tuple(category for category in below if category), name or "")
 
 
-def texts_of_lists(folder: Path) -> Iterator[PhotoText]:
+def texts_of_lists(folder: Path, bad: list[Skipped]) -> Iterator[PhotoText]:
     """Yield what the lists of WikiScenes in a folder say of each photo; no photo needs to be there.
+
+    Args:
+        folder: of the lists.
+        bad: takes the lines that have another form.
 
     Raises:
         PerisphereError: the folder has no list, or one cannot be read.
@@ -75,7 +79,7 @@ def texts_of_lists(folder: Path) -> Iterator[PhotoText]:
     lists = find_lists(folder)
     if not lists:
         raise PerisphereError(f"{folder}: holds no list train*.txt, val_easy*.txt or val*.txt (or .gz).")
-    photos = [photo for split, file in lists.items() for photo in read_list(file, split, [])]
+    photos = [photo for split, file in lists.items() for photo in read_list(file, split, bad)]
     names = category_names(photos)
     for photo in photos:
         found = tuple(names[folder] for folder in photo.folders if folder in names)

@@ -10,6 +10,7 @@ from perisphere.cli.main import app
 from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
+    from perisphere.catalog.catalog import Skipped
     from perisphere.tags.concepts import ConceptWords
 
 concepts = typer.Typer(
@@ -87,14 +88,17 @@ def propose(
     if out is not None:
         check_replaceable(out, overwrite)
     words = _words(mapping, built_in, languages)
+    bad: list[Skipped] = []
     if catalog is None:
         assert lists is not None
         if split is not None:
             raise UsageError("--split: goes with a catalog; --lists reads every list of the folder.")
-        texts = texts_of_lists(lists)
+        texts = texts_of_lists(lists, bad)
     else:
         texts = texts_of(Catalog.load(catalog).select(split=split).table)
     found = propose_words(texts, words, Limits(min_photos, min_landmarks, min_agreement))
+    if bad:
+        typer.echo(f"lines left out: {len(bad):,}, the first {bad[0].path}: {bad[0].reason}", err=True)
     if out is not None:
         write_concepts(out, found)
     if as_json:
