@@ -396,13 +396,16 @@ def test_hostile_categories(root: Path, text: str) -> None:
 
 def test_captions_and_names_keep_their_script(root: Path) -> None:
     caption = "  \u202bمحرب\u202c — Ünïcode \ud83d\ude00 \ud800 half  "
-    content = json.dumps({"pairs": {"Фасад": 5}, "pictures": {"Whole.jpg": {"caption": caption, "url": 3}}})
+    entry = {"caption": caption, "url": 3, "properties": ["\ud800", "Süd"]}
+    content = json.dumps({"pairs": {"Фасад": 5}, "pictures": {"Whole.jpg": entry}})
     (root / TOP / "2/category.json").write_text(content)
     category(root / TOP / "2/5", {}, Front="x")
     found = read("wikiscenes", root)
     whole = rows(found)["2/pictures/Whole.jpg"]
     assert whole["caption"] == "\u202bمحرب\u202c — Ünïcode \U0001f600 ? half"
     assert whole["url"] is None
+    assert found.properties is not None
+    assert '["?", "Süd"]' in found.properties.to_series(1).to_list()
     assert rows(found)["2/5/pictures/Front.jpg"]["categories"] == ["köln dom", "Фасад"]
     assert Catalog(found.table, root).table["caption"].to_list() == found.table["caption"].to_list()
 

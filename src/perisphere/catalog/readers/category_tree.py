@@ -103,7 +103,7 @@ def _walk(
     for path, entry in _pictures(root, folder, category, listing):
         caption, url = _text(entry.get("caption")), _text(entry.get("url"))
         told = entry.get("properties")
-        properties = json.dumps(told, ensure_ascii=False) if told else None
+        properties = _encodable(json.dumps(told, ensure_ascii=False)) if told else None
         yield Picture(path, numbers[0] if numbers else None, names, caption, url, properties)
     below = [entry.name for entry in entries if _is_number(entry.name) and entry.is_dir()]
     for number in sorted(category.names.keys() - set(below), key=_order):
@@ -191,8 +191,13 @@ def _text(value: object) -> str | None:
 
 
 def _nfc(text: str) -> str:
-    """Return text in Unicode's NFC, which lists are in; halves of characters, which no file holds, go."""
-    return unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
+    """Return text in Unicode's NFC, which lists are in."""
+    return unicodedata.normalize("NFC", _encodable(text))
+
+
+def _encodable(text: str) -> str:
+    """Return text without halves of characters, which no table holds."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _is_name(name: str) -> bool:
