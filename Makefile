@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Two test processes with one thread each use two cores better than one process with two threads.
 WORKERS ?= 2
 
-.PHONY: help install demo test test-all lint bench clean
+.PHONY: help install browser demo test test-all lint bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -21,6 +21,13 @@ $(READY): pyproject.toml
 
 install: $(READY)  ## create the virtual environment and install into it
 
+# The tests of the page drive Chromium; without one they skip, and say so.
+browser:  ## install Chromium for the tests of the page, where this may be done
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || \
+		echo "no Chromium here: the tests of the page will be skipped (on Debian: apt-get install chromium)"
+
 demo: $(READY)  ## generate photos, train, index, search, evaluate: minutes on two cores
 	$(BIN)/perisphere demo --out demo --overwrite
 
@@ -30,10 +37,10 @@ lint: $(READY)  ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint  ## lint and every quick test
+test: lint browser  ## lint and every quick test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" --hypothesis-profile repeatable
 
-test-all: lint  ## lint and every test
+test-all: lint browser  ## lint and every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # landmarks.py, verification.py, hashing.py and words.py are not among them: they need what is given to them.
