@@ -73,6 +73,7 @@ IMAGE = f"1 {POSE} 1 0/pictures/a.jpg\n"
         (IMAGE + "nan 2 3\n", "1 P 4 3\n", "images.txt: line 3 has numbers that no"),
         (IMAGE + "1 2 1e300\n", "1 P 4 3\n", "images.txt: line 3 has numbers that no"),
         (IMAGE + "1 2 3\n", "2 P 4 3\n", "0/pictures/a.jpg: camera 1 is not in cameras.txt"),
+        (IMAGE + "1 2 3\n", "1_0 P 4 3\n", "cameras.txt: line 2 is not CAMERA_ID"),
         (IMAGE + "1 2 3\n", "1 P\n", "cameras.txt: line 2 is not CAMERA_ID"),
         (IMAGE + "1 2 3\n", "1 P 0 3\n", "cameras.txt: line 2 is not CAMERA_ID"),
         (IMAGE + "1 2 3\n", "1 P inf 3\n", "cameras.txt: line 2 is not CAMERA_ID"),

@@ -151,6 +151,7 @@ def test_wrong_words_are_named_and_nothing_is_written(
             ("segment", "predict", "{}/photos/0.png", "-o", "x.png", "--split", "a"),
             "--split is for a catalog",
         ),
+        (("segment", "predict", "{}/photos/0.png", "-o", "x.png", "--paint"), "leave --paint out"),
         (("segment", "predict", "{}/photos/0.png", "-o", "x.png", "--keep", "labels"), "--keep labels"),
         (("evaluate", "segmentation", "{}/catalog", "--oracle", "7"), "one of --encoder"),
         (("evaluate", "segmentation", "{}/catalog", "--per-photo", "x.txt"), "x.txt"),

@@ -139,3 +139,4 @@ def test_the_command(places: Catalog, encoder: Encoder, tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "matches").iterdir()] == ["01.jpg"]
     wrong = CliRunner().invoke(app, [*words, "--matches", str(tmp_path / "report.json")])
     assert "is no folder" in str(wrong.exception)
+    assert "give --matches" in str(CliRunner().invoke(app, [*words, "--pictures", "3"]).exception)

@@ -8,6 +8,9 @@ import typer
 from perisphere.cli.evaluate_options import show_report
 from perisphere.cli.evaluate_reid import own
 from perisphere.cli.segment import AsJson, DeviceName, Format, NumberFormat, Output
+from perisphere.errors import UsageError
+
+PAIRS_DRAWN = 12
 
 
 @own.command("correspondence")
@@ -40,7 +43,9 @@ def correspondence(
     matches: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Draw pairs of photos with their matches.")
     ] = None,
-    pictures: Annotated[int, typer.Option(min=1, max=999, help="Pairs that --matches draws.")] = 12,
+    pictures: Annotated[
+        int | None, typer.Option(min=1, max=999, help="Pairs that --matches draws; 12 by default.")
+    ] = None,
     device: DeviceName = "auto",
     precision: Format = NumberFormat.auto,
     output: Output = None,
@@ -64,6 +69,8 @@ def correspondence(
     from perisphere.evaluation.correspondence import judge_correspondence
     from perisphere.evaluation.match_pictures import check_folder, draw_matches
 
+    if pictures is not None and not matches:
+        raise UsageError("--pictures says how many pairs --matches draws: give --matches, or leave it out.")
     if matches:
         check_folder(matches)
     found = DenseFeatures(
@@ -86,6 +93,6 @@ def correspondence(
         for file in draw({judged.report.encoder["name"]: judged.report}, plots):
             typer.echo(f"wrote {file}", err=True)
     if matches:
-        files = draw_matches(judged, matches, pictures, seed)
+        files = draw_matches(judged, matches, pictures or PAIRS_DRAWN, seed)
         typer.echo(f"wrote {len(files)} pictures in {matches}", err=True)
     show_report(judged.report, as_json)

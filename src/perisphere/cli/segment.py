@@ -113,6 +113,8 @@ def predict(
         raise UsageError(f"--out {out}: a picture is painted of one photo; name a folder for more.")
     if picture and split:
         raise UsageError("--split is for a catalog; leave it out for a photo.")
+    if picture and painted:
+        raise UsageError(f"--out {out}: a picture is painted in any case; leave --paint out.")
     folder = len(source) == 1 and source[0].is_dir()
     if folder:
         catalog = Catalog.load(source[0]).select(split=split)

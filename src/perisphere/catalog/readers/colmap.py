@@ -100,12 +100,12 @@ def _cameras(file: Path) -> dict[int, Size]:
             continue
         words = line.split()
         try:
-            id, width, height = int(words[0]), float(words[2]), float(words[3])
+            width, height = float(words[2]), float(words[3])
         except (ValueError, IndexError):
             width = height = 0.0
-        if not (0 < width < np.inf and 0 < height < np.inf):
+        if not (_is_id(words) and 0 < width < np.inf and 0 < height < np.inf):
             raise PerisphereError(f"{file}: line {number} is not CAMERA_ID MODEL WIDTH HEIGHT ...")
-        sizes[id] = (width, height)
+        sizes[int(words[0])] = (width, height)
     return sizes
 
 
@@ -117,7 +117,7 @@ def _images(file: Path) -> Iterator[tuple[str, int, NDArray[np.float64], NDArray
     lines = _lines(file)
     for (number, head), (_, points) in zip_longest(lines, lines, fillvalue=(0, "")):
         words = head.split(maxsplit=9)
-        if len(words) != 10 or not words[8].isdecimal() or len(words[8]) > _DIGITS:
+        if len(words) != 10 or not _is_id(words[8:]):
             raise PerisphereError(
                 f"{file}: line {number} is not IMAGE_ID, seven of the pose, CAMERA_ID, NAME."
             )
@@ -129,6 +129,11 @@ def _images(file: Path) -> Iterator[tuple[str, int, NDArray[np.float64], NDArray
         if not np.isfinite(seen).all() or (seen[:, 2] >= 2**53).any():
             raise PerisphereError(f"{file}: line {number + 1} has numbers that no place or point can have.")
         yield words[9], int(words[8]), seen[:, :2], seen[:, 2].astype(np.int64)
+
+
+def _is_id(words: list[str]) -> bool:
+    """Say whether the first word is plain digits, few enough to be an id: int() takes ``1_0`` as well."""
+    return bool(words) and words[0].isdecimal() and len(words[0]) <= _DIGITS
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
