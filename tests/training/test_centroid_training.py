@@ -209,8 +209,8 @@ def test_the_batch_size_follows_and_a_wrong_loss_is_one_line(tree, changes, tmp_
     assert "\n" not in str(error.value)
 
 
-def test_the_further_losses_of_the_manual_work():
+def test_the_further_losses_of_the_guide_work():
     pytest.importorskip("pytorch_metric_learning")
-    manual = (Path(__file__).parents[2] / "docs" / "manual.md").read_text()
-    (block,) = re.findall(r"```yaml\n(centroid:.*?)```", manual, flags=re.DOTALL)
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "centroids.md").read_text()
+    (block,) = re.findall(r"```yaml\n(centroid:.*?)```", page, flags=re.DOTALL)
     assert len(CentroidRule.model_validate(yaml.safe_load(block)["centroid"]).extra) == 3
