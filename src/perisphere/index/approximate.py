@@ -14,13 +14,13 @@ from perisphere.index import ann, exact, tuning
 from perisphere.index.planner import Plan
 from perisphere.index.ranking import NONE
 from perisphere.index.snapshot import Snapshot
-from perisphere.index.store import Store, read_fact
+from perisphere.index.store import SqliteFile, read_fact
 
 
 class Approximate:
     """Cells over the older rows, exact search of the newer ones, and the facts that SQLite keeps of them."""
 
-    def __init__(self, store: Store, metric: str) -> None:
+    def __init__(self, store: SqliteFile, metric: str) -> None:
         self._store, self._metric = store, metric
         self._facts: dict[str, Any] | None = store.fact("ann")
         self._cells: ann.Cells | None = None

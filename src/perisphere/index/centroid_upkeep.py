@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from perisphere.index.store import CENTROIDS_FORMAT, Store, read_blocks, read_fact, write_fact
+from perisphere.index.store import CENTROIDS_FORMAT, SqliteFile, read_blocks, read_fact, write_fact
 from perisphere.index.sums import Sum, Sums, create_table, kept, read_sums
 from perisphere.index.waiting import patient_bar
 
@@ -18,7 +18,7 @@ TOLERANCE = 1e-9
 """Of the summed lengths of a label's photos."""
 
 
-def build(store: Store, dim: int) -> None:
+def build(store: SqliteFile, dim: int) -> None:
     """Keep centroids beside the photos from now on; nothing changes where they are kept already."""
     with store.writing() as connection:
         if kept(connection) is not None:
@@ -48,7 +48,7 @@ def labelled_blocks(
         yield [known[id_] for id_ in ids[living].tolist()], vectors[living]
 
 
-def verify(store: Store, dim: int, *, unit_rows: bool) -> list[str]:
+def verify(store: SqliteFile, dim: int, *, unit_rows: bool) -> list[str]:
     """Return what is wrong with the centroids, one line a problem; none where none are kept.
 
     Sums are compared with the photos in :data:`PROBES` random directions. Where only the centroids are kept,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError
 from perisphere.index.ascending import SPAN, AscendingIds
-from perisphere.index.store import BLOCK_BYTES, Store, read_fact, write_fact
+from perisphere.index.store import BLOCK_BYTES, SqliteFile, read_fact, write_fact
 from perisphere.index.waiting import patient_bar
 
 TABLE = (
@@ -126,7 +126,7 @@ def _checksum(first: int, offsets: bytes, codes: bytes) -> int:
     return zlib.crc32(codes, zlib.crc32(offsets, zlib.crc32(first.to_bytes(8, "little", signed=True))))
 
 
-def compact(store: Store, books: int, *, only: bool) -> int:
+def compact(store: SqliteFile, books: int, *, only: bool) -> int:
     """Rewrite the blocks that hold removed rows or few rows, and return how many tombstones are dropped.
 
     Each group of blocks is one transaction. Tombstones go where codes are all there is of a row (``only``);
@@ -204,7 +204,7 @@ def forget(connection: sqlite3.Connection, books: int, removed: NDArray[np.int64
             _rewrite(connection, [block], mine, books)
 
 
-def verify(store: Store, books: int, words: int, *, only: bool) -> list[str]:
+def verify(store: SqliteFile, books: int, words: int, *, only: bool) -> list[str]:
     """Return what is wrong with the codes, one line a problem.
 
     Args:

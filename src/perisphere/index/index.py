@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from perisphere.errors import PerisphereError, UsageError, nearest
-from perisphere.index import centroid_upkeep, exact, kept_codes, regions, upkeep, words
+from perisphere.index import centroid_upkeep, exact, kept_codes, kept_files, regions, upkeep, words
 from perisphere.index.approximate import Approximate
 from perisphere.index.calibration import Calibration, calibrate_with_copies, calibrate_with_labels
 from perisphere.index.centroids import Centroids
@@ -25,6 +25,7 @@ from perisphere.index.duplicates import THRESHOLD, Duplicates, find_duplicates, 
 from perisphere.index.ids import free_ids, given_ids, present, whole_numbers
 from perisphere.index.kept_centroids import MODES, KeptCentroids
 from perisphere.index.kept_codes import KeptCodes
+from perisphere.index.kept_files import Content, KeptFiles
 from perisphere.index.kept_regions import KeptRegions
 from perisphere.index.planner import GATHER_SHARE, Plans, Where, condition, passing
 from perisphere.index.ranking import Ranking
@@ -32,13 +33,14 @@ from perisphere.index.rows import SCHEMA, checked, from_records, to_records
 from perisphere.index.snapshot import Snapshot, refreshed
 from perisphere.index.splits import names, of_splits, unlearned
 from perisphere.index.store import (
-    Store,
+    SqliteFile,
     block_rows,
     image_columns,
     keep_concepts,
     last_id,
     read_fact,
     read_rows,
+    root_key,
     write_fact,
     write_vectors,
 )
@@ -69,9 +71,10 @@ class Index:
         dim: values a vector.
         metric: ``"cosine"``, ``"l2"`` or ``"l1"``.
         regions: what a segmentation found in its photos.
+        files: what was in the files of its photos.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: SqliteFile) -> None:
         """Use :meth:`create` and :meth:`open`."""
         self._store = store
         self.folder = store.folder
@@ -83,6 +86,7 @@ class Index:
         self._only = self._centroids.mode == "only"
         self._codes = KeptCodes(store, self.dim)
         self.regions = KeptRegions(store)
+        self.files = KeptFiles(store, self.dim)
         self._refreshing = Lock()
         self._moment = -1
         self._snapshot = Snapshot(self.dim)
@@ -142,7 +146,7 @@ class Index:
                 facts["encoder"] = {"name": encoder.name, "identity": encoder.identity}
             tables = [*regions.TABLES, regions.COLUMN, *words.TABLES]
             tables += [*(TABLES if centroids else ()), *([CODES_TABLE] if codebooks is not None else ())]
-            Store.create(part, facts, tables)
+            SqliteFile.create(part, facts, tables)
             if codebooks is not None:
                 codebooks.save(part / kept_codes.FILE)
             if fill is not None:
@@ -161,7 +165,7 @@ class Index:
         Raises:
             PerisphereError: no index there, a damaged one, or one of a newer format.
         """
-        return cls(Store(Path(folder), timeout=timeout))
+        return cls(SqliteFile(Path(folder), timeout=timeout))
 
     def close(self) -> None:
         """Close the files; the object must not be used after this."""
@@ -186,6 +190,7 @@ class Index:
         ids: Sequence[int] | np.ndarray | None = None,
         root: Path | str | None = None,
         encoder_identity: str | None = None,
+        contents: Sequence[Content] | None = None,
     ) -> np.ndarray:
         """Add vectors and their catalog rows, all of them or none.
 
@@ -196,6 +201,7 @@ class Index:
             root: the folder that the rows' paths start from.
             encoder_identity: :attr:`Encoder.identity` of what made the vectors; the first that the index is
                 told binds it, and it refuses vectors of another.
+            contents: what was in each photo's file, which :func:`~perisphere.index.sync.sync` compares.
 
         Returns:
             The ids, int64 ``[n]``, never used before and never again.
@@ -238,6 +244,8 @@ class Index:
             if sums is not None:
                 sums.write()
             _insert_rows(connection, new, table, root)
+            if contents is not None:
+                kept_files.write(connection, new, contents)
         self._keep_up(self._rebuild_if_due)
         return new
 
@@ -789,20 +797,13 @@ def _insert_rows(
 ) -> None:
     keep_concepts(connection)
     names = ["id", *SCHEMA, "root"]
-    key = _root_key(connection, root)
+    key = root_key(connection, root)
     records = to_records(table) if table is not None else ((None,) * len(SCHEMA) for _ in range(len(ids)))
     places = ", ".join("?" for _ in names)
     connection.executemany(
         f"INSERT INTO images ({', '.join(names)}) VALUES ({places})",
         ((id_, *record, key) for id_, record in zip(ids.tolist(), records, strict=True)),
     )
-
-
-def _root_key(connection: sqlite3.Connection, root: Path | str | None) -> int | None:
-    if root is None:
-        return None
-    connection.execute("INSERT OR IGNORE INTO roots (path) VALUES (?)", (str(root),))
-    return int(connection.execute("SELECT id FROM roots WHERE path = ?", (str(root),)).fetchone()[0])
 
 
 def _refuse_missing(wanted: np.ndarray, held: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from perisphere.index.centroids import Centroids, gathered, refreshed
 from perisphere.index.filters import Expression, columns, parse
 from perisphere.index.planner import condition
 from perisphere.index.snapshot import Snapshot
-from perisphere.index.store import Store
+from perisphere.index.store import SqliteFile
 
 MODES = ("beside", "only")
 
@@ -21,7 +21,7 @@ MODES = ("beside", "only")
 class KeptCentroids:
     """The newest centroids, of which only those that have changed are read again."""
 
-    def __init__(self, store: Store, dim: int, metric: str) -> None:
+    def __init__(self, store: SqliteFile, dim: int, metric: str) -> None:
         self._store = store
         self._lock = Lock()
         self._newest = Centroids.empty(dim, metric)

@@ -17,7 +17,7 @@ from perisphere.index.exact import Found, best
 from perisphere.index.planner import Where, passing
 from perisphere.index.scan import scan
 from perisphere.index.shortlist import by_vectors
-from perisphere.index.store import MissingVectorError, Store
+from perisphere.index.store import MissingVectorError, SqliteFile
 
 if TYPE_CHECKING:
     from perisphere.codes.codebooks import Codebooks
@@ -79,7 +79,7 @@ def check_company(mode: str, metric: str, recall: float | None, centroids: str |
 class KeptCodes:
     """The newest codes of an index, of which only what has changed is read again."""
 
-    def __init__(self, store: Store, dim: int) -> None:
+    def __init__(self, store: SqliteFile, dim: int) -> None:
         self._store, self._dim = store, dim
         self._facts: dict[str, Any] | None = store.fact("codes")
         self._lock = Lock()

@@ -14,7 +14,7 @@ from perisphere.errors import PerisphereError
 from perisphere.index import regions, words
 from perisphere.index.planner import Where, passing
 from perisphere.index.regions import Region
-from perisphere.index.store import Store, write_fact
+from perisphere.index.store import SqliteFile, write_fact
 from perisphere.index.vectors import clean, matrix
 from perisphere.index.waiting import patient_bar
 
@@ -31,7 +31,7 @@ Segmented = tuple[int, Sequence[Region], NDArray[np.float32] | None]
 class KeptRegions:
     """The newest regions of an index, whose vectors are read again when something has changed."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: SqliteFile) -> None:
         self._store = store
         self._lock = Lock()
         self._moment = -1

@@ -14,7 +14,7 @@ import numpy as np
 from perisphere.index.exact import Piece, gathered
 from perisphere.index.filters import Expression, parse, to_sql
 from perisphere.index.snapshot import Snapshot
-from perisphere.index.store import Store
+from perisphere.index.store import SqliteFile
 
 GATHER_SHARE = 0.3
 """Below this share of passing rows they are gathered and searched exactly: cells would lose recall."""
@@ -87,7 +87,7 @@ class Plans:
         self._size, self._lock = size, Lock()
         self._known: OrderedDict[Where, Plan] = OrderedDict()
 
-    def plan(self, snapshot: Snapshot, where: Where, store: Store) -> Plan:
+    def plan(self, snapshot: Snapshot, where: Where, store: SqliteFile) -> Plan:
         """Return which rows of ``snapshot`` pass."""
         with self._lock:
             known = self._known.get(where)

@@ -68,12 +68,19 @@ def from_records(records: Sequence[tuple[Any, ...]], names: Sequence[str]) -> pl
     return frame.with_columns(pl.col(name).str.json_decode(SCHEMA[name]) for name in present)
 
 
+def as_text(values: Sequence[str] | None) -> str | None:
+    """Return the text that a list is stored as."""
+    return None if values is None else "[]" if not values else json.dumps(values, ensure_ascii=False)
+
+
+def as_list(text: str | None) -> list[str] | None:
+    """Return the list of a stored text (the reverse of :func:`as_text`)."""
+    return None if text is None else list(json.loads(text))
+
+
 def _kind(name: str) -> pl.DataType:
     return pl.Int64() if name == "id" else SCHEMA.get(name, pl.String())
 
 
 def _texts(column: pl.Series) -> list[str | None]:
-    return [
-        None if values is None else "[]" if not values else json.dumps(values, ensure_ascii=False)
-        for values in column.to_list()
-    ]
+    return [as_text(values) for values in column.to_list()]

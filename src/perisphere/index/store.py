@@ -53,7 +53,7 @@ class MissingVectorError(PerisphereError):
         super().__init__(f"The vector of id {id_} is missing. `perisphere index verify` tells more.")
 
 
-class Store:
+class SqliteFile:
     """An open ``index.sqlite``: one connection that reads, one that writes, each for one thread at a time."""
 
     def __init__(self, folder: Path, *, timeout: float = 10.0) -> None:
@@ -234,6 +234,14 @@ def last_id(connection: sqlite3.Connection) -> int:
     """Return the largest id ever given, removed ones included; 0 where there was none."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'images'").fetchone()
     return 0 if row is None else int(row[0])
+
+
+def root_key(connection: sqlite3.Connection, root: Path | str | None) -> int | None:
+    """Return the key of a folder that paths start from, stored with the first of them."""
+    if root is None:
+        return None
+    connection.execute("INSERT OR IGNORE INTO roots (path) VALUES (?)", (str(root),))
+    return int(connection.execute("SELECT id FROM roots WHERE path = ?", (str(root),)).fetchone()[0])
 
 
 def block_rows(dim: int, size: int = BLOCK_BYTES) -> int:

@@ -10,14 +10,14 @@ import numpy as np
 
 from perisphere.errors import PerisphereError
 from perisphere.index import code_blocks
-from perisphere.index.store import Store, block_bytes, block_rows, read_fact, write_fact, write_vectors
+from perisphere.index.store import SqliteFile, block_bytes, block_rows, read_fact, write_fact, write_vectors
 from perisphere.index.waiting import patient_bar
 
 GROUP_BYTES = 32 << 20
 DEBT_SHARE, DEBT_ROWS = 0.2, 5_000
 
 
-def debt(store: Store, *, codes: bool = False) -> dict[str, int]:
+def debt(store: SqliteFile, *, codes: bool = False) -> dict[str, int]:
     """Return how many removed rows still take space (``tombstones``), and the number of ``blocks``.
 
     Args:
@@ -31,12 +31,12 @@ def debt(store: Store, *, codes: bool = False) -> dict[str, int]:
     return {"tombstones": tombstones, "blocks": blocks}
 
 
-def is_due(store: Store, living: int) -> bool:
+def is_due(store: SqliteFile, living: int) -> bool:
     """Return whether removed rows take so much that they should be reclaimed now."""
     return debt(store)["tombstones"] > max(DEBT_ROWS, DEBT_SHARE * living)
 
 
-def compact(store: Store, dim: int, books: int | None = None, *, codes_only: bool = False) -> int:
+def compact(store: SqliteFile, dim: int, books: int | None = None, *, codes_only: bool = False) -> int:
     """Rewrite the blocks that hold removed rows or few rows, and return the number of rows reclaimed.
 
     Each group of blocks is one transaction, so a kill leaves a whole index, and the next compaction goes on.
@@ -54,7 +54,7 @@ def compact(store: Store, dim: int, books: int | None = None, *, codes_only: boo
     return reclaimed
 
 
-def _compact_vectors(store: Store, dim: int, books: int | None) -> int:
+def _compact_vectors(store: SqliteFile, dim: int, books: int | None) -> int:
     reclaimed = after = 0
     with patient_bar("compacting", debt(store)["blocks"], "blocks") as advance:
         while True:
@@ -133,7 +133,7 @@ def _read(connection: sqlite3.Connection, group: list[_Block], dim: int) -> tupl
     return ids, vectors
 
 
-def verify(store: Store, dim: int, *, unit_rows: bool, photos: bool = True) -> list[str]:
+def verify(store: SqliteFile, dim: int, *, unit_rows: bool, photos: bool = True) -> list[str]:
     """Return what is wrong with the store, one line a problem; empty where all is well.
 
     Args:

@@ -7,7 +7,7 @@ transaction. An index of an older format has no such table, and is read for a te
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from perisphere.index.planner import Where
 from perisphere.index.store import image_columns
@@ -48,6 +48,16 @@ def keep_words(connection: sqlite3.Connection) -> None:
     for statement in TABLES:
         connection.execute(statement)
     connection.execute(_filling("", "images.", "FROM images"))
+
+
+def renew(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """Bring the words of photos whose rows have changed up to date, inside the running transaction."""
+    if not _kept(connection):
+        return
+    changed = [(id_,) for id_ in ids]
+    some = _SOME.replace("new.", "images.")
+    connection.executemany("DELETE FROM words WHERE rowid = ?", changed)
+    connection.executemany(_filling("", "images.", f"FROM images WHERE id = ? AND {some}"), changed)
 
 
 def matches(

@@ -17,14 +17,15 @@ def list_images(root: Path) -> Listing:
     by ``/``. Images that lie in no class folder have no label.
     """
     listing = walk(root)
-    places = [_place(row["path"]) for row in listing.rows]
+    places = [place(row["path"]) for row in listing.rows]
     labels = _labels({category for _, category in places})
     for row, (split, category) in zip(listing.rows, places, strict=True):
         row.update(split=split, label=labels[category], categories=list(category))
     return listing
 
 
-def _place(path: str) -> tuple[str | None, Category]:
+def place(path: str) -> tuple[str | None, Category]:
+    """Return the split and the categories that the folders of a path name."""
     parents = tuple(path.split("/")[:-1])
     if parents and parents[0].lower() in SPLIT_FOLDERS:
         return split_name(parents[0].lower()), parents[1:]
