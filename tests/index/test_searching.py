@@ -385,7 +385,7 @@ def test_a_change_stands_where_the_upkeep_after_it_fails(tmp_path, monkeypatch, 
         assert "the disk is full" in caplog.text
         caplog.clear()
         monkeypatch.setattr("perisphere.index.upkeep.DEBT_ROWS", 1)
-        monkeypatch.setattr("perisphere.index.store.Store.tidy", fail)
+        monkeypatch.setattr("perisphere.index.store.SqliteFile.tidy", fail)
         assert index.remove(ids[:3]) == 3
         assert "the disk is full" in caplog.text
         assert index.ids().tolist() == [4, 5]

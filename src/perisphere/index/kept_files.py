@@ -14,7 +14,7 @@ import numpy as np
 
 from perisphere.index import words
 from perisphere.index.rows import as_list, as_text
-from perisphere.index.store import Store, read_rows, root_key
+from perisphere.index.store import SqliteFile, read_rows, root_key
 from perisphere.index.sums import Sums, kept, take_out
 
 TABLES = (
@@ -82,7 +82,7 @@ class Move:
 class KeptFiles:
     """The files of the photos of one index."""
 
-    def __init__(self, store: Store, dim: int) -> None:
+    def __init__(self, store: SqliteFile, dim: int) -> None:
         self._store, self._dim = store, dim
 
     def read(self) -> Iterator[Filed]:
