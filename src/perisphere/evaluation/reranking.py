@@ -16,8 +16,8 @@ from perisphere.evaluation.points import Points, file_of
 from perisphere.evaluation.streaming import stream_top
 from perisphere.index.ranking import Ranking
 from perisphere.metrics.matching import Positions, Rows
+from perisphere.search.ingredients import Source
 from perisphere.search.rerank import Chain, Context
-from perisphere.search.results import Source
 from perisphere.sphere.geometry import Metric, Vectors, normalise
 
 DEPTH = 1000

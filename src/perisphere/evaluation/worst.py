@@ -11,7 +11,8 @@ from perisphere.errors import PerisphereError, UsageError
 from perisphere.evaluation.judged import Judged
 from perisphere.evaluation.points import file_of
 from perisphere.evaluation.reranking import context_of, photo_of
-from perisphere.search.results import Answer, Mark, Result, Source
+from perisphere.search.ingredients import Source
+from perisphere.search.results import Answer, Mark, Result
 from perisphere.search.sheet import sheet_format, write_sheet
 
 QUERIES = 20

@@ -1,21 +1,38 @@
 """Queries and what is done with their answers."""
 
 from perisphere.search.classify import Verdict, Vote, classify_images, vote
+from perisphere.search.ingredients import (
+    Centroid,
+    ClassQuery,
+    Ingredient,
+    Photos,
+    Point,
+    Row,
+    Source,
+    TextQuery,
+)
 from perisphere.search.part import Part
-from perisphere.search.query import search_images
+from perisphere.search.query import Example, Query
 from perisphere.search.region_query import search_parts
-from perisphere.search.results import Answer, ClassQuery, Photos, Result, Results, Source, TextQuery
+from perisphere.search.results import Answer, Result, Results
+from perisphere.search.searching import search, search_images
 from perisphere.search.sheet import draw_sheet, write_sheet
 from perisphere.search.tagging import Tagging, tag_images
 from perisphere.search.word_query import search_words
 
 __all__ = [
     "Answer",
+    "Centroid",
     "ClassQuery",
+    "Example",
+    "Ingredient",
     "Part",
     "Photos",
+    "Point",
+    "Query",
     "Result",
     "Results",
+    "Row",
     "Source",
     "Tagging",
     "TextQuery",
@@ -23,6 +40,7 @@ __all__ = [
     "Vote",
     "classify_images",
     "draw_sheet",
+    "search",
     "search_images",
     "search_parts",
     "search_words",

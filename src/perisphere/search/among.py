@@ -9,9 +9,10 @@ from perisphere.errors import PerisphereError, UsageError, nearest
 from perisphere.index import Centroids, Index
 from perisphere.index.filters import And, Expression, In
 from perisphere.index.ranking import NONE
+from perisphere.search.ingredients import Source
 from perisphere.search.rerank.context import Context
 from perisphere.search.rerank.galleries import ArrayGallery, IndexGallery, file_of
-from perisphere.search.results import Result, Source
+from perisphere.search.results import Result
 from perisphere.sphere.geometry import Metric, Vectors
 
 AMONG = ("photos", "centroids", "centroids-then-photos")

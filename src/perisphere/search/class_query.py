@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
 from perisphere.search.index_encoder import kept_encoder
-from perisphere.search.results import Answer, ClassQuery, Mark, Named
+from perisphere.search.ingredients import ClassQuery, Named
+from perisphere.search.results import Answer, Mark
 from perisphere.taxonomy import ClassPoints
 
 if TYPE_CHECKING:

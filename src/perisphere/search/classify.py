@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
 from perisphere.index.filters import And, Expression, IsNull, Not, parse
-from perisphere.search.query import search_images
-from perisphere.search.results import Answer, Result, Source
+from perisphere.search.ingredients import Source
+from perisphere.search.results import Answer, Result
+from perisphere.search.searching import search_images
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder

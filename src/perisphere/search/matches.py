@@ -10,8 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from perisphere.catalog.images import decode
 from perisphere.errors import UsageError
+from perisphere.search.ingredients import Source, picture_of
 from perisphere.search.rerank.geometric import GeometricVerification, Match
-from perisphere.search.results import Answer, Source, picture_of
+from perisphere.search.results import Answer
 from perisphere.search.sheet import sheet_format
 from perisphere.storage import whole_file
 

@@ -11,8 +11,8 @@ from perisphere.catalog.images import decode, display
 from perisphere.encoder.dense_features import DenseFeatures
 from perisphere.encoder.feature_matching import nearest_positions
 from perisphere.errors import UsageError
+from perisphere.search.ingredients import Source
 from perisphere.search.rerank.geometric import ENOUGH, Match, Model, fit
-from perisphere.search.results import Source
 
 BLOCK_BYTES = 64 << 20
 

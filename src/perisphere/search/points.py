@@ -12,7 +12,7 @@ from perisphere.index import Index
 from perisphere.index.centroids import SHORTEST
 from perisphere.search.class_query import class_vectors
 from perisphere.search.index_encoder import the_encoder
-from perisphere.search.results import ClassQuery, Named, Query, Source, TextQuery, pictures_of
+from perisphere.search.ingredients import ClassQuery, Ingredient, Named, Source, TextQuery, pictures_of
 from perisphere.search.text_query import text_vectors
 from perisphere.sphere.geometry import Vectors
 from perisphere.tags import Tags
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def query_points(
     index: Index,
     encoder: "Encoder | None",
-    queries: Sequence[Query],
+    queries: Sequence[Ingredient],
     classes: ClassPoints | None = None,
     tags: Tags | None = None,
 ) -> Vectors:
@@ -63,7 +63,7 @@ def query_points(
     return vectors
 
 
-def _which(queries: Sequence[Query], kind: Any) -> NDArray[np.bool_]:
+def _which(queries: Sequence[Ingredient], kind: Any) -> NDArray[np.bool_]:
     return np.array([isinstance(query, kind) for query in queries], bool)
 
 

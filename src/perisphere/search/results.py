@@ -1,91 +1,13 @@
 """What a search by image answers: each query with its results, best first."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import PIL.Image
-
 from perisphere.catalog.images import display
-from perisphere.errors import UsageError
 from perisphere.index.regions import Region
+from perisphere.search.ingredients import ClassQuery, Ingredient, TextQuery, name_of, photos_of
 from perisphere.search.part import Part
-
-Source = Path | str | PIL.Image.Image | np.ndarray
-"""A photo as a query: a file, an open picture, or uint8 RGB ``[h, w, 3]``."""
-
-
-@dataclass(frozen=True)
-class ClassQuery:
-    """A class as a query, an inner one of the taxonomy too.
-
-    Attributes:
-        name: its id or name.
-        title: what it is called; by default ``name``.
-    """
-
-    name: str
-    title: str = ""
-
-
-@dataclass(frozen=True)
-class TextQuery:
-    """Words as a query: the direction in which the tags lie that are in them, or the words themselves.
-
-    Attributes:
-        text: as it was typed.
-        tags: those that were found in it, as the search tells.
-        unknown: its other words, each with the tags that are spelled most like it, as the search tells; of a
-            search by words, those that no photo has.
-        concepts: those that were found in it, where words and regions are searched.
-    """
-
-    text: str
-    tags: tuple[str, ...] = ()
-    unknown: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    concepts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Photos:
-    """Several photos of one thing as one query: their centroid is searched for.
-
-    Attributes:
-        photos: files, open pictures or arrays; at least one.
-    """
-
-    photos: tuple[Source, ...]
-
-    def __post_init__(self) -> None:
-        if not self.photos:
-            raise UsageError("a query of several photos has none. Name at least one.")
-
-
-Named = ClassQuery | TextQuery
-"""A query without a photo."""
-Query = Source | Photos | Part | Named
-NAMED = 3
-
-
-def photos_of(query: Query) -> tuple[Source, ...]:
-    """Return the photos that a query consists of; a class or a text has none."""
-    if isinstance(query, Photos):
-        return query.photos
-    if isinstance(query, Part):
-        return (query.photo,)
-    return () if isinstance(query, Named) else (query,)
-
-
-def pictures_of(query: Query) -> tuple[Source, ...]:
-    """Return what is embedded of a query: its photos, or the part of one."""
-    return (query.picture,) if isinstance(query, Part) else photos_of(query)
-
-
-def picture_of(query: Query) -> Source | None:
-    """Return the one picture that a query is, ``None`` where it is none or several."""
-    return None if isinstance(query, Named | Photos) else pictures_of(query)[0]
-
 
 Mark = Literal["right", "wrong", "ignored"]
 
@@ -135,7 +57,7 @@ class Answer:
         note: a line to be shown with the query, e.g. a verdict.
     """
 
-    image: Query
+    image: Ingredient
     label: str | None
     results: tuple[Result, ...]
     note: str = ""
@@ -143,17 +65,7 @@ class Answer:
     @property
     def name(self) -> str:
         """The printable name of the query."""
-        if isinstance(self.image, ClassQuery):
-            return self.image.title or self.image.name
-        if isinstance(self.image, TextQuery):
-            return self.image.text
-        if isinstance(self.image, Photos):
-            names = [display(photo) for photo in self.image.photos]
-            more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
-            return " + ".join([*names[:NAMED], *more])
-        if isinstance(self.image, Part):
-            return f"{display(self.image.photo)} {self.image.name}"
-        return display(self.image)
+        return name_of(self.image)
 
     def right(self, result: Result) -> bool | None:
         """Say whether a result is right, by its mark or the query's label; ``None`` where neither tells."""

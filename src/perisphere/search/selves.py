@@ -6,8 +6,8 @@ from typing import Any
 
 from perisphere.index import Index
 from perisphere.index.filters import In
+from perisphere.search.ingredients import Source
 from perisphere.search.rerank.galleries import file_of
-from perisphere.search.results import Source
 
 
 def own_rows(index: Index, photos: Iterable[Source]) -> tuple[frozenset[int], str | None]:

@@ -12,8 +12,19 @@ from perisphere.catalog.images import ImageError, decode, display
 from perisphere.errors import UsageError
 from perisphere.index.regions import Region
 from perisphere.search.drawn_regions import draw_box, draw_regions
+from perisphere.search.ingredients import (
+    Centroid,
+    ClassQuery,
+    Ingredient,
+    Photos,
+    Point,
+    Row,
+    Source,
+    TextQuery,
+    name_of,
+)
 from perisphere.search.part import Part
-from perisphere.search.results import Answer, ClassQuery, Mark, Photos, Query, Result, Source, TextQuery
+from perisphere.search.results import Answer, Mark, Result
 from perisphere.storage import whole_file
 
 Colour: TypeAlias = tuple[int, int, int]
@@ -204,7 +215,7 @@ def _meanings(results: Sequence[tuple[Answer, Result]]) -> dict[Mark, str]:
 
 def _tile(
     sheet: Image.Image,
-    source: Query | None,
+    source: Ingredient | None,
     corner: tuple[int, int],
     colour: Colour,
     regions: Sequence[Region] = (),
@@ -218,16 +229,14 @@ def _tile(
     )
 
 
-def _picture(source: Query | None, side: int, regions: Sequence[Region] = ()) -> Image.Image:
-    if isinstance(source, ClassQuery):
-        return _named(Image.new("RGB", (side, side), MAT), source.title or source.name)
-    if isinstance(source, TextQuery):
-        return _named(Image.new("RGB", (side, side), MAT), source.text)
+def _picture(source: Ingredient | None, side: int, regions: Sequence[Region] = ()) -> Image.Image:
+    if isinstance(source, ClassQuery | TextQuery | Point | Centroid):
+        return _named(Image.new("RGB", (side, side), MAT), name_of(source))
     if isinstance(source, Photos):
         return _mosaic(source.photos, side)
     if isinstance(source, Part):
         return _thumbnail(source.whole, side, side, part=source)
-    return _thumbnail(source, side, side, regions)
+    return _thumbnail(source.file if isinstance(source, Row) else source, side, side, regions)
 
 
 def _mosaic(photos: Sequence[Source], side: int) -> Image.Image:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from perisphere.catalog.images import display
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.progress import bar
-from perisphere.search.results import Source
+from perisphere.search.ingredients import Source
 from perisphere.tags import Tags
 
 if TYPE_CHECKING:

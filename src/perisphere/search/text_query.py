@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from perisphere.errors import PerisphereError
 from perisphere.index import Index
 from perisphere.search.index_encoder import kept_encoder
-from perisphere.search.results import Answer, TextQuery
+from perisphere.search.ingredients import TextQuery
+from perisphere.search.results import Answer
 from perisphere.tags import Tags
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from perisphere.errors import UsageError, nearest
 from perisphere.index import Index
 from perisphere.search.index_encoder import kept_encoder
+from perisphere.search.ingredients import Ingredient, TextQuery
 from perisphere.search.part import Part
-from perisphere.search.results import Query, TextQuery
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
@@ -19,7 +19,7 @@ WAYS = ("vectors", "words", "regions")
 
 def way_of(
     index: Index,
-    queries: Sequence[Query],
+    queries: Sequence[Ingredient],
     by: str | None = None,
     encoder: "Encoder | None" = None,
     tags: "Tags | None" = None,

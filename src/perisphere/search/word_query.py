@@ -23,8 +23,9 @@ from perisphere.index import Index
 from perisphere.index.filters import Expression
 from perisphere.index.planner import condition
 from perisphere.index.regions import Region
+from perisphere.search.ingredients import TextQuery
 from perisphere.search.rerank.galleries import file_of
-from perisphere.search.results import Answer, Result, Results, TextQuery
+from perisphere.search.results import Answer, Result, Results
 from perisphere.tags.concepts.concept_words import NOTHING, ConceptWords
 from perisphere.tags.concepts.tokens import tokens_of
 from perisphere.tags.words import FUNCTION_WORDS

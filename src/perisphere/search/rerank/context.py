@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from perisphere.errors import PerisphereError
 from perisphere.index.ranking import NONE, Ranking
-from perisphere.search.results import Source
+from perisphere.search.ingredients import Source
 from perisphere.sphere.geometry import Vectors
 
 Ids = NDArray[np.int64]

@@ -15,10 +15,10 @@ from pydantic import Field
 from perisphere.catalog.images import ImageError
 from perisphere.errors import PerisphereError
 from perisphere.index.ranking import NONE, Ranking
+from perisphere.search.ingredients import Source
 from perisphere.search.rerank.context import Context, Ids, with_head
 from perisphere.search.rerank.local import NO_FEATURES, LocalFeatures, features_of, tentative
 from perisphere.search.rerank.reranker import Reranker
-from perisphere.search.results import Source
 from perisphere.sphere.geometry import Vectors
 
 log = logging.getLogger(__name__)

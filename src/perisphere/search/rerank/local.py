@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from perisphere.catalog.images import ImageError, decode
 from perisphere.codes.sift import rooted
-from perisphere.search.results import Source
+from perisphere.search.ingredients import Source
 from perisphere.sphere.geometry import Vectors
 
 KEPT = 256

@@ -1,0 +1,154 @@
+"""What a query is made of: photos, parts of photos, classes, texts, rows of the index, points, centroids."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from perisphere.catalog.images import display
+from perisphere.errors import UsageError
+from perisphere.search.part import Part
+from perisphere.sphere.geometry import Vectors
+
+Source = Path | str | PIL.Image.Image | np.ndarray
+"""A photo as a query: a file, an open picture, or uint8 RGB ``[h, w, 3]``."""
+
+
+@dataclass(frozen=True)
+class ClassQuery:
+    """A class as a query, an inner one of the taxonomy too.
+
+    Attributes:
+        name: its id or name.
+        title: what it is called; by default ``name``.
+    """
+
+    name: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class TextQuery:
+    """A text as a query: its point by a joint encoder or by the tags in it, or the words themselves.
+
+    Attributes:
+        text: as it was typed.
+        tags: those that were found in it, as the search tells.
+        unknown: its other words, each with the tags that are spelled most like it, as the search tells; of a
+            search by words, those that no photo has.
+        concepts: those that were found in it, where words and regions are searched.
+    """
+
+    text: str
+    tags: tuple[str, ...] = ()
+    unknown: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    concepts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Several photos of one thing: their centroid is searched for.
+
+    Attributes:
+        photos: files, open pictures or arrays; at least one.
+    """
+
+    photos: tuple[Source, ...]
+
+    def __post_init__(self) -> None:
+        if not self.photos:
+            raise UsageError("a query of several photos has none. Name at least one.")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A photo of the index, by its stored vector ("more like this"); it is left out of its own results.
+
+    Attributes:
+        id: its id in the index.
+        path: its path in the catalog, as the search tells.
+        file: where it lies, as the search tells.
+    """
+
+    id: int
+    path: str | None = None
+    file: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A point in the space of the index.
+
+    Attributes:
+        vector: floating ``[dim]``.
+    """
+
+    vector: Vectors
+
+
+@dataclass(frozen=True)
+class Centroid:
+    """The centroid of the photos with a label; the index has to keep centroids.
+
+    Attributes:
+        label: the label.
+    """
+
+    label: str
+
+
+Named = ClassQuery | TextQuery
+"""What has a name and no photo."""
+Ingredient = Source | Photos | Part | Row | Point | Centroid | ClassQuery | TextQuery
+"""One thing that is liked or disliked."""
+NAMED = 3
+
+
+def photos_of(what: Ingredient) -> tuple[Source, ...]:
+    """Return the photos that something consists of; a class or a text has none."""
+    if isinstance(what, Photos):
+        return what.photos
+    if isinstance(what, Part):
+        return (what.photo,)
+    if isinstance(what, Row):
+        return () if what.file is None else (what.file,)
+    return (what,) if isinstance(what, Source) else ()
+
+
+def pictures_of(what: Ingredient) -> tuple[Source, ...]:
+    """Return what is embedded of it: its photos, or the part of one."""
+    if isinstance(what, Row):
+        return ()
+    return (what.picture,) if isinstance(what, Part) else photos_of(what)
+
+
+def picture_of(what: object) -> Source | None:
+    """Return the one picture that something is, ``None`` where it is none or several."""
+    if isinstance(what, Row):
+        return what.file
+    if isinstance(what, Part):
+        return what.picture
+    return what if isinstance(what, Source) else None
+
+
+def name_of(what: Ingredient) -> str:
+    """Return its printable name."""
+    match what:
+        case ClassQuery():
+            return what.title or what.name
+        case TextQuery():
+            return what.text
+        case Photos():
+            names = [display(photo) for photo in what.photos]
+            more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
+            return " + ".join([*names[:NAMED], *more])
+        case Part():
+            return f"{display(what.photo)} {what.name}"
+        case Row():
+            return what.path or f"image {what.id}"
+        case Point():
+            return f"point of {len(what.vector)} numbers"
+        case Centroid():
+            return f"centroid of {what.label}"
+    return display(what)
