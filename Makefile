@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Two test processes with one thread each use two cores better than one process with two threads.
 WORKERS ?= 2
 
-.PHONY: help install browser demo test test-all lint bench clean
+.PHONY: help install browser demo test test-all lint bench site clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -52,6 +52,9 @@ BENCHMARKS := embed.py index.py evaluation.py scenes.py vlad.py revisited.py hie
 
 bench: $(READY)  ## the programs behind every performance claim
 	@for words in $(BENCHMARKS); do echo "== $$words"; $(BIN)/python benchmarks/$$words || exit 1; done
+
+site: $(READY)  ## build the documentation: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:  ## remove what was built and generated
 	rm -rf $(VENV) demo build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,7 +5,9 @@ from torch import Tensor
 
 from perisphere.errors import PerisphereError
 
-QUERY, POSITIVE, NEGATIVE = -1, 1, 0
+QUERY = -1
+POSITIVE = 1
+NEGATIVE = 0
 
 
 def query_of(labels: Tensor) -> Tensor:
