@@ -97,6 +97,7 @@ from perisphere.cli import (  # noqa: E402, F401
     encoder,
     evaluate,
     index,
+    index_sync,
     inference,
     map,
     match,

@@ -70,7 +70,7 @@ def find_duplicates(
         UsageError: the threshold is out of range.
         PerisphereError: there are more pairs than ``max_pairs``.
     """
-    _check_threshold(threshold)
+    check_threshold(threshold)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
     total = 0
     starts = range(0, len(vectors), block)
@@ -111,7 +111,7 @@ def near_duplicates(
     Returns:
         Ids int64 [m] and cosines float32 [m], the nearest first, then by id.
     """
-    _check_threshold(threshold)
+    check_threshold(threshold)
     query = normalise(vector[None])[0]
     scores = np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), block):
@@ -124,7 +124,8 @@ def near_duplicates(
     return ids[order], scores[order]
 
 
-def _check_threshold(threshold: float) -> None:
+def check_threshold(threshold: float) -> None:
+    """Refuse what no cosine of near-duplicates can be (UsageError)."""
     if not 0 < threshold <= 1:
         raise UsageError(f"threshold {threshold}: no cosine of duplicates. Name one above 0 and at most 1.")
 

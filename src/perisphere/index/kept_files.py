@@ -33,7 +33,7 @@ class Content:
 
     Attributes:
         size: in bytes.
-        changed: when it was last written, in nanoseconds, or :data:`UNSURE`.
+        changed: when it last changed, in nanoseconds, or :data:`UNSURE`.
         sha256: of its bytes, 32 of them.
     """
 
