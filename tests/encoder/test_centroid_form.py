@@ -81,9 +81,9 @@ def test_a_picture_enters_as_it_did_in_the_program(saved, tmp_path, side) -> Non
     assert torch.allclose(entered, (torch.tensor(exactly).float() / 255 - mean) / std, atol=1e-5)
 
 
-def test_smooth_is_for_squashing() -> None:
-    with pytest.raises(ValueError, match="smooth is for resize: squash, not crop"):
-        Preprocessing(size=(8, 8), resize="crop", smooth=True)
+def test_smooth_is_for_squashing_and_cropping() -> None:
+    with pytest.raises(ValueError, match="smooth is for resize: squash or crop, not pad"):
+        Preprocessing(size=(8, 8), resize="pad", smooth=True)
 
 
 def test_without_settings_the_names_or_the_form_tell(saved) -> None:

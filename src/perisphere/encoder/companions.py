@@ -1,4 +1,4 @@
-"""What an encoder's folder holds beside its network: class points, tags and codebooks of its own space."""
+"""What an encoder's folder holds beside its network: class points, tags, codebooks, and what reads texts."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from perisphere.codes.codebooks import Codebooks
+from perisphere.encoder.text_tower import TextTower
 from perisphere.errors import PerisphereError
 from perisphere.storage import sha256
 from perisphere.tags import Tags
 from perisphere.taxonomy import ClassPoints
 
-CLASSES, TAGS, CODEBOOKS = "classes.npz", "tags", "codebooks.npz"
+CLASSES, TAGS, CODEBOOKS, TEXT = "classes.npz", "tags", "codebooks.npz", "text"
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Companions:
         classes: points of classes that the encoder was trained towards.
         tags: whose vectors the encoder was trained towards.
         codebooks: that compress its embeddings.
+        text: what reads texts into the same space.
     """
 
     classes: ClassPoints | None = None
     tags: Tags | None = None
     codebooks: Codebooks | None = None
+    text: TextTower | None = None
 
     def check(self, dim: int) -> None:
         """Raise a PerisphereError where something has not ``dim`` numbers, as the embeddings have."""
@@ -34,6 +37,7 @@ class Companions:
             ("class points", self.classes, "train it towards them"),
             ("tag vectors", self.tags, "train it towards them with a projection of as many numbers"),
             ("codewords", self.codebooks, "fit codebooks to its own embeddings with `perisphere codes fit`"),
+            ("texts", self.text, "import it again with `perisphere encoder import`"),
         ):
             if held is not None and held.dim != dim:
                 raise PerisphereError(
@@ -60,6 +64,9 @@ class Companions:
                 "unit": held.unit,
                 "sha256": sha256(folder / CODEBOOKS),
             }
+        if self.text is not None:
+            self.text.save(folder / TEXT)
+            facts["text"] = {"length": self.text.spec.length, "sha256": digest(folder / TEXT)}
         return facts
 
     @classmethod
@@ -69,15 +76,15 @@ class Companions:
         Raises:
             PerisphereError: something named is missing or is not what was saved.
         """
-        classes, tags, codebooks = (
+        classes, (tags, codebooks, text) = (
             described.get("classes_sha256"),
-            _hash(described, "tags"),
-            _hash(described, "codebooks"),
+            (_hash(described, name) for name in ("tags", "codebooks", "text")),
         )
         return cls(
             None if classes is None else ClassPoints.load(_checked(folder / CLASSES, classes)),
             None if tags is None else Tags.load(_checked(folder / TAGS, tags)),
             None if codebooks is None else Codebooks.load(_checked(folder / CODEBOOKS, codebooks)),
+            None if text is None else TextTower.load(_checked(folder / TEXT, text)),
         )
 
 

@@ -56,8 +56,8 @@ class Preprocessing(BaseModel):
         interpolation: of the last step; a shrinking of two times or more is first halved by box averages,
             as the reduced decoding of a JPEG does, so that both give nearly the same pixels. ``long`` takes
             the anti-aliasing filter of this name.
-        smooth: ``squash`` decodes at full size and takes the anti-aliasing filter of this name in one step,
-            as programs that resize with Pillow do, to the same pixels; slower for large photos.
+        smooth: ``squash`` and ``crop`` decode at full size and take the anti-aliasing filter of this name in
+            one step, as programs that resize with Pillow do, to the same pixels; slower for large photos.
         channels: order of the channels that the network was trained with.
         scale: factor of the uint8 values, before ``mean`` and ``std``.
         mean: subtracted, in the order of ``channels``, in scaled units.
@@ -117,11 +117,11 @@ class Preprocessing(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _smooth_squash(self) -> Self:
-        if self.smooth and self.resize != "squash":
-            raise ValueError(f"smooth is for resize: squash, not {self.resize}; leave it out")
-        if self.smooth and self.shorter is not None:
-            raise ValueError("smooth resizes in one step, straight to size; leave shorter out")
+    def _smooth_in_one_step(self) -> Self:
+        if self.smooth and self.resize not in ("squash", "crop"):
+            raise ValueError(f"smooth is for resize: squash or crop, not {self.resize}; leave it out")
+        if self.smooth and self.resize == "squash" and self.shorter is not None:
+            raise ValueError("smooth squashes in one step, straight to size; leave shorter out")
         return self
 
     @model_validator(mode="after")
@@ -297,9 +297,9 @@ class Preprocessing(BaseModel):
 
     def _filled(self, image: np.ndarray) -> np.ndarray:
         height, width = self.size
-        if self.at_least is None:
-            return np.asarray(Image.fromarray(image).resize((width, height), _SMOOTH[self.interpolation]))
-        image = self._halved(image, self.at_least)
+        if self.smooth:
+            return self._smoothed(image, height, width) if self.resize == "squash" else self._middle(image)
+        image = self._halved(image, self.shorter or max(self.size))
         h, w = image.shape[:2]
         if self.resize == "squash":
             return self._cropped(self._resized(image, *self._scaled))
@@ -312,6 +312,17 @@ class Preprocessing(BaseModel):
             scale = self.shorter / min(h, w)
         inner = self._resized(image, max(1, round(h * scale)), max(1, round(w * scale)))
         return self._cropped(inner) if self.resize == "crop" else self._padded(inner)
+
+    def _smoothed(self, image: np.ndarray, height: int, width: int) -> np.ndarray:
+        return np.asarray(Image.fromarray(image).resize((width, height), _SMOOTH[self.interpolation]))
+
+    def _middle(self, image: np.ndarray) -> np.ndarray:
+        """Scale the shorter side, the longer one rounded down as torchvision does, and cut the centre."""
+        image = self._shortened(image)
+        h, w = image.shape[:2]
+        shorter = self.shorter or max(self.size)
+        height, width = (max(int(shorter * side / min(h, w)), shorter) for side in (h, w))
+        return self._cropped(self._smoothed(image, height, width))
 
     def _halved(self, image: np.ndarray, at_least: int) -> np.ndarray:
         """Average boxes of 2, 4, 8 ... pixels while the shorter side stays long enough."""

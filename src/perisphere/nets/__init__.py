@@ -4,6 +4,7 @@ from perisphere.nets.classifiers import CosineClassifier, LinearClassifier, Sema
 from perisphere.nets.embedding import EmbeddingNet, Summary, build, describe
 from perisphere.nets.keras_weights import import_keras
 from perisphere.nets.pickled import read_checkpoint
+from perisphere.nets.pretrained import TransformersNet, TransformersSpec
 from perisphere.nets.registry import InputSpec, architectures, input_spec
 from perisphere.nets.segmentation import Maps, SegmentationNet, SegmentationSpec, build_segmentation
 from perisphere.nets.spec import NetSpec
@@ -29,6 +30,8 @@ __all__ = [
     "SemanticClassifier",
     "ShapeDifference",
     "Summary",
+    "TransformersNet",
+    "TransformersSpec",
     "architectures",
     "build",
     "build_segmentation",
