@@ -86,7 +86,7 @@ def probe(source: Path | bytes) -> ImageInfo:
     return ImageInfo(pixels.shape[1], pixels.shape[0], format, orientation)
 
 
-def header(source: Path) -> tuple[int, int]:
+def header(source: Path | bytes) -> tuple[int, int]:
     """Return the width and height that a file's header tells, as stored, without decoding it.
 
     Raises:

@@ -21,6 +21,7 @@ from perisphere.index.calibration import Calibration, calibrate_with_copies, cal
 from perisphere.index.centroids import Centroids
 from perisphere.index.code_blocks import TABLE as CODES_TABLE
 from perisphere.index.code_blocks import CodeWriter
+from perisphere.index.counts import Counts, Paths, count_paths, count_values
 from perisphere.index.duplicates import THRESHOLD, Duplicates, find_duplicates, near_duplicates
 from perisphere.index.ids import free_ids, given_ids, present, whole_numbers
 from perisphere.index.kept_centroids import MODES, KeptCentroids
@@ -104,6 +105,7 @@ class Index:
         centroids: str | None = None,
         codebooks: Codebooks | None = None,
         codes: str = "beside",
+        store: str | None = None,
         overwrite: bool = False,
         fill: Callable[[Index], None] | None = None,
     ) -> Index:
@@ -121,6 +123,8 @@ class Index:
             codebooks: give each photo a code of one byte a book, by which it is searched (metric cosine).
             codes: ``"beside"`` the vectors, which rank the short list and are read row by row, or ``"only"``
                 (instead of them).
+            store: an engine for the vectors and rows, ``milvus://HOST:PORT[/DATABASE]`` or a file ``PATH.db``
+                of Milvus Lite; the folder holds them where it is ``None``.
             overwrite: replace an existing index.
             fill: is called with the new index before it appears under its name; if it fails, nothing appears.
 
@@ -128,8 +132,11 @@ class Index:
             PerisphereError: the folder exists, the encoder or the codebooks have another dimension, or the
                 codebooks are not of unit rows.
             UsageError: an unknown metric, a dimension or recall out of range, a recall for L1 or without
-                photos, or codes with another metric, with a recall or without vectors that centroids need.
+                photos, codes with another metric, with a recall or without vectors that centroids need, or
+                what an index over a store cannot have.
         """
+        from perisphere.index.stored import engine_for, refuse_unable, replaced
+
         dim = _dimension(dim, encoder)
         facts = {"dim": dim, "metric": _metric(metric), "recall": _recall(recall), "encoder": None}
         facts |= _centroid_facts(centroids, recall)
@@ -140,7 +147,16 @@ class Index:
             raise UsageError(
                 f"recall {recall}: l1 is always searched exactly. Leave it out, or use the metric l2."
             )
-        with whole_folder(Path(folder), overwrite=overwrite) as part:
+        if store is not None:
+            only = centroids if centroids == "only" else None
+            refuse_unable(metric, recall=recall, codes=codebooks, centroids_only=only)
+        folder = Path(folder)
+        with (
+            replaced(folder, overwrite),
+            engine_for(store, folder, dim, metric) as more,
+            whole_folder(folder, overwrite=overwrite) as part,
+        ):
+            facts |= more
             if encoder is not None:
                 encoder.save(part / ENCODER)
                 facts["encoder"] = {"name": encoder.name, "identity": encoder.identity}
@@ -165,7 +181,12 @@ class Index:
         Raises:
             PerisphereError: no index there, a damaged one, or one of a newer format.
         """
-        return cls(SqliteFile(Path(folder), timeout=timeout))
+        store = SqliteFile(Path(folder), timeout=timeout)
+        if store.fact("store") is None:
+            return Index(store)
+        from perisphere.index.stored import StoredIndex
+
+        return StoredIndex(store)
 
     def close(self) -> None:
         """Close the files; the object must not be used after this."""
@@ -313,12 +334,7 @@ class Index:
             UsageError: ``k`` below 1, an unknown metric, a NaN for a score, a filter that cannot be read, or
                 a short list that is shorter than ``k`` or has no vectors to be ranked by.
         """
-        metric = self.metric if metric is None else _metric(metric)
-        if k < 1:
-            raise UsageError(f"k is {k}: ask for at least 1 result.")
-        if min_score is not None and isnan(min_score):
-            raise UsageError("the least score is nan: give a number, or leave it out.")
-        wanted = clean(matrix(queries, self.dim, "queries"), metric, what="query")
+        metric, wanted = self._asked(queries, k, metric, min_score)
         filtered = None if where is None else condition(where)
         if self._by_codes(metric, exact, shortlist, symmetric):
             (ids, scores), road = self._codes.search(
@@ -411,7 +427,7 @@ class Index:
             return self._some_vectors(whole_numbers(ids))
         snapshot = self._fresh()
         wanted = snapshot.ids if ids is None else whole_numbers(ids)
-        _refuse_missing(wanted, snapshot.holds(wanted))
+        refuse_missing(wanted, snapshot.holds(wanted))
         return wanted, snapshot.gather(wanted)
 
     def rows(
@@ -440,7 +456,7 @@ class Index:
         if missing_ok:
             wanted = wanted[there]
         else:
-            _refuse_missing(wanted, there)
+            refuse_missing(wanted, there)
         return pl.DataFrame({"id": wanted}).join(found, on="id", how="left", maintain_order="left")
 
     def paths(self) -> Iterator[tuple[int, str | None, str]]:
@@ -456,6 +472,28 @@ class Index:
         """Return the ids, int64 ascending, of all images or of those that pass a filter."""
         with self._store.reading() as connection:
             return passing(connection, ("1", ()) if where is None else condition(where))
+
+    def counts(
+        self, column: str, where: Expression | str | None = None, *, most: int | None = None
+    ) -> Counts:
+        """Return how many images have each value of a column, the most frequent first.
+
+        Args:
+            column: of texts, or of lists, whose elements count.
+            where: count only images that pass this filter.
+            most: how many values, at most.
+
+        Raises:
+            UsageError: a column of numbers, an unknown one, or a filter that cannot be read.
+        """
+        filtered = None if where is None else condition(where)
+        with self._store.reading() as connection:
+            return count_values(connection, column, filtered, most)
+
+    def category_paths(self) -> Paths:
+        """Return each list of categories, root first, and how many images have it."""
+        with self._store.reading() as connection:
+            return count_paths(connection)
 
     def matches(
         self, terms: Sequence[Sequence[str]], where: Expression | str | None = None
@@ -506,6 +544,7 @@ class Index:
             "dim": self.dim,
             "metric": self.metric,
             "encoder": self._store.fact("encoder"),
+            "store": None,
             "bytes": size,
             "bytes_per_image": round(size / images, 1) if images else None,
             "centroids": self.centroids_kept,
@@ -674,6 +713,17 @@ class Index:
         if recall is not None and self.metric != "l1":
             self._approximate.rebuild_if_due(self._fresh, recall, thorough=thorough)
 
+    def _asked(
+        self, queries: np.ndarray, k: int, metric: str | None, min_score: float | None
+    ) -> tuple[str, np.ndarray]:
+        """Check what :meth:`search` was asked; return the metric, and the queries as it takes them."""
+        metric = self.metric if metric is None else _metric(metric)
+        if k < 1:
+            raise UsageError(f"k is {k}: ask for at least 1 result.")
+        if min_score is not None and isnan(min_score):
+            raise UsageError("the least score is nan: give a number, or leave it out.")
+        return metric, clean(matrix(queries, self.dim, "queries"), metric, what="query")
+
     def _by_codes(self, metric: str, exactly: bool, shortlist: int | None, symmetric: bool) -> bool:
         """Say whether codes answer; vectors do where all of them, or another metric, are asked for."""
         asked = shortlist is not None or symmetric
@@ -688,7 +738,7 @@ class Index:
         """Read the vectors of ``ids`` (any order) alone."""
         unique, back = np.unique(ids, return_inverse=True)
         with self._store.reading() as connection:
-            _refuse_missing(unique, np.isin(unique, present(connection, unique)))
+            refuse_missing(unique, np.isin(unique, present(connection, unique)))
             parts = [rows for _, rows in read_rows(connection, self.dim, unique)]
         return ids, np.concatenate([np.empty((0, self.dim), np.float32), *parts])[back]
 
@@ -806,7 +856,8 @@ def _insert_rows(
     )
 
 
-def _refuse_missing(wanted: np.ndarray, held: np.ndarray) -> None:
+def refuse_missing(wanted: np.ndarray, held: np.ndarray) -> None:
+    """Refuse ids (int64) of which some are not ``held`` (boolean), by the first of them."""
     if not held.all():
         raise PerisphereError(f"The index holds no image with id {wanted[~held][0]}.")
 

@@ -1,1 +1,1 @@
-"""The HTTP service over an index, and its page."""
+"""The search service: an index behind HTTP, and its page."""

@@ -1,0 +1,127 @@
+"""Decoding in processes of their own, with limits of memory and time."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import LifoQueue
+from threading import Timer
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perisphere.serve.decode_worker import read, write
+from perisphere.serve.refused import RefusedError
+from perisphere.serve.settings import Settings
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photo that was sent.
+
+    Attributes:
+        picture: uint8 RGB ``[h, w, 3]``, upright, reduced where it was larger than the limit.
+        width: of the photo as it was sent, upright, in pixels.
+        height: of it.
+    """
+
+    picture: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+class Decoder:
+    """Processes that decode photos; one that fails or takes too long is replaced.
+
+    Args:
+        settings: the limits.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._idle: LifoQueue[_Worker] = LifoQueue()
+        for _ in range(settings.decoders):
+            self._idle.put(_Worker(settings))
+        self.pool = ThreadPoolExecutor(settings.decoders, "perisphere-decode")
+
+    def photo(self, data: bytes) -> Photo:
+        """Decode a photo.
+
+        Raises:
+            RefusedError: 422 for bytes that are no photo, or one that takes too much memory or time.
+        """
+        described, payload = self._ask({"jpeg": False, "side": self._settings.side}, data)
+        shape = (*described["shape"], 3)
+        picture = np.frombuffer(payload, np.uint8).reshape(shape)
+        return Photo(picture, described["width"], described["height"])
+
+    def thumbnail(self, data: bytes, side: int) -> bytes:
+        """Return a JPEG of a photo whose longer side has at most ``side`` pixels.
+
+        Raises:
+            RefusedError: see :meth:`photo`.
+        """
+        return self._ask({"jpeg": True, "side": side}, data)[1]
+
+    def close(self) -> None:
+        """End all processes."""
+        self.pool.shutdown(cancel_futures=True)
+        for _ in range(self._settings.decoders):
+            self._idle.get().stop()
+
+    def _ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        if not data:
+            raise RefusedError(422, "the photo is empty. Send its bytes.")
+        worker = self._idle.get()
+        try:
+            described, payload = worker.ask({**request, "pixels": self._settings.pixels}, data)
+        finally:
+            self._idle.put(worker)
+        if "refused" in described:
+            raise RefusedError(422, f"the photo cannot be used: {described['refused']}.")
+        return described, payload
+
+
+class _Worker:
+    """One process, started when it is first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        process = self._process = self._process or self._started()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        timer = Timer(self._settings.decode_seconds, process.kill)
+        timer.start()
+        try:
+            write(process.stdin, request, data)
+            answer = read(process.stdout)
+        except BrokenPipeError:
+            answer = None
+        finally:
+            timer.cancel()
+        if answer is None:
+            self.stop()
+            raise RefusedError(422, "the photo cannot be used: it takes too much memory or time to decode.")
+        return answer
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "perisphere.serve.decode_worker", str(self._settings.decode_bytes)]
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **ONE_THREAD}
+        )

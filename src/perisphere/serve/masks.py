@@ -1,0 +1,48 @@
+"""The regions of a photo as a picture to be laid over it."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from perisphere.index.regions import Region
+
+OPACITY = 115
+COLOURS = (
+    (230, 90, 70),
+    (70, 130, 230),
+    (60, 170, 90),
+    (240, 180, 40),
+    (150, 90, 210),
+    (30, 175, 190),
+    (225, 105, 170),
+    (150, 130, 60),
+    (110, 120, 140),
+    (250, 130, 40),
+)
+"""Red, green and blue; concepts take them in the order of the index, again from the first where they end."""
+
+
+def mask(
+    regions: Sequence[Region], concepts: Sequence[str], photo: tuple[int, int], shown: tuple[int, int]
+) -> bytes:
+    """Return a PNG of regions, each filled and outlined in the colour of its concept, transparent elsewhere.
+
+    Args:
+        regions: of one photo; the largest are drawn first.
+        concepts: all of the index, in its order.
+        photo: width and height of the photo in pixels.
+        shown: width and height of the picture.
+    """
+    width, height = shown
+    canvas = np.zeros((height, width, 4), np.uint8)
+    scale = np.array([width / photo[0], height / photo[1]])
+    for region in sorted(regions, key=lambda region: -region.share):
+        place = concepts.index(region.concept) if region.concept in concepts else len(concepts)
+        blue_first = COLOURS[place % len(COLOURS)][::-1]
+        polygons = [np.round(np.array(polygon) * scale).astype(np.int32) for polygon in region.outline]
+        cv2.fillPoly(canvas, polygons, (*blue_first, OPACITY))
+        cv2.polylines(canvas, polygons, True, (*blue_first, 255), 2, cv2.LINE_AA)
+    done, encoded = cv2.imencode(".png", canvas)
+    assert done
+    return encoded.tobytes()

@@ -1,0 +1,35 @@
+"""What there is in the index: its facts, its classes, and how many images have each value."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from perisphere.serve.about import about
+from perisphere.serve.classes import class_tree
+from perisphere.serve.facets import facets
+from perisphere.serve.service import Service
+
+
+def browsing(service: Service) -> APIRouter:
+    """Return the routes of ``service``."""
+    router = APIRouter(tags=["browse"])
+
+    @router.get("/about")
+    def facts() -> dict[str, Any]:
+        """Return what the index holds, and what can be asked here."""
+        return about(service)
+
+    @router.get("/classes")
+    def classes() -> dict[str, Any]:
+        """Return the classes as a tree, with how many images there are in each."""
+        return {"nodes": class_tree(service.index)}
+
+    @router.get("/facets")
+    def counts(
+        columns: Annotated[str, Query(max_length=500)] = "label",
+        where: Annotated[str | None, Query(max_length=10_000)] = None,
+    ) -> dict[str, Any]:
+        """Return how many images have each value of columns, the most frequent first."""
+        return facets(service.index, columns.split(","), where)
+
+    return router

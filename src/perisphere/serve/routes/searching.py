@@ -1,0 +1,46 @@
+"""Searching, photos to search with, and matching."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from perisphere.serve.forms import sent_photo
+from perisphere.serve.matching import match
+from perisphere.serve.queries import query_of
+from perisphere.serve.service import Service
+from perisphere.serve.wire import MatchRequest, SearchRequest
+
+
+def searching(service: Service) -> APIRouter:
+    """Return the routes of ``service``."""
+    router = APIRouter(tags=["search"])
+
+    @router.post("/search")
+    async def search(asked: SearchRequest) -> Any:
+        """Search by photos, words, classes, points: examples, counter-examples, filters and weights."""
+        started = time.perf_counter()
+        query = await query_of(service, asked)
+        reply = await service.search(query)
+        reply["query"] = {**asked.echo(), **reply["query"]}
+        reply["seconds"] = round(time.perf_counter() - started, 4)
+        return service.json(reply)
+
+    @router.post("/uploads")
+    async def upload(request: Request) -> dict[str, Any]:
+        """Send a photo to search with, as a form's ``file`` or as the body; it is kept in memory alone."""
+        photo = await service.photo(await sent_photo(request))
+        name = service.uploads.put(photo.picture)
+        return {"upload": name, "width": photo.width, "height": photo.height}
+
+    @router.get("/uploads/{upload}/thumbnail", response_class=Response)
+    async def upload_thumbnail(upload: str) -> Response:
+        """Return a JPEG of a photo that was sent."""
+        return Response(service.shown(upload), media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+    @router.post("/match")
+    async def matched(asked: MatchRequest) -> dict[str, Any]:
+        """Find the points of a photo that look alike in a photo of the index."""
+        return await match(service, asked)
+
+    return router
