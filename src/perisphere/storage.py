@@ -23,6 +23,7 @@ MARKERS = (
     "features.json",
     "index.sqlite",
     "recipe.yaml",
+    "runtime.json",
     "scenes.json",
     "similar.json",
     "splits.json",

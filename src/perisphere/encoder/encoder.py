@@ -1,5 +1,6 @@
 """The Encoder: what turns a picture into a point on the sphere, as one folder."""
 
+import copy
 import hashlib
 import json
 import platform
@@ -22,6 +23,9 @@ from perisphere.encoder.companions import Companions
 from perisphere.encoder.inference import Inference, Net, Precision
 from perisphere.encoder.loading import Source, batches
 from perisphere.encoder.preprocessing import Box, Preprocessing
+from perisphere.encoder.runtimes.compiled import Compiled
+from perisphere.encoder.runtimes.exported import Exported
+from perisphere.encoder.runtimes.names import Runtime
 from perisphere.encoder.scales import Scales
 from perisphere.encoder.whitening import Whitening
 from perisphere.errors import PerisphereError, UsageError
@@ -58,6 +62,8 @@ class Encoder:
         tags: tags whose vectors it was trained towards, if any; words of them can be searched for.
         codebooks: that compress its embeddings, if any.
         path: the folder that it was loaded from or saved to, if any.
+        runtime: what runs the network; see :meth:`on`.
+        int8: the model of 8 bits that embeds in the network's place, if any.
     """
 
     def __init__(
@@ -87,6 +93,9 @@ class Encoder:
         self.tags = tags
         self.codebooks = codebooks
         self.path: Path | None = None
+        self.runtime: Runtime = "torch"
+        self.int8: Exported | None = None
+        self._compiled: dict[str, Compiled] = {}
 
     @property
     def dim(self) -> int:
@@ -114,8 +123,15 @@ class Encoder:
 
         A digest of the network's specification, the preprocessing, the scales, and the weights with the
         whitening. Options that stand at their default are left out, so that a later version with more
-        options gives the same digest.
+        options gives the same digest. A model of 8 bits has one of its own.
         """
+        if self.int8 is None:
+            return self.float_identity
+        return hashlib.sha256(f"{self.float_identity} {self.int8.digest}".encode()).hexdigest()[:16]
+
+    @property
+    def float_identity(self) -> str:
+        """The same of the network in float32, whatever runs it."""
         digest = hashlib.sha256()
         parts = (self.net.spec, self.preprocessing, *([] if self.scales == Scales() else [self.scales]))
         for part in parts:
@@ -135,6 +151,7 @@ class Encoder:
         device: str | torch.device | None = None,
         workers: int = 0,
         precision: Precision = "auto",
+        runtime: Runtime | None = None,
     ) -> np.ndarray:
         """Embed pictures.
 
@@ -148,6 +165,7 @@ class Encoder:
             device: a torch device; ``None`` takes the fastest kind that is there.
             workers: decoding threads; 0 means one a core.
             precision: ``auto`` takes bfloat16 where the device has it in hardware.
+            runtime: what runs the network; ``None``: the encoder's own (see :meth:`on`).
 
         Returns:
             float32 ``[n, dim]``, rows of length one, in the order of ``images``.
@@ -156,7 +174,7 @@ class Encoder:
             PerisphereError: a picture that cannot be read, an embedding that is not finite, or a zero
                 embedding, which has no direction.
         """
-        inference = self.inference(device=device, precision=precision)
+        inference = self.inference(device=device, precision=precision, runtime=runtime)
         vectors = np.empty((len(images), self.dim), np.float32)
         read = batches(images, inference.preprocessing, batch_size=batch_size, workers=workers, boxes=boxes)
         for batch in read:
@@ -173,12 +191,20 @@ class Encoder:
         return vectors
 
     def inference(
-        self, *, device: str | torch.device | None = None, precision: Precision = "auto", unit: bool = True
+        self,
+        *,
+        device: str | torch.device | None = None,
+        precision: Precision = "auto",
+        unit: bool = True,
+        runtime: Runtime | None = None,
+        int8: bool = False,
     ) -> Inference:
-        """Set up a copy of the network on ``device``; to be held by whoever embeds again and again.
+        """Set up the network on ``device``; to be held by whoever embeds again and again.
 
-        Without ``unit`` rows keep the length that the network, or the whitening, gives them.
+        Without ``unit`` rows keep the length that the network, or the whitening, gives them. ``runtime`` and
+        ``int8`` are those of :meth:`on`; left out, they are the encoder's own.
         """
+        bound = self.on(runtime, int8=int8)
         return Inference(
             self.net,
             self.preprocessing,
@@ -187,7 +213,40 @@ class Encoder:
             scales=self.scales,
             whitening=self.whitening,
             unit=unit,
+            compiled=None if bound.runtime == "torch" else bound._running(device, precision),
         )
+
+    def on(self, runtime: Runtime | None = None, *, int8: bool = False) -> "Encoder":
+        """Return the same encoder, whose network another runtime runs.
+
+        Its vectors are torch's up to 1e-3, and its identity is the same. With ``int8`` it is another encoder,
+        with an identity of its own: a model that `perisphere encoder export --int8` made embeds in its place.
+
+        Args:
+            runtime: ``torch``, ``openvino`` or ``onnx``; the network is exported to it when it first runs,
+                unless it was before. ``None`` leaves it.
+            int8: take the model of 8 bits.
+
+        Raises:
+            UsageError: no such runtime, or another one than that of an encoder that is int8.
+            PerisphereError: no model of 8 bits was exported.
+        """
+        from perisphere.encoder.runtimes.choice import int8_model
+
+        bound = copy.copy(self)
+        bound.runtime = runtime or self.runtime
+        bound.int8 = int8_model(self, bound.runtime, int8)
+        bound._compiled = self._compiled if bound.int8 is self.int8 else {}
+        return bound
+
+    def _running(self, device: str | torch.device | None, precision: Precision) -> Compiled:
+        """Return the network as its runtime runs it, made once."""
+        from perisphere.encoder.runtimes.choice import compiled
+
+        key = f"{self.runtime} {precision} {torch.get_num_threads()}"
+        if key not in self._compiled:
+            self._compiled[key] = compiled(self, device, precision)
+        return self._compiled[key]
 
     def save(self, folder: Path | str, *, overwrite: bool = False) -> Path:
         """Write ``encoder.json``, ``weights.safetensors`` and what goes with them into a new folder.
@@ -204,6 +263,8 @@ class Encoder:
                 save_file(self._weights(), part / WEIGHTS)
             except SafetensorError as error:  # its form of OSError
                 raise PerisphereError(f"{folder}: cannot be written ({error}).") from error
+            if self.int8 is not None:
+                self.int8.copy_to(part)
             text = json.dumps(self._description(part), indent=2, ensure_ascii=False, default=_plain)
             (part / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
         self.path = folder.absolute()
@@ -243,7 +304,21 @@ class Encoder:
         except PerisphereError as error:
             raise _damaged(folder / DESCRIPTION, str(error)) from error
         encoder.path = folder.absolute()
-        return encoder
+        return encoder._as_int8(described.get("int8"))
+
+    def _as_int8(self, described: Any) -> "Encoder":
+        """Return the encoder with the model of 8 bits that its description names, if any."""
+        if described is None:
+            return self
+        assert self.path is not None
+        try:
+            bound = self.on(described["runtime"], int8=True)
+            expected = described["digest"]
+        except (KeyError, TypeError, UsageError) as error:
+            raise _damaged(self.path / DESCRIPTION, " ".join(str(error).split())) from error
+        if bound.int8 is None or bound.int8.digest != expected:
+            raise _damaged(self.path / DESCRIPTION, "its int8 model is another one")
+        return bound
 
     def _weights(self) -> dict[str, torch.Tensor]:
         # save_file refuses tensors that share storage, and tied weights do
@@ -268,6 +343,7 @@ class Encoder:
             "metrics": self.metrics,
             "weights_sha256": sha256(folder / WEIGHTS),
             "software": software(),
+            **({} if self.int8 is None else {"int8": self.int8.named}),
             **Companions(self.classes, self.tags, self.codebooks).save(folder),
         }
 

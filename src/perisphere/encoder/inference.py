@@ -1,4 +1,4 @@
-"""A network set up to embed: device, number format, memory layout."""
+"""A network set up to embed: runtime, device, number format, memory layout."""
 
 import copy
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import torch
 from perisphere.codes import VladNet
 from perisphere.encoder.loading import cores
 from perisphere.encoder.preprocessing import Preprocessing
+from perisphere.encoder.runtimes.compiled import Compiled
 from perisphere.encoder.scales import Scales
 from perisphere.encoder.whitening import Whitening
 from perisphere.errors import PerisphereError, UsageError
@@ -83,6 +84,7 @@ class Inference:
         scales: at which a picture is embedded.
         whitening: applied to the unit rows, if any.
         unit: whether rows are brought to length one; else they are what the network or the whitening gives.
+        compiled: what runs the network in torch's place, on the processor; ``precision`` was its choice.
     """
 
     def __init__(
@@ -95,16 +97,21 @@ class Inference:
         scales: Scales | None = None,
         whitening: Whitening | None = None,
         unit: bool = True,
+        compiled: Compiled | None = None,
     ) -> None:
         vlad = isinstance(net, VladNet)
-        self.device = torch.device("cpu") if vlad else choose_device(device)
-        self.dtype = torch.float32 if vlad else choose_precision(precision, self.device)
+        self.runtime = compiled.runtime if compiled else "torch"
+        if compiled:
+            self.device, self.dtype = torch.device("cpu"), compiled.dtype
+        else:
+            self.device = torch.device("cpu") if vlad else choose_device(device)
+            self.dtype = torch.float32 if vlad else choose_precision(precision, self.device)
         self.scales, self.whitening, self.size = scales or Scales(), whitening, preprocessing.size
         ten = self.scales.views == "ten"
         self.preprocessing = preprocessing.uncut() if ten else preprocessing
         self.unit = unit
-        self.net = copy.deepcopy(net).eval().requires_grad_(False)
-        self.net.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._net_dim = net.dim
+        self.net: Net | Compiled = compiled or _placed(net, self.device)
 
     @property
     def _view(self) -> tuple[int, int] | None:
@@ -113,7 +120,7 @@ class Inference:
     @property
     def dim(self) -> int:
         """Numbers in a row."""
-        return self.whitening.dim if self.whitening else self.net.dim
+        return self.whitening.dim if self.whitening else self._net_dim
 
     def __call__(self, pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Embed uint8 RGB pictures, ``[h, w, 3]`` each, as float32 ``[n, dim]`` rows; zero stays zero.
@@ -148,16 +155,21 @@ class Inference:
             return torch.cat([self.scales(self.net, some, self._view) for some in images.split(at_once)])
 
     def _embedded(self, pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """Return float32 ``[n, net.dim]``, pictures of one size embedded together."""
+        """Return float32 ``[n, d]`` of the network, pictures of one size embedded together."""
         if isinstance(self.net, VladNet):
             return self.net(pictures, threads=cores()).numpy()
         if isinstance(pictures, np.ndarray):
             return self.forward(self.ready(pictures)).cpu().numpy()
-        rows = np.empty((len(pictures), self.net.dim), np.float32)
+        rows = np.empty((len(pictures), self._net_dim), np.float32)
         for places in _by_size(pictures):
             same = np.stack([pictures[place] for place in places])
             rows[places] = self.forward(self.ready(same)).cpu().numpy()
         return rows
+
+
+def _placed(net: Net, device: torch.device) -> Net:
+    placed = copy.deepcopy(net).eval().requires_grad_(False)
+    return placed.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _by_size(pictures: Sequence[np.ndarray]) -> list[list[int]]:
