@@ -59,6 +59,14 @@ def create(
     codes_only: Annotated[
         bool, typer.Option("--codes-only", help="Keep the codes instead of the images' vectors.")
     ] = False,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Keep vectors and rows in Milvus: milvus://HOST:PORT[/DATABASE] (token: MILVUS_TOKEN), or a "
+            "file PATH.db of Milvus Lite.",
+        ),
+    ] = None,
     split: SPLIT = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier index.")] = False,
     as_json: JSON = False,
@@ -78,6 +86,8 @@ def create(
     `perisphere index create index vectors --codes codebooks.npz`
 
     `perisphere index create small-index vectors --codes encoder --codes-only`
+
+    `perisphere index create index vectors --store milvus://127.0.0.1:19530`
     """
     from perisphere.index.filling import create_from
 
@@ -94,6 +104,7 @@ def create(
         centroids="beside" if centroids else "only" if centroids_only else None,
         codebooks=codes,
         codes="only" if codes_only else "beside",
+        store=store,
         split=split,
         overwrite=overwrite,
     ) as made:
@@ -412,6 +423,10 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("debt", f"{facts['tombstones']:,} removed images not reclaimed, {facts['blocks']:,} blocks"),
         ("calibrated", _calibrated(facts)),
     ]
+    if facts["store"] is not None:
+        there = facts["store"]
+        lines.insert(1, ("store", f"{there['address']}, collection {there['collection']}"))
+        return [*lines, ("search", there["search"])]
     if facts["regions"] is not None:
         lines.insert(-2, ("regions", _regions(facts["regions"])))
     if facts["codes"] is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from perisphere.index.store import CENTROIDS_FORMAT, SqliteFile, read_blocks, read_fact, write_fact
-from perisphere.index.sums import Sum, Sums, create_table, kept, read_sums
+from perisphere.index.sums import Sum, Sums, by_label, create_table, kept, read_sums
 from perisphere.index.waiting import patient_bar
+from perisphere.progress import Advance
 
 PROBES = 4
 """Directions in which sums are compared: one pass over the photos, and four numbers a label in memory."""
@@ -17,27 +18,33 @@ PROBES = 4
 TOLERANCE = 1e-9
 """Of the summed lengths of a label's photos."""
 
+Labelled = tuple[list[str | None], np.ndarray]
+"""Labels and vectors (float32 ``[n, d]``) of some photos."""
+
 
 def build(store: SqliteFile, dim: int) -> None:
     """Keep centroids beside the photos from now on; nothing changes where they are kept already."""
     with store.writing() as connection:
         if kept(connection) is not None:
             return
-        create_table(connection)
-        sums = Sums(connection, dim)
         (images,) = connection.execute("SELECT count(*) FROM images").fetchone()
         with patient_bar("centroids", images) as advance:
-            for labels, vectors in labelled_blocks(connection, dim):
-                sums.put(labels, vectors)
-                advance(len(labels))
-        sums.write()
-        write_fact(connection, "centroids", "beside")
-        write_fact(connection, "format", max(CENTROIDS_FORMAT, read_fact(connection, "format", 0)))
+            keep(connection, dim, labelled_blocks(connection, dim), advance)
 
 
-def labelled_blocks(
-    connection: sqlite3.Connection, dim: int
-) -> Iterator[tuple[list[str | None], np.ndarray]]:
+def keep(connection: sqlite3.Connection, dim: int, blocks: Iterable[Labelled], advance: Advance) -> None:
+    """Make the centroids of the photos in ``blocks``, inside the running transaction."""
+    create_table(connection)
+    sums = Sums(connection, dim)
+    for labels, vectors in blocks:
+        sums.put(labels, vectors)
+        advance(len(labels))
+    sums.write()
+    write_fact(connection, "centroids", "beside")
+    write_fact(connection, "format", max(CENTROIDS_FORMAT, read_fact(connection, "format", 0)))
+
+
+def labelled_blocks(connection: sqlite3.Connection, dim: int) -> Iterator[Labelled]:
     """Yield the labels and vectors of all photos, block by block, without those that were removed."""
     for ids, vectors in read_blocks(connection, dim):
         if not len(ids):
@@ -80,6 +87,34 @@ def verify(store: SqliteFile, dim: int, *, unit_rows: bool) -> list[str]:
             if problem is not None:
                 problems.append(f"centroid of {found.label!r}: {problem}")
     return problems + [f"label {label!r}: has photos and no centroid" for label in counts]
+
+
+class Check:
+    """The photos of an index, taken in one block after another, and compared with its centroids."""
+
+    def __init__(self, dim: int) -> None:
+        self._dim = dim
+        self._probes = np.random.default_rng(0).standard_normal((dim, PROBES))
+        self._seen: dict[str, tuple[int, np.ndarray]] = {}
+
+    def put(self, labels: Sequence[str | None], vectors: np.ndarray) -> None:
+        """Take in photos (float32 ``[n, d]``)."""
+        rows = vectors.astype(np.float64)
+        values = np.column_stack([rows @ self._probes, np.linalg.norm(rows, axis=1)])
+        for label, count, total in by_label(labels, values):
+            before, sum_before = self._seen.get(label, (0, 0.0))
+            self._seen[label] = (before + count, sum_before + total)
+
+    def faults(self, connection: sqlite3.Connection) -> list[str]:
+        """Return what is wrong with the centroids, one line a problem."""
+        problems, counts = [], {label: count for label, (count, _) in self._seen.items()}
+        for found in read_sums(connection, self._dim):
+            problem = _fault(found, counts.pop(found.label, 0))
+            if problem is None and found.count:
+                problem = _untrue(found.total @ self._probes, self._seen[found.label][1])
+            if problem is not None:
+                problems.append(f"centroid of {found.label!r}: {problem}")
+        return problems + [f"label {label!r}: has photos and no centroid" for label in counts]
 
 
 def _fault(found: Sum, photos: int) -> str | None:

@@ -32,6 +32,7 @@ def create_from(
     centroids: str | None = None,
     codebooks: Path | None = None,
     codes: str = "beside",
+    store: str | None = None,
     split: str | None = None,
     overwrite: bool = False,
 ) -> Index:
@@ -46,6 +47,7 @@ def create_from(
         centroids: one point for each label, ``"beside"`` the photos or ``"only"`` these; none where ``None``.
         codebooks: a file of codebooks, or an encoder that has them, to give each image a code.
         codes: ``"beside"`` the vectors or ``"only"`` (instead of them).
+        store: the address of an engine for the vectors and rows; they lie in the folder where ``None``.
         split: only the images of this split.
         overwrite: replace an earlier index.
 
@@ -73,6 +75,7 @@ def create_from(
             centroids=centroids,
             codebooks=given,
             codes=codes,
+            store=store,
             overwrite=overwrite,
             fill=fill,
         )

@@ -25,6 +25,9 @@ from perisphere.index.lock import WriterLock
 CENTROIDS_FORMAT = 2
 CONCEPTS_FORMAT = 3
 REGIONS_FORMAT = FORMAT = 4
+STORES_FORMAT = 5
+"""Only of an index whose vectors and rows lie in another engine; the others keep :data:`FORMAT`."""
+
 FILE = "index.sqlite"
 BLOCK_BYTES = 2 << 20
 
@@ -120,6 +123,19 @@ class SqliteFile:
                     self._reader.execute("ROLLBACK")
 
     @contextmanager
+    def alone(self, timeout: float | None = None) -> Iterator[None]:
+        """Keep other writers away from several transactions; within it, :meth:`writing` goes on.
+
+        Args:
+            timeout: another number of seconds to wait for another writer.
+
+        Raises:
+            PerisphereError: another process writes for longer.
+        """
+        with self._writing, self._lock.held(self.timeout if timeout is None else timeout):
+            yield
+
+    @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yield the writing connection inside one transaction: all of it is committed, or nothing.
 
@@ -170,9 +186,10 @@ class SqliteFile:
         written = read_fact(self._reader, "format", None)
         if not isinstance(written, int) or written < 1:
             raise PerisphereError(f"{self.path}: is an SQLite file, but not of an index.")
-        if written > FORMAT:
+        if written > STORES_FORMAT:
             raise PerisphereError(
-                f"{self.path}: has format {written}, newer than the {FORMAT} known here. Upgrade perisphere."
+                f"{self.path}: has format {written}, newer than the {STORES_FORMAT} known here. "
+                "Upgrade perisphere."
             )
 
     @contextmanager

@@ -9,6 +9,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+import polars as pl
+
 from perisphere.index.planner import Where
 from perisphere.index.store import image_columns
 
@@ -83,6 +86,24 @@ def matches(
         sought = " OR ".join(map(_quoted, term))
         found.append(dict(connection.execute(query, (sought, *values))) if sought else {})
     return found
+
+
+def put(connection: sqlite3.Connection, ids: np.ndarray, rows: pl.DataFrame) -> None:
+    """Keep the words of photos whose rows lie in another engine, inside the running transaction."""
+    lists = (pl.col(name).list.join(" / ").alias(name) for name in _LISTS)
+    texts = (
+        rows.select(FIELDS).with_columns(lists).with_columns(rowid=pl.Series(ids)).select("rowid", *FIELDS)
+    )
+    some = texts.filter(pl.any_horizontal(pl.col(name).is_not_null() for name in FIELDS))
+    marks = ", ".join("?" * (1 + len(FIELDS)))
+    connection.executemany(
+        f"INSERT INTO words (rowid, {', '.join(FIELDS)}) VALUES ({marks})", some.iter_rows()
+    )
+
+
+def drop(connection: sqlite3.Connection, ids: np.ndarray) -> None:
+    """Forget the words of photos, inside the running transaction."""
+    connection.executemany("DELETE FROM words WHERE rowid = ?", ((id_,) for id_ in ids.tolist()))
 
 
 def faults(connection: sqlite3.Connection) -> list[str]:
