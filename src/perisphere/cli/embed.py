@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from perisphere.cli.main import app
+from perisphere.cli.runtimes import INT8, RUNTIME
 
 if TYPE_CHECKING:
     from perisphere.encoder import Embeddings
@@ -28,6 +29,8 @@ def embed(
         Literal["auto", "float32", "bfloat16"],
         typer.Option(help="auto: bfloat16 where the device has it in hardware."),
     ] = "auto",
+    runtime: RUNTIME = None,
+    int8: INT8 = False,
     half: Annotated[
         bool, typer.Option("--half", help="Keep vectors as float16: half the space, 3 digits.")
     ] = False,
@@ -50,6 +53,8 @@ def embed(
     `perisphere embed catalog --encoder encoder -o vectors`
 
     `perisphere embed catalog -e encoder -o vectors --batch-size 64 --device cuda --json`
+
+    `perisphere embed catalog -e encoder -o vectors --runtime openvino`
     """
     from perisphere.catalog import Catalog
     from perisphere.encoder import Encoder
@@ -57,7 +62,7 @@ def embed(
 
     embeddings = run(
         Catalog.load(catalog),
-        Encoder.load(encoder),
+        Encoder.load(encoder).on(runtime, int8=int8),
         out,
         batch_size=batch_size,
         device=device,
@@ -90,8 +95,9 @@ def _show(embeddings: "Embeddings", out: Path) -> None:
     if run["resumed_at"]:
         typer.echo(f"went on at image {run['resumed_at']:,} of an earlier run")
     if run["images"]:
+        by = "" if run.get("runtime", "torch") == "torch" else f" by {run['runtime']}"
         typer.echo(
-            f"{run['images_per_second']:,.1f} images/s on {run['device']} in {run['precision']}, "
+            f"{run['images_per_second']:,.1f} images/s on {run['device']}{by} in {run['precision']}, "
             f"{run['network_share']:.0%} of the time in the network"
         )
     for skipped in embeddings.skipped[:SHOWN]:

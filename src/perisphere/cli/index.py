@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from perisphere.cli.main import app
+from perisphere.cli.runtimes import INT8, RUNTIME
 from perisphere.cli.search import printable
 from perisphere.errors import PerisphereError, UsageError
 
@@ -35,6 +36,8 @@ def create(
     encoder: Annotated[
         Path | None, typer.Option("--encoder", "-e", help="The encoder; a copy is kept in the index.")
     ] = None,
+    runtime: RUNTIME = None,
+    int8: INT8 = False,
     metric: Annotated[str, typer.Option(help="cosine, l2 or l1.")] = "cosine",
     recall: Annotated[
         float | None,
@@ -79,6 +82,8 @@ def create(
 
     `perisphere index create index photos/ --encoder encoder`
 
+    `perisphere index create index photos/ --encoder encoder --runtime openvino`
+
     `perisphere index create index vectors --recall 0.99 --split index`
 
     `perisphere index create index vectors --centroids`
@@ -99,6 +104,8 @@ def create(
         folder,
         source,
         encoder=encoder,
+        runtime=runtime,
+        int8=int8,
         metric=metric,
         recall=recall,
         centroids="beside" if centroids else "only" if centroids_only else None,
@@ -112,7 +119,9 @@ def create(
 
 
 @index.command("add")
-def add(folder: INDEX, source: SOURCE, split: SPLIT = None, as_json: JSON = False) -> None:
+def add(
+    folder: INDEX, source: SOURCE, split: SPLIT = None, runtime: RUNTIME = None, as_json: JSON = False
+) -> None:
     """Add images; the index's own encoder embeds what is not embedded yet.
 
     **Examples**
@@ -125,7 +134,7 @@ def add(folder: INDEX, source: SOURCE, split: SPLIT = None, as_json: JSON = Fals
     from perisphere.index.filling import add_from
 
     with Index.open(folder) as opened:
-        ids = add_from(opened, source, split=split)
+        ids = add_from(opened, source, split=split, runtime=runtime)
         images = len(opened)
     if as_json:
         typer.echo(json.dumps({"added": len(ids), "ids": ids.tolist(), "images": images}))

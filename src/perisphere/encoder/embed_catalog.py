@@ -15,6 +15,7 @@ from perisphere.encoder.encoder import Encoder
 from perisphere.encoder.inference import Precision
 from perisphere.encoder.journal import Journal
 from perisphere.encoder.loading import check_batches
+from perisphere.encoder.runtimes.names import Runtime
 from perisphere.errors import PerisphereError
 from perisphere.storage import check_replaceable, whole_folder
 
@@ -30,6 +31,7 @@ def embed(
     device: str | torch.device | None = None,
     workers: int = 0,
     precision: Precision = "auto",
+    runtime: Runtime | None = None,
     half: bool = False,
     whole: bool = False,
     overwrite: bool = False,
@@ -49,6 +51,7 @@ def embed(
         device: a torch device; ``None`` takes the fastest kind that is there.
         workers: decoding threads; 0 means one a core.
         precision: ``auto`` takes bfloat16 where the device has it in hardware.
+        runtime: what runs the network; ``None``: the encoder's own (:meth:`Encoder.on`).
         half: keep the vectors as float16, in half the space: each number is off by up to 0.05 %.
         whole: embed images whole although the catalog has boxes.
         overwrite: replace an earlier ``out``.
@@ -62,11 +65,13 @@ def embed(
     check_replaceable(out, overwrite)
     if not len(catalog):
         raise PerisphereError(f"the catalog of {catalog.root} has no images; read a folder that has some.")
-    inference = encoder.inference(device=device, precision=precision, unit=False)
+    inference = encoder.inference(device=device, precision=precision, unit=False, runtime=runtime)
     photos = Photos(catalog.paths(), [None] * len(catalog) if whole else catalog.table["box"].to_list())
     identity = encoder.identity
     state = {"encoder": identity, "images": photos.fingerprint(), "precision": str(inference.dtype)}
     state["lengths"] = "kept"
+    if inference.runtime != "torch":
+        state["runtime"] = inference.runtime
     if half:
         state["vectors"] = "float16"
     with Journal(out, encoder.dim, state, half=half) as journal:

@@ -109,6 +109,7 @@ def _unit(features: np.ndarray) -> tuple[np.ndarray, list[float]]:
 def run_facts(inference: Inference, meter: Meter, batch_size: int) -> dict[str, Any]:
     """Return how the vectors were computed: device, precision, images per second and so on."""
     return {
+        "runtime": inference.runtime,
         "device": str(inference.device),
         "precision": str(inference.dtype).removeprefix("torch."),
         "batch_size": batch_size,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from perisphere.catalog import Catalog
     from perisphere.codes.codebooks import Codebooks
     from perisphere.encoder import Embeddings, Encoder
+    from perisphere.encoder.runtimes.names import Runtime
 
 
 def create_from(
@@ -27,6 +28,8 @@ def create_from(
     source: Path,
     *,
     encoder: Path | None = None,
+    runtime: Runtime | None = None,
+    int8: bool = False,
     metric: str = "cosine",
     recall: float | None = None,
     centroids: str | None = None,
@@ -42,6 +45,8 @@ def create_from(
         folder: the new index.
         source: a folder of embeddings, a catalog, or a folder of photos.
         encoder: what embeds a catalog or photos; embeddings name their own, and this overrules where it lies.
+        runtime: what runs the encoder's network here; ``None``: its own.
+        int8: take the encoder's model of 8 bits.
         metric: ``"cosine"``, ``"l2"`` or ``"l1"``.
         recall: a target for approximate search; exact where it is ``None``.
         centroids: one point for each label, ``"beside"`` the photos or ``"only"`` these; none where ``None``.
@@ -59,7 +64,7 @@ def create_from(
     folder = Path(folder)
     if folder.exists():
         check_replaceable(folder, overwrite)
-    loaded = _encoder(source, encoder)
+    loaded = _encoder(source, encoder, runtime, int8)
     given = None if codebooks is None else _codebooks(codebooks)
     with _embedded(source, loaded, folder, split) as embeddings:
 
@@ -81,23 +86,30 @@ def create_from(
         )
 
 
-def add_from(index: Index, source: Path, *, split: str | None = None) -> np.ndarray:
+def add_from(
+    index: Index, source: Path, *, split: str | None = None, runtime: Runtime | None = None
+) -> np.ndarray:
     """Add the images of ``source`` to ``index`` and return their ids, int64 ``[n]``.
 
     Args:
         index: the index; its own encoder embeds a catalog or photos.
         source: a folder of embeddings, a catalog, or a folder of photos.
         split: only the images of this split.
+        runtime: what runs the encoder's network here; ``None``: its own.
 
     Raises:
         PerisphereError: no such source, an index without an encoder, or embeddings of another one.
+        UsageError: a runtime for embeddings, or another one than that of an int8 encoder.
     """
+    if runtime is not None and _is_embeddings(source):
+        raise _nothing_to_run(source)
     encoder = None if _is_embeddings(source) else index.encoder()
     if encoder is None and not _is_embeddings(source):
         raise PerisphereError(
             f"{index.folder}: holds no encoder to embed {source} with. Embed it first (`perisphere embed`), "
             f"and add the vectors."
         )
+    encoder = None if encoder is None else encoder.on(runtime)
     with _embedded(source, encoder, index.folder, split) as embeddings:
         return _add(index, embeddings)
 
@@ -139,16 +151,23 @@ def _is_embeddings(source: Path) -> bool:
     return (source / "embeddings.json").is_file()
 
 
-def _encoder(source: Path, encoder: Path | None) -> Encoder | None:
+def _nothing_to_run(source: Path) -> UsageError:
+    return UsageError(f"--runtime: {source} holds embeddings, for which no network runs. Leave it out.")
+
+
+def _encoder(source: Path, encoder: Path | None, runtime: Runtime | None, int8: bool) -> Encoder | None:
     """The encoder that belongs into the index: the one named, or the one that the embeddings name."""
     if _is_embeddings(source):
-        from perisphere.encoder import Embeddings, Encoder
+        from perisphere.encoder import Embeddings
+        from perisphere.encoder.runtimes.identified import load_identified
 
+        if runtime is not None or int8:
+            raise _nothing_to_run(source)
         made_with = Embeddings.load(source).encoder
         path = Path(made_with.get("path") or "") if encoder is None else encoder
         if encoder is None and not (path / "encoder.json").is_file():
             return None  # the embeddings came without it: the index answers for vectors, not for photos
-        loaded = Encoder.load(path)
+        loaded = load_identified(path, made_with.get("identity"))
         if loaded.identity != made_with.get("identity"):
             if encoder is None:
                 return None
@@ -161,7 +180,7 @@ def _encoder(source: Path, encoder: Path | None) -> Encoder | None:
         raise UsageError(f"{source}: holds no embeddings: say with --encoder what embeds its images.")
     from perisphere.encoder import Encoder
 
-    return Encoder.load(encoder)
+    return Encoder.load(encoder).on(runtime, int8=int8)
 
 
 def _codebooks(source: Path) -> Codebooks:
