@@ -106,6 +106,7 @@ from perisphere.cli import (  # noqa: E402, F401
     scenes,
     search,
     segment,
+    serve,
     show,
     split,
     tag,

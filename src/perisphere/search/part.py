@@ -9,7 +9,6 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from perisphere.catalog.images import decode
-from perisphere.encoder.preprocessing import cut
 from perisphere.errors import PerisphereError, UsageError
 
 Box = tuple[float, float, float, float]
@@ -72,6 +71,8 @@ class Part:
             ImageError: the photo cannot be read.
             UsageError: less than a pixel of it lies in the box.
         """
+        from perisphere.encoder.preprocessing import cut
+
         box = self.pixels
         try:
             return np.ascontiguousarray(cut(self.whole, box))

@@ -123,5 +123,9 @@ class _Worker:
     def _started(self) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "perisphere.serve.decode_worker", str(self._settings.decode_bytes)]
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **ONE_THREAD}
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **ONE_THREAD},
+            process_group=0,  # an interrupt in the terminal is for the service, which ends its processes
         )

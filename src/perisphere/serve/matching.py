@@ -7,8 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.search import Part
-from perisphere.search.matching import match_photos
-from perisphere.search.rerank.geometric import GeometricVerification
 from perisphere.serve.service import Service
 from perisphere.serve.wire import MatchedPhoto, MatchRequest
 
@@ -48,6 +46,9 @@ def _pairs(
     service: Service, first: Picture, second: Picture
 ) -> tuple[NDArray, NDArray, NDArray, NDArray[np.bool_], int]:
     """Return points of both as shares, scores, which agree, and how many pairs there were."""
+    from perisphere.search.matching import match_photos
+    from perisphere.search.rerank.geometric import GeometricVerification
+
     features = service.dense_features()
     sizes = [np.array(picture.shape[1::-1], np.float64) for picture in (first, second)]
     if features is None:

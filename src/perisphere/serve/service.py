@@ -10,6 +10,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 
+from perisphere.errors import PerisphereError
 from perisphere.index import Index
 from perisphere.index.filters import IsNull, Not
 from perisphere.search import Query
@@ -29,6 +30,7 @@ from perisphere.serve.uploads import Uploads
 from perisphere.serve.urls import fetch
 
 T = TypeVar("T")
+_UNKNOWN = object()
 
 SHOWN = 640
 """Pixels of the longer side of the largest thumbnail, and of masks."""
@@ -62,6 +64,7 @@ class Service:
         self.model: Batches[Query, Reply] = Batches(
             self._answers, most=settings.batch, waiting=settings.waiting, seen=self.meters.batch
         )
+        self._dense: Any = _UNKNOWN
         gauge = self.meters.gauge
         gauge("perisphere_waiting_queries", "Queries that wait.", lambda: len(self.model))
         gauge("perisphere_body_bytes", "Bytes of bodies in memory.", lambda: self.bodies.held)
@@ -194,7 +197,15 @@ class Service:
 
     def dense_features(self) -> Any:
         """Return what gives dense features, ``None`` where the encoder has none."""
-        return None
+        if self._dense is _UNKNOWN:
+            from perisphere.encoder.dense_features import DenseFeatures
+
+            encoder = self.index.encoder()
+            try:
+                self._dense = None if encoder is None else DenseFeatures(encoder)
+            except PerisphereError:  # a network without feature maps
+                self._dense = None
+        return self._dense
 
     @staticmethod
     def json(values: Any) -> Response:

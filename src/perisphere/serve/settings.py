@@ -15,6 +15,7 @@ class Settings:
         hosts: names, besides those of this very machine, that a request may call the service by.
         any_address: whether it may be called by any IP address, as a service on all interfaces is.
         url_hosts: hosts whose photos may be searched for by their URL; none: no URLs.
+        log_requests: whether each request is a line of the log.
         read_only: whether nothing can be added or removed.
         runtime: ``"torch"``, ``"openvino"`` or ``"onnx"``.
         int8: whether the network runs in whole numbers of 8 bits.
@@ -39,6 +40,7 @@ class Settings:
     hosts: frozenset[str] = frozenset()
     any_address: bool = False
     url_hosts: frozenset[str] = frozenset()
+    log_requests: bool = True
     read_only: bool = False
     runtime: str = "torch"
     int8: bool = False

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perisphere.catalog.images import ImageError, decode
-from perisphere.codes.sift import rooted
 from perisphere.search.ingredients import Source
 from perisphere.sphere.geometry import Vectors
 
@@ -81,6 +80,8 @@ def extract(photo: NDArray[np.uint8], features: int, side: int, root: bool) -> L
     ratio = np.array([width / grey.shape[1], height / grey.shape[0]])
     points = (np.array([point.pt for point in found]) + 0.5) * ratio - 0.5
     if root:
+        from perisphere.codes.sift import rooted  # brings torch along, which searches without it do not need
+
         descriptors = rooted(descriptors)
     else:
         descriptors = descriptors / np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), 1e-9)
