@@ -1,4 +1,4 @@
-"""``perisphere encoder``: SIFT + VLAD, whitening, and changes of an Encoder that is there already."""
+"""``perisphere encoder``: pretrained networks, SIFT + VLAD, whitening, and changes of an Encoder."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from perisphere.catalog import Catalog
     from perisphere.encoder import Encoder
 
-encoder = typer.Typer(help="SIFT + VLAD, whitening, pooling and scales of Encoders.", no_args_is_help=True)
+encoder = typer.Typer(
+    help="Pretrained networks, SIFT + VLAD, whitening, pooling and scales of Encoders.", no_args_is_help=True
+)
 app.add_typer(encoder, name="encoder")
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="The Encoder's folder to write.")]
@@ -26,6 +28,44 @@ Split = Annotated[
     str | None, typer.Option(help="Learn from this split; default: train where there is one, else all.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn at random.")]
+
+
+@encoder.command("import")
+def import_(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A local folder with config.json and model.safetensors.")
+    ],
+    out: Out,
+    pool: Annotated[
+        Literal["projection", "pooled", "cls", "mean"] | None,
+        typer.Option(
+            help="The vector that stands for a photo; default: the family's own for retrieval. projection: "
+            "beside texts (CLIP); pooled: as the network pools; cls: the class token; mean: of the patches."
+        ),
+    ] = None,
+    no_text: Annotated[
+        bool, typer.Option("--no-text", help="Leave out what reads texts, of CLIP and SigLIP.")
+    ] = False,
+    name: Name = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make an Encoder of a pretrained network in the hub's format; nothing is downloaded, no code run.
+
+    DINOv2, CLIP, SigLIP and SigLIP 2, ViT, ResNet, ConvNeXt and ConvNeXt V2. Photos are brought to the
+    network as preprocessor_config.json says. With CLIP and SigLIP an index answers `search --text`.
+
+    **Examples**
+
+    `perisphere encoder import dinov2-base -o dinov2`
+
+    `perisphere encoder import siglip-base-patch16-224 -o siglip`
+
+    `perisphere encoder import dinov2-base -o dinov2-mean --pool mean --json`
+    """
+    from perisphere.encoder.from_hub import encoder_from_hub
+
+    _write(encoder_from_hub(path, pool=pool, text=not no_text, name=name), out, overwrite, as_json)
 
 
 @encoder.command("vlad")
@@ -281,6 +321,8 @@ def _write(made: "Encoder", out: Path, overwrite: bool, as_json: bool) -> None:
     made.save(out, overwrite=overwrite)
     if as_json:
         facts = {"out": str(out), "name": made.name, "identity": made.identity, "dim": made.dim}
+        facts |= {} if made.text is None else {"text": True}
         typer.echo(json.dumps(facts | {"provenance": made.provenance}, default=str))
     else:
-        typer.echo(f"Wrote {out}: {made.name}, {made.dim} numbers an image, identity {made.identity}.")
+        reads = "" if made.text is None else ", reads texts"
+        typer.echo(f"Wrote {out}: {made.name}, {made.dim} numbers an image{reads}, identity {made.identity}.")

@@ -9,7 +9,7 @@ from perisphere.encoder.preprocessing import Preprocessing
 from perisphere.encoder.scales import Scales
 from perisphere.encoder.whitening import Whitening
 from perisphere.errors import UsageError
-from perisphere.nets import EmbeddingNet, NetSpec, SegmentationNet, build
+from perisphere.nets import EmbeddingNet, NetSpec, SegmentationNet, TransformersNet, build
 
 
 def change(
@@ -26,7 +26,8 @@ def change(
 ) -> Encoder:
     """Return a changed copy of ``encoder`` with the same weights.
 
-    Class points, tags and codebooks stay with it unless the whitening, and with it the space, is another.
+    Class points, tags, codebooks and what reads texts stay with it unless the whitening, and with it the
+    space, is another.
 
     Args:
         encoder: stays as it is.
@@ -70,6 +71,7 @@ def change(
         classes=encoder.classes if same_space else None,
         tags=encoder.tags if same_space else None,
         codebooks=encoder.codebooks if same_space else None,
+        text=encoder.text if same_space else None,
     )
 
 
@@ -110,6 +112,11 @@ def _changed(net: Net, fields: dict[str, Any]) -> EmbeddingNet:
     """Build the network with other fields; all weights but those of the pooling are the old ones."""
     if isinstance(net, SegmentationNet):
         raise UsageError("a network that segments has no other pooling than the mean direction.")
+    if isinstance(net, TransformersNet):
+        raise UsageError(
+            "an imported network has its own pooling; take another of its vectors with "
+            "`perisphere encoder import --pool`."
+        )
     if isinstance(net, VladNet):
         raise UsageError("SIFT + VLAD has no map to pool; make another with `perisphere encoder vlad`.")
     fields = dict(fields)

@@ -6,7 +6,7 @@ import json
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -27,15 +27,19 @@ from perisphere.encoder.runtimes.compiled import Compiled
 from perisphere.encoder.runtimes.exported import Exported
 from perisphere.encoder.runtimes.names import Runtime
 from perisphere.encoder.scales import Scales
+from perisphere.encoder.text_tower import TextTower
 from perisphere.encoder.whitening import Whitening
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets import (
     NetSpec,
     SegmentationNet,
     SegmentationSpec,
+    TransformersNet,
+    TransformersSpec,
     build,
     build_segmentation,
 )
+from perisphere.nets.pretrained import check_library
 from perisphere.storage import sha256, whole_folder
 from perisphere.tags import Tags
 from perisphere.taxonomy import ClassPoints
@@ -44,6 +48,9 @@ FORMAT = 2  # 2: several scales, whitening, VLAD
 NO_DIRECTION = "its embedding is zero and has no direction"
 DESCRIPTION, WEIGHTS = "encoder.json", "weights.safetensors"
 MEAN, PROJECTION = "whitening.mean", "whitening.projection"
+
+Spec: TypeAlias = NetSpec | SegmentationSpec | TransformersSpec | VladSpec
+"""Of what an encoder can hold."""
 
 
 class Encoder:
@@ -61,6 +68,7 @@ class Encoder:
             them, and any node above them in their taxonomy, can be searched for.
         tags: tags whose vectors it was trained towards, if any; words of them can be searched for.
         codebooks: that compress its embeddings, if any.
+        text: what reads texts into the space of the embeddings, if anything does (CLIP, SigLIP).
         path: the folder that it was loaded from or saved to, if any.
         runtime: what runs the network; see :meth:`on`.
         int8: the model of 8 bits that embeds in the network's place, if any.
@@ -79,6 +87,7 @@ class Encoder:
         classes: ClassPoints | None = None,
         tags: Tags | None = None,
         codebooks: Codebooks | None = None,
+        text: TextTower | None = None,
     ) -> None:
         self.net = net
         self.preprocessing = preprocessing
@@ -88,10 +97,11 @@ class Encoder:
         self.name = name
         self.provenance = provenance or {}
         self.metrics = metrics or {}
-        Companions(classes, tags, codebooks).check(self.dim)
+        Companions(classes, tags, codebooks, text).check(self.dim)
         self.classes = classes
         self.tags = tags
         self.codebooks = codebooks
+        self.text = text
         self.path: Path | None = None
         self.runtime: Runtime = "torch"
         self.int8: Exported | None = None
@@ -190,6 +200,26 @@ class Encoder:
             vectors[batch.start : batch.stop] = rows
         return vectors
 
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Embed texts into the space of the pictures.
+
+        Args:
+            texts: none of them empty; those longer than the network reads are cut off.
+
+        Returns:
+            float32 ``[n, dim]``, rows of length one, in the order of ``texts``.
+
+        Raises:
+            PerisphereError: the encoder reads no texts.
+            UsageError: a text is empty.
+        """
+        if self.text is None:
+            raise PerisphereError(
+                f"the encoder {self.name!r} reads no texts. Import one that does, of CLIP or SigLIP, with "
+                "`perisphere encoder import`."
+            )
+        return self.text(texts)
+
     def inference(
         self,
         *,
@@ -280,13 +310,15 @@ class Encoder:
         folder = Path(folder)
         described = _read_description(folder)
         try:
-            net = _built(described["net"])
+            spec = _spec(described["net"])
             scales = Scales.model_validate(described.get("scales", {}))
             preprocessing = Preprocessing.model_validate(described["preprocessing"])
             name, weights_hash = str(described["name"]), described["weights_sha256"]
-        except (KeyError, TypeError, ValidationError) as error:
+        except (AttributeError, KeyError, TypeError, ValidationError) as error:
             raise _damaged(folder / DESCRIPTION, " ".join(str(error).split())) from error
-        whitening = _load_weights(net, folder / WEIGHTS, weights_hash)
+        if isinstance(spec, TransformersSpec):
+            check_library()
+        net, whitening = _filled(spec, folder / WEIGHTS, weights_hash)
         companions = Companions.load(folder, described)
         try:
             encoder = cls(
@@ -300,6 +332,7 @@ class Encoder:
                 classes=companions.classes,
                 tags=companions.tags,
                 codebooks=companions.codebooks,
+                text=companions.text,
             )
         except PerisphereError as error:
             raise _damaged(folder / DESCRIPTION, str(error)) from error
@@ -321,10 +354,9 @@ class Encoder:
         return bound
 
     def _weights(self) -> dict[str, torch.Tensor]:
+        named = self.net.tensors() if isinstance(self.net, TransformersNet) else self.net.state_dict()
         # save_file refuses tensors that share storage, and tied weights do
-        weights = {
-            name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.net.state_dict().items()
-        }
+        weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in named.items()}
         if self.whitening is not None:
             weights[MEAN] = torch.tensor(self.whitening.mean)
             weights[PROJECTION] = torch.tensor(self.whitening.projection)
@@ -344,7 +376,7 @@ class Encoder:
             "weights_sha256": sha256(folder / WEIGHTS),
             "software": software(),
             **({} if self.int8 is None else {"int8": self.int8.named}),
-            **Companions(self.classes, self.tags, self.codebooks).save(folder),
+            **Companions(self.classes, self.tags, self.codebooks, self.text).save(folder),
         }
 
 
@@ -381,12 +413,26 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return described
 
 
-def _built(described: dict[str, Any]) -> Net:
-    if described.get("kind") == "vlad":
-        return VladNet(VladSpec.model_validate(described))
-    if described.get("kind") == "segmentation":
-        return build_segmentation(SegmentationSpec.model_validate(described))
-    return build(NetSpec.model_validate(described))
+def _spec(described: dict[str, Any]) -> Spec:
+    kinds: dict[str, type[Spec]] = {
+        "vlad": VladSpec,
+        "segmentation": SegmentationSpec,
+        "transformers": TransformersSpec,
+    }
+    return kinds.get(described.get("kind", ""), NetSpec).model_validate(described)
+
+
+def _net(spec: Spec, tensors: dict[str, torch.Tensor]) -> Net:
+    """Build the network and fill it."""
+    if isinstance(spec, TransformersSpec):
+        return TransformersNet(spec, tensors)
+    net: Net
+    if isinstance(spec, VladSpec):
+        net = VladNet(spec)
+    else:
+        net = build_segmentation(spec) if isinstance(spec, SegmentationSpec) else build(spec)
+    net.load_state_dict(tensors)
+    return net
 
 
 def _fitting(whitening: Whitening | None, dim: int) -> Whitening | None:
@@ -416,8 +462,8 @@ def _check_scales(scales: Scales, net: Net, preprocessing: Preprocessing) -> Non
         )
 
 
-def _load_weights(net: Net, path: Path, expected_hash: str) -> Whitening | None:
-    """Fill the network, and return the whitening that lies beside its weights, if any."""
+def _filled(spec: Spec, path: Path, expected_hash: str) -> tuple[Net, Whitening | None]:
+    """Return the network with its weights, and the whitening that lies beside them, if any."""
     try:
         if sha256(path) != expected_hash:
             raise _damaged(path, f"is not the file that {DESCRIPTION} was written with")
@@ -430,8 +476,7 @@ def _load_weights(net: Net, path: Path, expected_hash: str) -> Whitening | None:
         raise _damaged(path, f"is no safetensors file: {error}") from error
     try:
         pair = [tensors.pop(name).numpy() for name in (MEAN, PROJECTION) if name in tensors]
-        net.load_state_dict(tensors)
-        return Whitening(*pair) if pair else None
+        return _net(spec, tensors), Whitening(*pair) if pair else None
     except (RuntimeError, TypeError, PerisphereError) as error:
         raise _damaged(path, f"does not fit {DESCRIPTION}: {' '.join(str(error).split())}") from error
 

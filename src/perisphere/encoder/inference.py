@@ -14,14 +14,14 @@ from perisphere.encoder.runtimes.compiled import Compiled
 from perisphere.encoder.scales import Scales
 from perisphere.encoder.whitening import Whitening
 from perisphere.errors import PerisphereError, UsageError
-from perisphere.nets import EmbeddingNet, SegmentationNet
+from perisphere.nets import EmbeddingNet, SegmentationNet, TransformersNet
 
 # On a processor, a large batch's feature maps pass glibc's limit for reusable memory (32 MiB): every layer
 # then maps and clears fresh pages. At 32 images of 224 pixels that took a third of ResNet-50's time and half
 # of SqueezeNet's; four at a time take none of it.
 PIXELS_AT_ONCE = 4 * 227 * 227
 
-Net: TypeAlias = EmbeddingNet | SegmentationNet | VladNet
+Net: TypeAlias = EmbeddingNet | SegmentationNet | TransformersNet | VladNet
 """What an encoder can hold."""
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
