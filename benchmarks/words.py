@@ -18,7 +18,7 @@ import numpy as np
 from perisphere.catalog import Catalog
 from perisphere.catalog.label_images import read_labels
 from perisphere.index import Index
-from perisphere.search.word_query import search_words
+from perisphere.search.word_query import best_first, known_words, seek
 
 FIRST, LEAST_SHARE, LEAST_PHOTOS = 10, 0.1, 10
 WAYS = {"words": (1.0, 0.0), "regions": (0.0, 0.9), "together": (1.0, 0.9)}
@@ -73,11 +73,11 @@ def truths(
 
 def precision(index: Index, texts: dict[str, set[str]], words: float, regions: float) -> float:
     """Return the mean share of right photos among the first of each text."""
-    found = search_words(index, list(texts), FIRST, words=words, regions=regions).answers
-    shares = [
-        sum(result.path in right for result in answer.results) / FIRST
-        for answer, right in zip(found, texts.values(), strict=True)
-    ]
+    shares = []
+    found = seek(index, list(texts), known_words(index), trust=(words, regions))
+    for sought, right in zip(found, texts.values(), strict=True):
+        ids = list(best_first(sought.scores, FIRST))
+        shares.append(sum(path in right for path in index.rows(ids)["path"]) / FIRST)
     return float(np.mean(shares))
 
 

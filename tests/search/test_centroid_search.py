@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from asking import ask
 from coloured import COLOURS, EACH, pixels, rows
 
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Centroids, Index
-from perisphere.search import Photos, among, classify_images, draw_sheet, search_images, write_sheet
+from perisphere.search import Photos, among, classify_images, draw_sheet, write_sheet
 from perisphere.search.matches import write_matches
 
 
@@ -54,9 +55,7 @@ def stored(photos: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_one_result_a_label_with_its_count_and_photos(kept: Path, photos: Path) -> None:
     vectors, labels, _ = stored(photos)
     with Index.open(kept) as index:
-        found = search_images(
-            index, [photos / "new" / f"{label}.png" for label in COLOURS], among="centroids"
-        )
+        found = ask(index, [photos / "new" / f"{label}.png" for label in COLOURS], among="centroids")
     assert (found.among, found.road) == ("centroids", "exact")
     for answer, own in zip(found.answers, COLOURS, strict=True):
         assert sorted(str(result.label) for result in answer.results) == sorted(COLOURS)
@@ -72,20 +71,20 @@ def test_one_result_a_label_with_its_count_and_photos(kept: Path, photos: Path) 
 
 def test_an_index_of_centroids_only_is_searched_among_them_by_itself(kept: Path, photos: Path) -> None:
     with Index.open(kept) as index:
-        found = search_images(index, [photos / "new" / "sky.png"])
+        found = ask(index, [photos / "new" / "sky.png"])
         assert found.among == ("centroids" if index.centroids_kept == "only" else "photos")
 
 
 def test_a_filter_chooses_the_photos_behind_the_centroids(index: Index, photos: Path) -> None:
     vectors, labels, cameras = stored(photos)
     query = photos / "new" / "grass.png"
-    found = search_images(index, [query], among="centroids", where="camera == 1 and label != 'brick'")
+    found = ask(index, [query], among="centroids", where="camera == 1 and label != 'brick'")
     assert {result.label for result in found.answers[0].results} == {"grass", "sky"}
     for result in found.answers[0].results:
         mean = unit(vectors[(labels == result.label) & (cameras == "1")].mean(0))
         assert result.score == pytest.approx(float(unit(pixels().encode([query])[0]) @ mean), abs=1e-5)
         assert (result.count, result.path) == (2, f"{result.label}/1.png")
-    nothing = search_images(index, [query], among="centroids", where="camera == 7")
+    nothing = ask(index, [query], among="centroids", where="camera == 7")
     assert nothing.answers[0].results == ()
 
 
@@ -93,8 +92,8 @@ def test_a_filter_chooses_the_photos_behind_the_centroids(index: Index, photos: 
 def test_a_photo_is_taken_out_of_its_own_centroid(index: Index, photos: Path, rerank: str | None) -> None:
     vectors, labels, cameras = stored(photos)
     own, other = photos / "sky" / "0.png", photos / "new" / "sky.png"
-    found = search_images(index, [other, own], among="centroids", exclude_self=True, rerank=rerank)
-    alone = search_images(index, [other], among="centroids", rerank=rerank)
+    found = ask(index, [other, own], among="centroids", exclude_self=True, rerank=rerank)
+    alone = ask(index, [other], among="centroids", rerank=rerank)
     assert found.answers[0] == alone.answers[0], "another query of the same command sees all photos"
     paths = rows(photos)["path"].to_numpy()
     query = vectors[paths == "sky/0.png"][0]
@@ -104,11 +103,11 @@ def test_a_photo_is_taken_out_of_its_own_centroid(index: Index, photos: Path, re
         assert result.count == rest.sum()
         assert own not in result.examples
     where = "camera == 0"
-    filtered = search_images(index, [own], among="centroids", exclude_self=True, where=where).answers[0]
+    filtered = ask(index, [own], among="centroids", exclude_self=True, where=where).answers[0]
     sky = next(result for result in filtered.results if result.label == "sky")
     rest = (labels == "sky") & (cameras == "0") & (paths != "sky/0.png")
     assert sky.score == pytest.approx(float(query @ unit(vectors[rest].mean(0))), abs=1e-5)
-    gone = search_images(index, [own], among="centroids", exclude_self=True, where="path == 'sky/0.png'")
+    gone = ask(index, [own], among="centroids", exclude_self=True, where="path == 'sky/0.png'")
     assert gone.answers[0].results == (), "of a photo that is alone nothing is left"
 
 
@@ -120,28 +119,28 @@ def test_centroids_without_a_query_are_held_one_query_at_a_time(
     monkeypatch.setattr(Centroids, "without", lambda *words: made.append(1) or without(*words))
     monkeypatch.setattr(among, "Context", lambda *words: searched.append(len(made)) or context(*words))
     own = [photos / "sky" / f"{number}.png" for number in range(3)]
-    search_images(index, own, among="centroids", exclude_self=True)
+    ask(index, own, among="centroids", exclude_self=True)
     assert searched == [1, 2, 3]
 
 
 def test_the_photos_of_the_nearest_centroids(index: Index, photos: Path) -> None:
     queries = [photos / "new" / f"{label}.png" for label in COLOURS]
-    found = search_images(index, queries, 100, among="centroids-then-photos", identities=1)
-    everything = search_images(index, queries, 100)
+    found = ask(index, queries, 100, among="centroids-then-photos", identities=1)
+    everything = ask(index, queries, 100)
     assert found.road == "exact for centroids, then gather + exact"
     for answer, whole, label in zip(found.answers, everything.answers, COLOURS, strict=True):
         expected = [(result.id, result.precision) for result in whole.results if result.label == label]
         assert [(result.id, result.precision) for result in answer.results] == expected
         assert answer.results[0].count is None
-    two = search_images(index, queries[:1], 100, among="centroids-then-photos", identities=2).answers[0]
+    two = ask(index, queries[:1], 100, among="centroids-then-photos", identities=2).answers[0]
     assert len({result.label for result in two.results}) == 2
     assert len(two.results) == 2 * EACH
-    every = search_images(index, queries, 100, among="centroids-then-photos")
+    every = ask(index, queries, 100, among="centroids-then-photos")
     assert [[result.id for result in answer.results] for answer in every.answers] == [
         [result.id for result in answer.results] for answer in everything.answers
     ]
     own = photos / "sky" / "0.png"
-    left = search_images(
+    left = ask(
         index, [own], 100, among="centroids-then-photos", identities=1, exclude_self=True, where="camera == 0"
     )
     assert [result.path for result in left.answers[0].results] in (
@@ -154,19 +153,17 @@ def test_the_photos_of_the_nearest_centroids(index: Index, photos: Path) -> None
 @pytest.mark.parametrize("chain", ["aqe(n=2)", "dba(n=2)+kreciprocal(k1=3,k2=2)", "diffusion(k=2,kq=2)"])
 def test_re_rankers_work_among_centroids_and_their_photos(index: Index, photos: Path, chain: str) -> None:
     query = [photos / "new" / "sky.png", Photos((photos / "new" / "grass.png", photos / "grass" / "1.png"))]
-    found = search_images(index, query, among="centroids", rerank=chain)
+    found = ask(index, query, among="centroids", rerank=chain)
     assert [answer.results[0].label for answer in found.answers] == ["sky", "grass"]
     assert all(result.rerank is not None for result in found.answers[0].results)
-    then = search_images(index, query, 3, among="centroids-then-photos", identities=1, rerank=chain)
+    then = ask(index, query, 3, among="centroids-then-photos", identities=1, rerank=chain)
     assert [{result.label for result in answer.results} for answer in then.answers] == [{"sky"}, {"grass"}]
 
 
 def test_several_photos_are_one_query_at_their_centroid(index: Index, photos: Path) -> None:
     files = [photos / "new" / "sky.png", photos / "new" / "grass.png", photos / "new" / "brick.png"]
     picture = PIL.Image.open(files[1])
-    found = search_images(
-        index, [Photos((files[0], picture, np.asarray(PIL.Image.open(files[2])))), files[0]], 15
-    )
+    found = ask(index, [Photos((files[0], picture, np.asarray(PIL.Image.open(files[2])))), files[0]], 15)
     point = unit(unit(pixels().encode(files)).mean(0))
     vectors, _, _ = stored(photos)
     scores = dict(zip(rows(photos)["path"], (vectors @ point).tolist(), strict=True))
@@ -174,7 +171,7 @@ def test_several_photos_are_one_query_at_their_centroid(index: Index, photos: Pa
     assert len(several.results) == len(scores)
     for result in several.results:
         assert result.score == pytest.approx(scores[str(result.path)], abs=1e-5)
-    alone = search_images(index, [files[0]], 15).answers[0]
+    alone = ask(index, [files[0]], 15).answers[0]
     assert [(r.id, pytest.approx(r.score, abs=1e-6)) for r in single.results] == [
         (r.id, r.score) for r in alone.results
     ]
@@ -186,7 +183,7 @@ def test_several_photos_are_one_query_at_their_centroid(index: Index, photos: Pa
 
 def test_a_query_of_one_photo_and_of_copies_of_it_is_that_photo(index: Index, photos: Path) -> None:
     file = photos / "new" / "sky.png"
-    found = search_images(index, [file, Photos((file,)), Photos((file, file, file))], 15)
+    found = ask(index, [file, Photos((file,)), Photos((file, file, file))], 15)
     lists = [[(r.id, pytest.approx(r.score, abs=1e-5)) for r in answer.results] for answer in found.answers]
     assert lists[0] == lists[1] == lists[2]
 
@@ -195,20 +192,20 @@ def test_what_the_index_knows_of_several_photos(index: Index, photos: Path) -> N
     sky = Photos((photos / "sky" / "0.png", photos / "sky" / "1.png"))
     mixed = Photos((photos / "sky" / "0.png", photos / "grass" / "1.png"))
     new = Photos((photos / "sky" / "0.png", photos / "new" / "sky.png"))
-    found = search_images(index, [sky, mixed, new], 100, exclude_self=True)
+    found = ask(index, [sky, mixed, new], 100, exclude_self=True)
     assert [answer.label for answer in found.answers] == ["sky", None, None]
     assert [len(answer.results) for answer in found.answers] == [13, 13, 14]
     assert not {"sky/0.png", "sky/1.png"} & {result.path for result in found.answers[0].results}
-    counts = search_images(index, [mixed], among="centroids", exclude_self=True).answers[0].results
+    counts = ask(index, [mixed], among="centroids", exclude_self=True).answers[0].results
     assert {result.label: result.count for result in counts} == {"sky": 4, "grass": 4, "brick": 5}
-    labelled = search_images(index, [mixed], labels=["brick"]).answers[0]
+    labelled = ask(index, [mixed], labels=["brick"]).answers[0]
     assert labelled.label == "brick"
 
 
 def test_under_l2_a_centroid_is_the_mean_itself(photos: Path, tmp_path: Path) -> None:
     with Index.open(make(tmp_path / "l2", photos, "beside", "l2")) as index:
         files = (photos / "new" / "sky.png", photos / "new" / "brick.png")
-        found = search_images(index, [Photos(files)], among="centroids").answers[0]
+        found = ask(index, [Photos(files)], among="centroids").answers[0]
         encoder, table = pixels(), rows(photos)
         query = encoder.encode(files).mean(0)
         vectors = encoder.encode([photos / path for path in table["path"]])
@@ -244,7 +241,7 @@ def test_what_cannot_be_asked(index: Index, photos: Path, options: dict, kind: t
     photo = photos / "new" / "sky.png"
     query = Photos((photo, photo)) if options.pop("several", False) else photo
     with pytest.raises(kind, match=message) as caught:
-        search_images(index, [query], **options)
+        ask(index, [query], **options)
     assert "\n" not in str(caught.value)
 
 
@@ -253,16 +250,16 @@ def test_where_centroids_or_photos_are_missing(made: Path, photos: Path, tmp_pat
     with Index.open(made) as plain:
         for among in ("centroids", "centroids-then-photos"):
             with pytest.raises(PerisphereError, match="keeps no centroids"):
-                search_images(plain, query, among=among)
+                ask(plain, query, among=among)
     with Index.open(make(tmp_path / "only", photos, "only")) as only:
         for among in ("photos", "centroids-then-photos"):
             with pytest.raises(PerisphereError, match="keeps centroids only"):
-                search_images(only, query, among=among)
+                ask(only, query, among=among)
         with pytest.raises(PerisphereError, match="Leave --exclude-self out"):
-            search_images(only, query, exclude_self=True)
+            ask(only, query, exclude_self=True)
         with pytest.raises(UsageError, match="Leave camera out"):
-            search_images(only, query, where="camera == 1")
-        assert search_images(only, query, where="label == 'sky'").answers[0].results[0].label == "sky"
+            ask(only, query, where="camera == 1")
+        assert ask(only, query, where="label == 'sky'").answers[0].results[0].label == "sky"
     with pytest.raises(UsageError, match="has none"):
         Photos(())
 
@@ -283,15 +280,15 @@ def test_photos_that_cancel_each_other_are_no_query(index: Index, monkeypatch: p
 
     photo = np.zeros((4, 4, 3), np.uint8)
     with pytest.raises(PerisphereError, match="cancel each other"):
-        search_images(index, [Photos((photo, photo))], encoder=Opposites())  # type: ignore[arg-type]
+        ask(index, [Photos((photo, photo))], encoder=Opposites())  # type: ignore[arg-type]
 
 
 def test_the_sheet_shows_the_photos_of_a_query_and_of_a_centroid(
     index: Index, photos: Path, tmp_path: Path
 ) -> None:
     files = [photos / "new" / f"{label}.png" for label in COLOURS]
-    single = search_images(index, [files[2]], 3, among="centroids", labels=["sky"])
-    several = search_images(index, [Photos(tuple(files))], 3, among="centroids", labels=["sky"])
+    single = ask(index, [files[2]], 3, among="centroids", labels=["sky"])
+    several = ask(index, [Photos(tuple(files))], 3, among="centroids", labels=["sky"])
     one, three = (np.asarray(draw_sheet(found.answers)).astype(int) for found in (single, several))
     tile = np.s_[92 + 6 : 92 + 230, 44 + 6 : 44 + 230]
 
@@ -303,7 +300,7 @@ def test_the_sheet_shows_the_photos_of_a_query_and_of_a_centroid(
 
     assert colours(one) == {"sky"}
     assert colours(three) == set(COLOURS)
-    many = search_images(index, [Photos(tuple(files * 4))], 1).answers
+    many = ask(index, [Photos(tuple(files * 4))], 1).answers
     assert many[0].name.endswith(" + 9 more")
     assert write_sheet(tmp_path / "many.png", many).is_file()
     with pytest.raises(UsageError, match="no pair of photos"):

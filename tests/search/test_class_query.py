@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from asking import ask
 from coloured import COLOURS, EACH, pixels, rows
 
 from perisphere.encoder import Encoder
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
-from perisphere.search import ClassQuery, search_images, write_sheet
+from perisphere.search import ClassQuery, write_sheet
 from perisphere.taxonomy import ClassPoints, Taxonomy
 
 TREE = [("thing", "nature"), ("thing", "made"), ("nature", "l1"), ("nature", "l2"), ("made", "l3")]
@@ -34,7 +35,7 @@ def labels(answer):
 
 def test_a_leaf_and_an_inner_node_find_what_lies_below_them(index, classes):
     assert set(LEAVES.values()) == set(COLOURS)
-    found = search_images(index, [ClassQuery("brick"), ClassQuery("nature")], 2 * EACH, classes=classes)
+    found = ask(index, [ClassQuery("brick"), ClassQuery("nature")], 2 * EACH, classes=classes)
     brick, nature = found.answers
     assert labels(brick)[:EACH] == ["brick"] * EACH
     assert set(labels(nature)) == {"sky", "grass"}
@@ -53,7 +54,7 @@ def test_a_leaf_and_an_inner_node_find_what_lies_below_them(index, classes):
 def test_an_inner_node_with_a_point_of_its_own_is_exact(index, classes):
     point = classes.points[2]
     covered = ClassPoints(np.vstack([classes.points, point]), (*LEAVES, "nature"), classes.taxonomy, "test")
-    answer = search_images(index, [ClassQuery("nature")], EACH, classes=covered).answers[0]
+    answer = ask(index, [ClassQuery("nature")], EACH, classes=covered).answers[0]
     assert labels(answer) == ["brick"] * EACH
     assert not any(answer.right(result) for result in answer.results)
 
@@ -61,8 +62,8 @@ def test_an_inner_node_with_a_point_of_its_own_is_exact(index, classes):
 def test_ids_names_and_photos_in_one_list(index, classes, photos):
     photo = photos / "new" / "sky.png"
     queries = [photo, ClassQuery("l3"), ClassQuery("GRASS")]
-    found = search_images(index, queries, 3, classes=classes, labels=["sky", None, None])
-    alone = search_images(index, [photo], 3, labels=["sky"])
+    found = ask(index, queries, 3, classes=classes, labels=["sky", None, None])
+    alone = ask(index, [photo], 3, labels=["sky"])
     assert found.answers[0] == alone.answers[0]
     assert [answer.results[0].label for answer in found.answers] == ["sky", "brick", "grass"]
     assert [answer.name for answer in found.answers[1:]] == ["brick", "grass"]
@@ -77,7 +78,7 @@ def test_the_encoder_of_the_index_brings_its_classes(classes, photos, tmp_path):
     with Index.create(tmp_path / "index", encoder=encoder) as made:
         made.add(encoder.encode([photos / path for path in table["path"]]), table, root=photos)
     with Index.open(tmp_path / "index") as opened:
-        answer = search_images(opened, [ClassQuery("made")], EACH).answers[0]
+        answer = ask(opened, [ClassQuery("made")], EACH).answers[0]
         assert labels(answer) == ["brick"] * EACH
 
 
@@ -85,54 +86,54 @@ def test_classes_alone_need_no_encoder(classes, photos, tmp_path):
     table = rows(photos)
     with Index.create(tmp_path / "bare", pixels().dim) as bare:
         bare.add(pixels().encode([photos / path for path in table["path"]]), table, root=photos)
-        assert labels(search_images(bare, [ClassQuery("sky")], 3, classes=classes).answers[0]) == ["sky"] * 3
+        assert labels(ask(bare, [ClassQuery("sky")], 3, classes=classes).answers[0]) == ["sky"] * 3
         with pytest.raises(PerisphereError, match=r"knows no classes.*--classes FILE"):
-            search_images(bare, [ClassQuery("sky")])
+            ask(bare, [ClassQuery("sky")])
 
 
 def test_without_a_taxonomy_only_the_classes_themselves_can_be_asked_for(index, classes):
     flat = ClassPoints(classes.points, tuple(LEAVES.values()))
-    answer = search_images(index, [ClassQuery("brick")], 2 * EACH, classes=flat).answers[0]
+    answer = ask(index, [ClassQuery("brick")], 2 * EACH, classes=flat).answers[0]
     assert [answer.right(result) for result in answer.results] == [True] * EACH + [False] * EACH
     with pytest.raises(PerisphereError, match=r"'brik'.*Did you mean 'brick'"):
-        search_images(index, [ClassQuery("brik")], classes=flat)
+        ask(index, [ClassQuery("brik")], classes=flat)
 
 
 def test_labels_that_the_taxonomy_does_not_know_are_neither_right_nor_wrong(index, classes):
     other = Taxonomy.from_pairs(TREE, {"l1": "sky"})
     points = ClassPoints(classes.points, tuple(LEAVES), other, "test")
-    answer = search_images(index, [ClassQuery("sky")], 2 * EACH, classes=points).answers[0]
+    answer = ask(index, [ClassQuery("sky")], 2 * EACH, classes=points).answers[0]
     assert {answer.right(result) for result in answer.results if result.label == "sky"} == {True}
     assert {answer.right(result) for result in answer.results if result.label != "sky"} == {None}
 
 
 def test_filters_cut_offs_metrics_and_re_rankers_count(index, classes):
     query = [ClassQuery("sky")]
-    assert search_images(index, query, 3, classes=classes, where="label == 'brick'").answers[0].results
-    assert not search_images(index, query, classes=classes, min_score=2).answers[0].results
+    assert ask(index, query, 3, classes=classes, where="label == 'brick'").answers[0].results
+    assert not ask(index, query, classes=classes, min_score=2).answers[0].results
     for metric in ("l1", "l2"):
-        answer = search_images(index, query, 3, classes=classes, metric=metric).answers[0]
+        answer = ask(index, query, 3, classes=classes, metric=metric).answers[0]
         assert labels(answer) == ["sky"] * 3
-    again = search_images(index, query, 3, classes=classes, rerank="aqe(n=2)").answers[0]
+    again = ask(index, query, 3, classes=classes, rerank="aqe(n=2)").answers[0]
     assert labels(again) == ["sky"] * 3
     with pytest.raises(PerisphereError, match=r"that of the query is not known\. Leave `geometric` out"):
-        search_images(index, query, classes=classes, rerank="geometric")
+        ask(index, query, classes=classes, rerank="geometric")
 
 
 def test_what_makes_no_sense_for_a_class(index, classes, photos):
     with pytest.raises(PerisphereError, match=r"'natur'.*Did you mean 'nature'"):
-        search_images(index, [ClassQuery("natur")], classes=classes)
+        ask(index, [ClassQuery("natur")], classes=classes)
     with pytest.raises(UsageError, match="Give labels to photos only"):
-        search_images(index, [ClassQuery("sky")], classes=classes, labels=["sky"])
+        ask(index, [ClassQuery("sky")], classes=classes, labels=["sky"])
     with pytest.raises(UsageError, match="Cut by a score"):
-        search_images(index, [ClassQuery("sky")], classes=classes, min_precision=0.5)
+        ask(index, [ClassQuery("sky")], classes=classes, min_precision=0.5)
     flat = ClassPoints(np.eye(3), ("a", "b", "c"))
     with pytest.raises(PerisphereError, match=r"have 3 numbers, and .* holds 192"):
-        search_images(index, [ClassQuery("a")], classes=flat)
+        ask(index, [ClassQuery("a")], classes=flat)
 
 
 def test_the_sheet_shows_the_name_in_place_of_a_photo(index, classes, tmp_path):
-    answers = search_images(index, [ClassQuery("nature")], 5, classes=classes).answers
+    answers = ask(index, [ClassQuery("nature")], 5, classes=classes).answers
     file = write_sheet(tmp_path / "sheet.png", answers)
     with PIL.Image.open(file) as sheet:
         tile = np.asarray(sheet.convert("L"))[92 + 12 : 92 + 224, 44 + 12 : 44 + 224]

@@ -9,17 +9,23 @@ import painted
 import PIL.Image
 import polars as pl
 import pytest
+from asking import ask
 
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
 from perisphere.index.segmented import bring_regions
-from perisphere.search import Part, search_images, search_parts, write_sheet
+from perisphere.search import Ingredient, Part, Query, write_sheet
 from perisphere.search.drawn_regions import colour_of, draw_regions
 from perisphere.search.part import parse_box
 from perisphere.search.rerank import parse_chain
+from perisphere.search.spaces import Spaces
 from perisphere.search.ways import way_of
 
 PORTAL, STATUE = (8, 16, 40, 64), (56, 8, 80, 60)
+
+
+def way(index: Index, thing: Ingredient, by: str | None = None) -> str:
+    return way_of(Spaces(index), Query.of(thing, by=by))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +66,7 @@ def test_boxes_outlines_scores_and_vectors_come_into_the_index(index: Index) -> 
 
 
 def test_a_part_finds_photos_with_such_a_part_and_shows_it(index: Index, photos: Path) -> None:
-    results = search_parts(index, [Part(photos / "0.png", PORTAL), Part(photos / "0.png", STATUE)], 3)
+    results = ask(index, [Part(photos / "0.png", PORTAL), Part(photos / "0.png", STATUE)], 3)
     for answer, concept, others in zip(results.answers, ("portal", "statue"), ({2, 6}, {3}), strict=True):
         assert answer.label == "Dom"
         assert (answer.results[0].id, answer.results[0].regions[0].concept) == (1, concept)
@@ -75,7 +81,7 @@ def test_a_part_finds_photos_with_such_a_part_and_shows_it(index: Index, photos:
 def test_pixels_and_shares_are_the_same_part(index: Index, photos: Path) -> None:
     shares = (8 / 96, 16 / 64, 40 / 96, 1.0)
     parts = [Part(str(photos / "0.png"), PORTAL), Part(painted.paint(0), shares)]
-    one, other = search_parts(index, parts, 5).answers
+    one, other = ask(index, parts, 5).answers
     assert [r.id for r in one.results] == [r.id for r in other.results]
     np.testing.assert_allclose([r.score for r in one.results], [r.score for r in other.results], atol=1e-5)
     assert parts[1].pixels == PORTAL
@@ -83,18 +89,16 @@ def test_pixels_and_shares_are_the_same_part(index: Index, photos: Path) -> None
 
 def test_self_filters_and_cut_offs(index: Index, photos: Path) -> None:
     part = Part(photos / "0.png", PORTAL)
-    (answer,) = search_parts(index, [part], 9, exclude_self=True).answers
+    (answer,) = ask(index, [part], 9, exclude_self=True).answers
     assert 1 not in [r.id for r in answer.results]
-    (answer,) = search_parts(index, [part], 9, where="regions has 'statue'").answers
+    (answer,) = ask(index, [part], 9, where="regions has 'statue'").answers
     assert [r.id for r in answer.results] == [1, 3]
-    (answer,) = search_parts(index, [part], 9, min_score=0.9999).answers
+    (answer,) = ask(index, [part], 9, min_score=0.9999).answers
     assert [r.id for r in answer.results] == [1]
     with pytest.raises(UsageError, match="k is 0"):
-        search_parts(index, [part], 0)
+        ask(index, [part], 0)
     with pytest.raises(UsageError, match="least score is nan"):
-        search_parts(index, [part], min_score=float("nan"))
-    with pytest.raises(UsageError, match="Name at least one photo"):
-        search_parts(index, [])
+        ask(index, [part], min_score=float("nan"))
 
 
 @pytest.mark.parametrize(
@@ -121,26 +125,26 @@ def test_a_box_is_read_from_text() -> None:
 def test_without_regions_the_part_is_cut_out_and_embedded(tmp_path: Path, photos: Path) -> None:
     with painted.indexed(tmp_path / "index", photos, painted.encoder_of()) as index:
         part = Part(photos / "3.png", (0, 0, 48, 48))
-        assert way_of(index, [part]) == "vectors"
+        assert way(index, part) == "vectors"
         cropped = PIL.Image.open(photos / "3.png").crop((0, 0, 48, 48))
-        one, other = search_images(index, [part, cropped], 6).answers
+        one, other = ask(index, [part, cropped], 6).answers
         assert [(r.id, r.score) for r in one.results] == [(r.id, r.score) for r in other.results]
-        (alone,) = search_images(index, [part], 6, exclude_self=True).answers
+        (alone,) = ask(index, [part], 6, exclude_self=True).answers
         assert 4 not in [r.id for r in alone.results]
-        search_images(index, [part], 2, rerank=parse_chain("geometric(n=2)"))
+        ask(index, [part], 2, rerank=parse_chain("geometric(n=2)"))
         with pytest.raises(PerisphereError, match=r"keeps no vectors of regions.*index regions"):
-            search_parts(index, [part])
+            ask(index, [part], by="regions")
 
 
 def test_an_index_with_vectors_of_regions_answers_by_them_unless_asked_otherwise(index, photos) -> None:
     part = Part(photos / "0.png", PORTAL)
-    assert (way_of(index, [part]), way_of(index, [part], "vectors")) == ("regions", "vectors")
+    assert (way(index, part), way(index, part, "vectors")) == ("regions", "vectors")
     with pytest.raises(UsageError, match="texts alone"):
-        way_of(index, [part], "words")
+        way(index, part, "words")
     with pytest.raises(UsageError, match="texts or parts of photos"):
-        way_of(index, [photos / "0.png"], "regions")
+        way(index, photos / "0.png", "regions")
     with pytest.raises(UsageError, match=r"--by 'word' is unknown.*words"):
-        way_of(index, [part], "word")
+        way(index, part, "word")
 
 
 def test_photos_that_moved_are_known_by_their_path(tmp_path: Path, photos: Path) -> None:
@@ -198,7 +202,7 @@ def test_an_index_with_other_vectors_keeps_regions_without(tmp_path: Path, photo
 
 
 def test_a_sheet_shows_the_regions_and_the_part(index: Index, photos: Path, tmp_path: Path) -> None:
-    results = search_parts(index, [Part(photos / "0.png", PORTAL)], 3)
+    results = ask(index, [Part(photos / "0.png", PORTAL)], 3)
     sheet = np.asarray(PIL.Image.open(write_sheet(tmp_path / "sheet.png", results.answers)).convert("RGB"))
     assert (sheet == colour_of("portal")).all(2).sum() > 100
     bare = [

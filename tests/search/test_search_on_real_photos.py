@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from asking import ask
 from coloured import pixels
 
 from perisphere.index import Index
-from perisphere.search import search_images
 
 PLACES = ("piazza_san_marco", "st_pauls_cathedral", "sacre_coeur", "berlin")
 SAME = ["piazza_san_marco/aliked_2.jpg", "piazza_san_marco/piazza_san_marco_18627786_5929294590.jpg"]
@@ -35,14 +35,14 @@ def test_the_photo_that_is_there_twice(folder: Path) -> None:
         known = index.rows(found.first)["id"].to_list() + index.rows(found.second)["id"].to_list()
         new = pixels(16).encode([folder / SAME[0]])[0]
         assert sorted(identity for identity, _ in index.near(new)) == sorted(known)
-        answer = search_images(index, [folder / SAME[0]], 1, exclude_self=True).answers[0]
+        answer = ask(index, [folder / SAME[0]], 1, exclude_self=True).answers[0]
         assert (answer.results[0].path, answer.label) == (SAME[1], "piazza_san_marco")
 
 
 def test_copies_tell_a_duplicate_from_a_neighbour(folder: Path) -> None:
     with Index.open(folder / "index") as index:
         calibration = index.calibrate(source="copies")
-        answer = search_images(index, [folder / SAME[0]], 2, exclude_self=True).answers[0]
+        answer = ask(index, [folder / SAME[0]], 2, exclude_self=True).answers[0]
     copy, neighbour = (result.precision for result in answer.results)
     assert calibration.source == "copies"
     assert copy is not None

@@ -7,6 +7,7 @@ import numpy as np
 import PIL.Image
 import polars as pl
 import pytest
+from asking import ask
 from coloured import COLOURS, EACH, paint, pixels, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from perisphere.codes.codebooks import Codebooks
 from perisphere.encoder import Encoder, Preprocessing
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
-from perisphere.search import Answer, ClassQuery, TextQuery, search_images, tag_images, write_sheet
+from perisphere.search import Answer, ClassQuery, TextQuery, tag_images, write_sheet
 from perisphere.tags import Tags
 
 
@@ -33,7 +34,7 @@ def labels(answer: Answer) -> list[str | None]:
 
 
 def test_a_text_finds_what_lies_in_the_direction_of_its_tags(index, tags):
-    found = search_images(index, [TextQuery("Sky"), TextQuery("the sky, over grass")], 2 * EACH, tags=tags)
+    found = ask(index, [TextQuery("Sky"), TextQuery("the sky, over grass")], 2 * EACH, tags=tags)
     sky, both = found.answers
     assert labels(sky)[:EACH] == ["sky"] * EACH
     assert set(labels(both)[: 2 * EACH - 1]) == {"sky", "grass"}
@@ -48,36 +49,36 @@ def test_a_text_finds_what_lies_in_the_direction_of_its_tags(index, tags):
 
 
 def test_unknown_words_are_named_with_the_nearest_and_change_nothing(index, tags):
-    found = search_images(index, [TextQuery("sky gras"), TextQuery("sky")], 3, tags=tags)
+    found = ask(index, [TextQuery("sky gras"), TextQuery("sky")], 3, tags=tags)
     odd, plain = found.answers
     assert odd.results == plain.results
     told = json.loads(json.dumps(found.to_dict()))["queries"][0]
     assert (told["text"], told["tags"], told["class"]) == ("sky gras", ["sky"], None)
     assert told["unknown"]["gras"][0] == "grass"
     with pytest.raises(PerisphereError, match=r"no tag is called 'gras' \(nearest: grass"):
-        search_images(index, [TextQuery("gras")], tags=tags)
+        ask(index, [TextQuery("gras")], tags=tags)
 
 
 def test_photos_classes_and_texts_in_one_list_are_queries_of_their_own(index, tags, photos):
     photo = photos / "new" / "brick.png"
-    mixed = search_images(index, [TextQuery("sky"), photo, TextQuery("grass")], 3, tags=tags)
-    assert mixed.answers[1] == search_images(index, [photo], 3).answers[0]
+    mixed = ask(index, [TextQuery("sky"), photo, TextQuery("grass")], 3, tags=tags)
+    assert mixed.answers[1] == ask(index, [photo], 3).answers[0]
     assert [answer.results[0].label for answer in mixed.answers] == ["sky", "brick", "grass"]
 
 
 def test_filters_cut_offs_metrics_centroids_and_re_rankers_count(index, tags, photos, tmp_path):
     query = [TextQuery("sky")]
-    filtered = search_images(index, query, 3, tags=tags, where="label == 'brick'").answers[0]
+    filtered = ask(index, query, 3, tags=tags, where="label == 'brick'").answers[0]
     assert labels(filtered) == ["brick"] * 3
-    assert not search_images(index, query, tags=tags, min_score=2).answers[0].results
+    assert not ask(index, query, tags=tags, min_score=2).answers[0].results
     for metric in ("l1", "l2"):
-        assert labels(search_images(index, query, 3, tags=tags, metric=metric).answers[0]) == ["sky"] * 3
-    again = search_images(index, query, 3, tags=tags, rerank="aqe(n=2)").answers[0]
+        assert labels(ask(index, query, 3, tags=tags, metric=metric).answers[0]) == ["sky"] * 3
+    again = ask(index, query, 3, tags=tags, rerank="aqe(n=2)").answers[0]
     assert labels(again) == ["sky"] * 3
     table = rows(photos)
     with Index.create(tmp_path / "index", pixels().dim, centroids="only") as made:
         made.add(pixels().encode([photos / path for path in table["path"]]), table, root=photos)
-        found = search_images(made, query, 1, tags=tags)
+        found = ask(made, query, 1, tags=tags)
         assert (found.among, labels(found.answers[0])) == ("centroids", ["sky"])
 
 
@@ -87,7 +88,7 @@ def test_the_encoder_of_the_index_brings_its_tags(tags, photos, tmp_path):
     with Index.create(tmp_path / "index", encoder=encoder) as made:
         made.add(encoder.encode([photos / path for path in table["path"]]), table, root=photos)
     with Index.open(tmp_path / "index") as opened:
-        assert labels(search_images(opened, [TextQuery("Briques")], 3).answers[0]) == ["brick"] * 3
+        assert labels(ask(opened, [TextQuery("Briques")], 3).answers[0]) == ["brick"] * 3
 
 
 def test_tags_of_an_encoder_that_did_not_make_the_index_are_refused(tags, photos, tmp_path):
@@ -95,11 +96,11 @@ def test_tags_of_an_encoder_that_did_not_make_the_index_are_refused(tags, photos
     maker = Encoder(plain.net, plain.preprocessing, name="maker", tags=tags)
     with Index.create(tmp_path / "index", encoder=maker) as made:
         made.add(maker.encode([photos / path for path in table["path"]]), table, root=photos)
-        assert labels(search_images(made, [TextQuery("sky")], 1, encoder=maker).answers[0]) == ["sky"]
+        assert labels(ask(made, [TextQuery("sky")], 1, encoder=maker).answers[0]) == ["sky"]
         turned = Preprocessing(size=plain.preprocessing.size, mean=(0.1, 0.2, 0.3), std=(1, 1, 1))
         other = Encoder(plain.net, turned, name="other", tags=tags)
         with pytest.raises(PerisphereError, match="did not make"):
-            search_images(made, [TextQuery("sky")], encoder=other)
+            ask(made, [TextQuery("sky")], encoder=other)
 
 
 @pytest.mark.parametrize("mode", ["beside", "only"])
@@ -110,30 +111,30 @@ def test_a_text_searches_codes(tags, photos, tmp_path, mode):
     with Index.create(tmp_path / "index", pixels().dim, codebooks=books, codes=mode) as made:
         made.add(vectors, rows(photos), root=photos)
         for options in ({}, {"symmetric": True}, {"shortlist": 0}):
-            found = search_images(made, [TextQuery("sky")], EACH, tags=tags, **options)
+            found = ask(made, [TextQuery("sky")], EACH, tags=tags, **options)
             assert labels(found.answers[0]) == ["sky"] * EACH, options
 
 
 def test_what_makes_no_sense_for_a_text(index, tags, photos):
     with pytest.raises(PerisphereError, match=r"knows no tags.*--tags FOLDER"):
-        search_images(index, [TextQuery("sky")])
+        ask(index, [TextQuery("sky")])
     with pytest.raises(UsageError, match="Give labels to photos only"):
-        search_images(index, [TextQuery("sky")], tags=tags, labels=["sky"])
+        ask(index, [TextQuery("sky")], tags=tags, labels=["sky"])
     with pytest.raises(UsageError, match="Cut by a score"):
-        search_images(index, [TextQuery("sky")], tags=tags, min_precision=0.5)
+        ask(index, [TextQuery("sky")], tags=tags, min_precision=0.5)
     with pytest.raises(PerisphereError, match="Leave `geometric` out"):
-        search_images(index, [TextQuery("sky")], tags=tags, rerank="geometric")
+        ask(index, [TextQuery("sky")], tags=tags, rerank="geometric")
     with pytest.raises(PerisphereError, match=r"text '  '"):
-        search_images(index, [TextQuery("  ")], tags=tags)
+        ask(index, [TextQuery("  ")], tags=tags)
     flat = Tags(("sky",), np.ones((1, 3), np.float32), np.array([1]), {})
     with pytest.raises(PerisphereError, match=r"vectors of 3 numbers, and .* holds 192"):
-        search_images(index, [TextQuery("sky")], tags=flat)
+        ask(index, [TextQuery("sky")], tags=flat)
     with pytest.raises(PerisphereError, match="knows no classes"):
-        search_images(index, [TextQuery("sky"), ClassQuery("sky")], tags=tags)
+        ask(index, [TextQuery("sky"), ClassQuery("sky")], tags=tags)
 
 
 def test_the_sheet_shows_the_words_in_place_of_a_photo(index, tags, tmp_path):
-    answers = search_images(index, [TextQuery("sky over grass")], 5, tags=tags).answers
+    answers = ask(index, [TextQuery("sky over grass")], 5, tags=tags).answers
     with PIL.Image.open(write_sheet(tmp_path / "sheet.png", answers)) as sheet:
         tile = np.asarray(sheet.convert("L"))[92 + 12 : 92 + 224, 44 + 12 : 44 + 224]
     assert (tile < 100).mean() > 0.01, "ink"
@@ -191,7 +192,7 @@ def test_a_rotation_of_the_sphere_changes_no_ranking(seed):
 
 def test_an_empty_index_answers_with_nothing(tags, tmp_path):
     with Index.create(tmp_path / "empty", pixels().dim) as made:
-        assert search_images(made, [TextQuery("sky")], tags=tags).answers[0].results == ()
+        assert ask(made, [TextQuery("sky")], tags=tags).answers[0].results == ()
 
 
 def test_a_tag_s_own_photo_is_first_whatever_its_length(tags, tmp_path):
@@ -200,6 +201,6 @@ def test_a_tag_s_own_photo_is_first_whatever_its_length(tags, tmp_path):
     known = Tags((*tags.names, "sun"), np.vstack([tags.vectors, own * 1e-3]), np.ones(4, np.int64), {})
     with Index.create(tmp_path / "index", pixels().dim) as made:
         made.add(np.vstack([own, tags.unit]), pl.DataFrame({"path": ["own.png", "a", "b", "c"]}))
-        (first, *_) = search_images(made, [TextQuery("sun")], tags=known).answers[0].results
+        (first, *_) = ask(made, [TextQuery("sun")], tags=known).answers[0].results
     assert first.path == "own.png"
     assert first.score == pytest.approx(1, abs=1e-5)

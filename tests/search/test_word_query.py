@@ -14,8 +14,8 @@ from perisphere.errors import UsageError
 from perisphere.index import Index
 from perisphere.index.regions import Region
 from perisphere.index.segmented import bring_regions
-from perisphere.search import search_words
-from perisphere.search.word_query import evidence_of, fused, known_words, terms_of
+from perisphere.search import Query, Results, search
+from perisphere.search.word_query import best_first, evidence_of, fused, known_words, seek, terms_of
 from perisphere.tags.concepts.concept_words import ConceptWords
 
 DATA = Path(__file__).parents[1] / "data"
@@ -39,9 +39,17 @@ def index(folder: Path):
         yield opened
 
 
+def ask(index: Index, text: str, k: int = 10, **options) -> Results:
+    return search(index, [Query(words=text, k=k, **options)])
+
+
 def found(index: Index, text: str, **options) -> list[int]:
-    (answer,) = search_words(index, [text], 10, **options).answers
-    return [result.id for result in answer.results]
+    return [result.id for result in ask(index, text, **options).answers[0].results]
+
+
+def trusted(index: Index, text: str, words: float, regions: float) -> list[int]:
+    (sought,) = seek(index, [text], known_words(index), trust=(words, regions))
+    return list(best_first(sought.scores, 10))
 
 
 def test_a_text_is_taken_apart_into_concepts_and_words():
@@ -67,11 +75,11 @@ def test_one_concept_named_twice_is_one_term():
 @pytest.mark.parametrize("text", ["", "the with of", "?!", '"'])
 def test_a_text_without_words_is_refused(text, index):
     with pytest.raises(UsageError, match="no word that can be searched for"):
-        search_words(index, [text])
+        ask(index, text)
 
 
 def test_photos_with_all_that_is_asked_for_come_first_with_their_regions(index):
-    results = search_words(index, ["portal with statues"], 10)
+    results = ask(index, "portal with statues", 10)
     (answer,) = results.answers
     assert (results.metric, results.road) == ("words", "captions and categories and regions")
     assert answer.note == "concepts: portal, statue"
@@ -90,11 +98,11 @@ def test_photos_with_all_that_is_asked_for_come_first_with_their_regions(index):
 
 
 def test_words_and_regions_find_what_the_other_does_not(index):
-    assert found(index, "statue", regions=0) == [1]
-    assert found(index, "statue", words=0) == [1, 3]
+    assert trusted(index, "statue", 1, 0) == [1]
+    assert trusted(index, "statue", 0, 0.9) == found(index, "statue", by="regions") == [1, 3]
     assert found(index, "statue") == [1, 3]
-    assert found(index, "portal", words=0) == [1, 2, 6]  # by score
-    assert 6 not in found(index, "portal", regions=0)
+    assert trusted(index, "portal", 0, 0.9) == [1, 2, 6]  # by score
+    assert 6 not in trusted(index, "portal", 1, 0)
 
 
 def test_other_words_are_sought_in_labels_captions_and_categories(index):
@@ -104,18 +112,18 @@ def test_other_words_are_sought_in_labels_captions_and_categories(index):
 
 
 def test_a_word_that_no_photo_has_is_named_and_left_out(index):
-    (answer,) = search_words(index, ["portal zeppelin"]).answers
+    (answer,) = ask(index, "portal zeppelin").answers
     assert answer.image.unknown == {"zeppelin": ()}
-    alone = search_words(index, ["portal"]).answers[0]
+    alone = ask(index, "portal").answers[0]
     assert [r.score for r in answer.results] == [r.score for r in alone.results]
-    assert not search_words(index, ["zeppelin"]).answers[0].results
+    assert not ask(index, "zeppelin").answers[0].results
 
 
 def test_filters_cut_offs_and_k(index):
     assert found(index, "portal", where="label == 'Dom' and caption is not null") == [1, 2]
     assert found(index, "portal", where="regions has 'statue'") == [1]
-    assert len(search_words(index, ["portal"], 2).answers[0].results) == 2
-    scores = [result.score for result in search_words(index, ["portal"], 9).answers[0].results]
+    assert len(ask(index, "portal", 2).answers[0].results) == 2
+    scores = [result.score for result in ask(index, "portal", 9).answers[0].results]
     assert len(found(index, "portal", min_score=scores[1])) == 2
     assert scores == sorted(scores, reverse=True)
 
@@ -127,15 +135,10 @@ def test_nothing_of_the_query_language_gets_through(index, text):
     assert found(index, text)[:1] == [1]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"k": 0}, {"words": -0.1}, {"regions": 1.5}, {"words": 0, "regions": 0}, {"min_score": float("nan")}],
-)
-def test_options_out_of_range_are_refused(index, options):
-    with pytest.raises(UsageError):
-        search_words(index, ["portal"], **options)
-    with pytest.raises(UsageError, match="Name at least one text"):
-        search_words(index, [])
+@pytest.mark.parametrize("trust", [(-0.1, 1), (1, 1.5), (0, 0), (float("nan"), 1)])
+def test_a_trust_out_of_range_is_refused(index, trust):
+    with pytest.raises(UsageError, match="give 0 to 1"):
+        seek(index, ["portal"], WORDS, trust=trust)
 
 
 def test_own_concepts_of_an_index_are_words(tmp_path):
@@ -155,7 +158,7 @@ def test_an_index_of_an_older_format_is_searched_by_words(tmp_path, version):
     before = (tmp_path / "index" / "index.sqlite").read_bytes()
     with Index.open(tmp_path / "index") as index:
         assert set(found(index, "old dome")) == {1, 5, 9, 7, 11}
-        assert search_words(index, ["dome"]).answers[0].results[0].label == "dome"
+        assert ask(index, "dome").answers[0].results[0].label == "dome"
         assert index.info()["format"] == version
     assert (tmp_path / "index" / "index.sqlite").read_bytes() == before
 

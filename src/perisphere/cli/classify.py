@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perisphere.cli.main import app
+from perisphere.cli.queries import each_label
 from perisphere.cli.search import (
     AS_JSON,
     ENCODER,
@@ -17,7 +18,6 @@ from perisphere.cli.search import (
     LABEL,
     METRIC,
     SHEET,
-    each_label,
     given_encoder,
     printable,
     table,

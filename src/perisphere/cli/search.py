@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from perisphere.cli.main import app
+from perisphere.cli.queries import Asked
 from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
+    from perisphere.index import Index
     from perisphere.index.regions import Region
-    from perisphere.search import Answer, ClassQuery, Part, Photos, Results, TextQuery
+    from perisphere.search import Answer, Query, Results
     from perisphere.search.rerank import Chain
     from perisphere.tags import Tags
     from perisphere.tags.concepts.concept_words import ConceptWords
@@ -36,6 +38,30 @@ TEXT = Annotated[
     typer.Option(
         "--text", help="Search for words: as a point, where the encoder knows tags; else in what is written."
     ),
+]
+ID = Annotated[
+    list[int] | None,
+    typer.Option("--id", min=1, help="Search for more like this photo of the index, by its id."),
+]
+UNLIKE = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PHOTO|ID",
+        help="A counter-example: a photo, or one of the index by its id.",
+        show_default=False,
+    ),
+]
+WEIGHT = Annotated[
+    list[float] | None,
+    typer.Option(help="Weights of the examples of one query, in the order photos, --id, --class, --text."),
+]
+TOGETHER = Annotated[
+    bool, typer.Option("--together", help="All that is named is one query, words beside photos too.")
+]
+GAMMA = Annotated[float | None, typer.Option(min=0, help="Weight of the counter-examples (default: 0.25).")]
+WORDS_WEIGHT = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Share of the words in the score beside photos (default: 0.5)."),
 ]
 BY = Annotated[
     str | None,
@@ -133,6 +159,12 @@ def search(
         ),
     ] = None,
     each: EACH = False,
+    together: TOGETHER = False,
+    ids: ID = None,
+    unlike: UNLIKE = None,
+    weight: WEIGHT = None,
+    gamma: GAMMA = None,
+    words_weight: WORDS_WEIGHT = None,
     of_class: CLASS = None,
     classes: CLASSES = None,
     text: TEXT = None,
@@ -202,49 +234,56 @@ def search(
     `perisphere search index photo.jpg --rerank "aqe(n=10,alpha=3)+geometric(n=20)" --matches lines.png`
     """
     from perisphere.index import Index
-    from perisphere.search import Part, search_images, search_parts, search_words
-    from perisphere.search.ways import way_of
+    from perisphere.search import search as answer
 
     _check(classes, of_class, tags, text, (sheet, matches))
-    photos, named = _queries(query or [], of_class or [], text or [], each, region or [])
-    queries = [*photos, *named]
-    vocabulary = given_words(mapping)
-    of_all: dict[str, Any] = {"where": where, "min_score": min_score}
-    of_photos: dict[str, Any] = {
-        "encoder": given_encoder(encoder),
-        "labels": each_label(label, len(photos), len(named)),
-        "exclude_self": exclude_self,
-    }
-    of_vectors: dict[str, Any] = {
-        "tags": given_tags(tags),
+    asked = Asked(
+        query or [],
+        region or [],
+        ids or [],
+        of_class or [],
+        text or [],
+        unlike or [],
+        weight or [],
+        label or [],
+        each,
+        together,
+    )
+    chain, vocabulary = given_chain(rerank), given_words(mapping)
+    options = {
+        "by": by,
+        "k": k,
+        "where": where,
         "among": among,
         "identities": identities,
         "metric": metric,
+        "min_score": min_score,
         "min_precision": min_precision,
         "exact": exact,
         "shortlist": shortlist,
         "symmetric": symmetric,
-        "rerank": given_chain(rerank),
+        "rerank": chain,
+        "exclude_self": exclude_self,
+        **_weights(asked, gamma, words_weight),
     }
+    maker, known_tags = given_encoder(encoder), given_tags(tags)
     with Index.open(index) as opened:
-        way = way_of(opened, queries, by, of_photos["encoder"], of_vectors["tags"])
-        if vocabulary is not None and (way == "vectors" or not text):
-            raise UsageError("--mapping says what words of --text mean: give --text with --by words.")
-        if way != "vectors":
-            _refuse(way, of_vectors | {"matches": matches} | (of_photos if text else {}))
-        if way == "vectors":
-            points = given_classes(classes)
-            results = search_images(opened, queries, k, classes=points, **of_photos, **of_vectors, **of_all)
-        elif text:
-            trust = 1.0 if way == "words" else 0.0
-            results = search_words(opened, text, k, vocabulary=vocabulary, words=trust, **of_all)
-        else:
-            parts = [part for part in queries if isinstance(part, Part)]
-            results = search_parts(opened, parts, k, **of_photos, **of_all)
+        points = bool(text) and (by == "vectors" or (by is None and _points(opened, maker, known_tags)))
+        queries = asked.queries(texts_are_points=points, **options)
+        _check_words(vocabulary, words_weight, queries)
+        results = answer(
+            opened,
+            queries,
+            encoder=maker,
+            classes=given_classes(classes),
+            tags=known_tags,
+            vocabulary=vocabulary,
+        )
         facts: dict[str, Any] = {"index": str(opened.folder), "images": len(opened)}
-        facts["centroids"] = None if results.among == "photos" else len(opened.centroids())
+        found_centroids = any(found.among != "photos" for found in results.answers)
+        facts["centroids"] = len(opened.centroids()) if found_centroids else None
     _warn(results)
-    drawn = _draw(results, of_vectors["rerank"], sheet, matches)
+    drawn = _draw(results, chain, sheet, matches)
     if as_json:
         typer.echo(json.dumps({**facts, **results.to_dict()}, indent=2))
         return
@@ -274,41 +313,33 @@ def _check(
         raise UsageError("--tags holds what --text can search for. Name words with --text, or leave it out.")
 
 
-def _queries(
-    files: list[Path], classes: list[str], texts: list[str], each: bool, regions: list[str]
-) -> "tuple[Sequence[Path | Photos | Part], list[ClassQuery | TextQuery]]":
-    """Return the photos, several as one query unless each is searched by itself, and classes and texts."""
-    from perisphere.search import ClassQuery, Photos, TextQuery
+def _points(index: "Index", encoder: "Encoder | None", tags: "Tags | None") -> bool:
+    """Say whether texts are points in the space of the index."""
+    from perisphere.search.spaces import Spaces
 
-    together = len(files) > 1 and not each
-    named: list[ClassQuery | TextQuery] = [ClassQuery(name) for name in classes]
-    named += [TextQuery(text) for text in texts]
-    if regions:
-        return _parts(files, regions, together), named
-    return [Photos(tuple(files))] if together else files, named
+    return Spaces(index, encoder, given_tags=tags).of_texts is not None
 
 
-def _parts(files: list[Path], regions: list[str], together: bool) -> "list[Part]":
-    """Give every photo its region: one for all, or one each."""
-    from perisphere.search.part import Part, parse_box
-
-    if not files or together:
-        raise UsageError("--region is a part of a photo: name one photo, or several with --each.")
-    if len(regions) not in (1, len(files)):
-        raise UsageError(f"{len(regions)} regions for {len(files)} photos. Give one for all, or one a photo.")
-    boxes = [parse_box(region) for region in regions]
-    return [Part(file, box) for file, box in zip(files, boxes * (len(files) // len(boxes)), strict=True)]
+def _weights(asked: Asked, gamma: float | None, words_weight: float | None) -> dict[str, float]:
+    """Return the weights that were given."""
+    if gamma is not None and not asked.unlike:
+        raise UsageError("--gamma weighs counter-examples: name one with --unlike, or leave it out.")
+    given = {"gamma": gamma, "words_weight": words_weight}
+    return {name: value for name, value in given.items() if value is not None}
 
 
-def _refuse(way: str, options: dict[str, Any]) -> None:
-    """Refuse options that were given and mean something for vectors of photos alone."""
-    spelled = {"labels": "label", "identities": "identities (-n)"}
-    for name, value in options.items():
-        if value is not None and value is not False:
-            option = f"--{spelled.get(name, name).replace('_', '-')}"
-            raise UsageError(
-                f"{option} means nothing to a search by {way}: leave it out, or use --by vectors."
-            )
+def _check_words(
+    vocabulary: "ConceptWords | None", words_weight: float | None, queries: "Sequence[Query]"
+) -> None:
+    """Refuse what is said of words where none are sought, or none beside a point."""
+    words = [query for query in queries if query.words is not None]
+    if vocabulary is not None and not words:
+        raise UsageError("--mapping says what words of --text mean: give --text with --by words.")
+    if words_weight is not None and not any(query.like or query.unlike for query in words):
+        raise UsageError(
+            "--words-weight is the share of words beside photos: give --text and --together, in an index "
+            "whose encoder knows no texts; or leave it out."
+        )
 
 
 def given_words(files: list[Path] | None) -> "ConceptWords | None":
@@ -323,14 +354,12 @@ def given_words(files: list[Path] | None) -> "ConceptWords | None":
 
 def _warn(results: "Results") -> None:
     """Name the words of texts that are no tag, or that no photo has, on stderr."""
-    from perisphere.search import TextQuery
-
     for answer in results.answers:
-        if isinstance(answer.image, TextQuery):
-            for word, near in answer.image.unknown.items():
+        for text in answer.texts:
+            none = "no photo has" if text is answer.words else "no tag is called"
+            for word, near in text.unknown.items():
                 offer = f" Nearest: {', '.join(near)}." if near else ""
-                none = "no tag is called" if results.metric != "words" else "no photo has"
-                line = f"--text {answer.image.text!r}: {none} {word!r}, it is left out.{offer}"
+                line = f"--text {text.text!r}: {none} {word!r}, it is left out.{offer}"
                 typer.echo(printable(line), err=True)
 
 
@@ -388,15 +417,6 @@ def given_tags(folder: Path | None) -> "Tags | None":
     return tags_at(folder)
 
 
-def each_label(labels: list[str] | None, photos: int, named: int = 0) -> list[str | None] | None:
-    """Give every photo its label: one for all, or one each; classes and texts, which follow, have none."""
-    if not labels:
-        return None
-    if len(labels) != photos and (len(labels) > 1 or not photos):
-        raise UsageError(f"{len(labels)} labels for {photos} queries. Give one a query.")
-    return [*(labels * photos if len(labels) == 1 else labels), *[None] * named]
-
-
 def table(rows: list[list[str]]) -> list[str]:
     """Align the columns of a table, its head first; a head that starts with a blank is over numbers."""
     rows = [[printable(cell) for cell in row] for row in rows]
@@ -425,7 +445,7 @@ def _show(results: "Results", images: int, centroids: int | None) -> None:
     for answer in results.answers:
         known = answer.label or answer.note
         typer.echo(printable(f"{answer.name} ({known})" if known else answer.name))
-        lines = _lines(answer) if answer.results else ["no result" + _cut(results)]
+        lines = _lines(answer) if answer.results else ["no result" + _cut(answer)]
         typer.echo("\n".join(f"  {line}" for line in lines) + "\n")
     kept = "" if centroids is None else f"{centroids:,} centroids of "
     typer.echo(f"{kept}{images:,} images, {results.metric}, {results.road}{_cut(results)}")
@@ -461,5 +481,5 @@ def _region(region: "Region") -> str:
     return f"{region.concept} {','.join(map(str, region.box))}"
 
 
-def _cut(results: "Results") -> str:
-    return "" if results.min_score is None else f", score at least {results.min_score:.4g}"
+def _cut(found: "Answer | Results") -> str:
+    return "" if found.min_score is None else f", score at least {found.min_score:.4g}"

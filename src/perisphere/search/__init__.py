@@ -13,12 +13,10 @@ from perisphere.search.ingredients import (
 )
 from perisphere.search.part import Part
 from perisphere.search.query import Example, Query
-from perisphere.search.region_query import search_parts
 from perisphere.search.results import Answer, Result, Results
-from perisphere.search.searching import search, search_images
+from perisphere.search.searching import search
 from perisphere.search.sheet import draw_sheet, write_sheet
 from perisphere.search.tagging import Tagging, tag_images
-from perisphere.search.word_query import search_words
 
 __all__ = [
     "Answer",
@@ -41,9 +39,6 @@ __all__ = [
     "classify_images",
     "draw_sheet",
     "search",
-    "search_images",
-    "search_parts",
-    "search_words",
     "tag_images",
     "vote",
     "write_sheet",

@@ -45,7 +45,8 @@ class Asked:
     Attributes:
         index: where to search.
         vectors: float32 ``[q, d]``.
-        own: for each query the ids that it must not find; none where empty.
+        own: for each query the ids that are taken out of centroids; none where empty.
+        hidden: for each query the ids that it must not find; none where empty.
         photos: for each query its photo, ``None`` where it is no single one.
         metric: the metric.
         where: a filter.
@@ -57,6 +58,7 @@ class Asked:
     index: Index
     vectors: Vectors
     own: Sequence[frozenset[int]]
+    hidden: Sequence[frozenset[int]]
     photos: Sequence[Source | None]
     metric: Metric
     where: Expression | None
@@ -128,7 +130,7 @@ def _among_photos(asked: Asked, queries: Sequence[int], where: Expression | None
             symmetric=asked.symmetric,
         ),
         asked.vectors[places],
-        [asked.own[place] for place in places] if asked.own else (),
+        [asked.hidden[place] for place in places] if asked.hidden else (),
         [asked.photos[place] for place in places],
     )
     return Search(places, context)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from perisphere.errors import PerisphereError, UsageError
+from perisphere.errors import PerisphereError
 from perisphere.index import Index
 from perisphere.search.index_encoder import kept_encoder
-from perisphere.search.ingredients import ClassQuery, Named
+from perisphere.search.ingredients import ClassQuery
 from perisphere.search.results import Answer, Mark
 from perisphere.taxonomy import ClassPoints
 
@@ -62,23 +62,6 @@ def judged(answer: Answer, classes: ClassPoints) -> Answer:
     count = len(below & set(classes.classes))
     note = "class" if count < 2 else f"class, {count} classes below"
     return replace(answer, image=replace(answer.image, title=title), results=results, note=note)
-
-
-def check_named_queries(
-    labels: Sequence[str | None] | None, min_precision: float | None, queries: Sequence[object]
-) -> None:
-    """Refuse what means nothing for classes and texts.
-
-    Raises:
-        UsageError: a label, or a precision, which is known of pairs of photos only.
-    """
-    named = [place for place, query in enumerate(queries) if isinstance(query, Named)]
-    if named and min_precision is not None:
-        raise UsageError(
-            "a precision is known of pairs of photos, not of a class or a text and a photo. Cut by a score."
-        )
-    if any(labels is not None and labels[place] is not None for place in named):
-        raise UsageError("a class or a text has no label besides. Give labels to photos only.")
 
 
 def _below(name: str, classes: ClassPoints) -> tuple[set[str], str]:

@@ -10,8 +10,9 @@ from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
 from perisphere.index.filters import And, Expression, IsNull, Not, parse
 from perisphere.search.ingredients import Source
+from perisphere.search.query import Query
 from perisphere.search.results import Answer, Result
-from perisphere.search.searching import search_images
+from perisphere.search.searching import search
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
@@ -90,7 +91,7 @@ def classify_images(
         images: files, open pictures or uint8 RGB arrays ``[h, w, 3]``.
         k: how many neighbours vote.
         temperature: above 0; the lower, the more the nearest neighbour decides.
-        encoder: see :func:`search_images`; so with the other options.
+        encoder: see :func:`~perisphere.search.search`; so with the other options.
         labels: the true labels, where they are known.
         exclude_self: leave a photo's own file out of its neighbours.
         metric: ``"cosine"``, ``"l2"`` or ``"l1"``.
@@ -106,17 +107,19 @@ def classify_images(
     labelled: Expression = Not(IsNull("label"))
     if where is not None:
         labelled = And((parse(where) if isinstance(where, str) else where, labelled))
-    found = search_images(
-        index,
-        images,
-        k,
-        encoder=encoder,
-        labels=labels,
-        exclude_self=exclude_self,
-        metric=metric,
-        where=labelled,
-        exact=exact,
-    )
+    queries = [
+        Query.of(
+            image,
+            k=k,
+            label=label,
+            exclude_self=exclude_self,
+            metric=metric,
+            where=labelled,
+            exact=exact,
+        )
+        for image, label in zip(images, labels or [None] * len(images), strict=True)
+    ]
+    found = search(index, queries, encoder=encoder)
     return [_verdict(answer, found.metric, temperature, index) for answer in found.answers]
 
 

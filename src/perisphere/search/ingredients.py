@@ -1,7 +1,9 @@
 """What a query is made of: photos, parts of photos, classes, texts, rows of the index, points, centroids."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -117,9 +119,7 @@ def photos_of(what: Ingredient) -> tuple[Source, ...]:
 
 
 def pictures_of(what: Ingredient) -> tuple[Source, ...]:
-    """Return what is embedded of it: its photos, or the part of one."""
-    if isinstance(what, Row):
-        return ()
+    """Return the pictures that show it: its photos, or the part of one."""
     return (what.picture,) if isinstance(what, Part) else photos_of(what)
 
 
@@ -140,9 +140,7 @@ def name_of(what: Ingredient) -> str:
         case TextQuery():
             return what.text
         case Photos():
-            names = [display(photo) for photo in what.photos]
-            more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
-            return " + ".join([*names[:NAMED], *more])
+            return sum_of([display(photo) for photo in what.photos])
         case Part():
             return f"{display(what.photo)} {what.name}"
         case Row():
@@ -152,3 +150,29 @@ def name_of(what: Ingredient) -> str:
         case Centroid():
             return f"centroid of {what.label}"
     return display(what)
+
+
+def sum_of(names: Sequence[str]) -> str:
+    """Return names as one, the first of many."""
+    more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
+    return " + ".join([*names[:NAMED], *more])
+
+
+def told(what: Ingredient) -> dict[str, Any]:
+    """Return plain values, for JSON."""
+    match what:
+        case ClassQuery():
+            return {"class": what.name}
+        case TextQuery():
+            return {"text": what.text}
+        case Photos():
+            return {"photos": [display(photo) for photo in what.photos]}
+        case Part():
+            return {"photo": display(what.photo), "region": list(what.box)}
+        case Row():
+            return {"id": what.id}
+        case Point():
+            return {"vector": len(what.vector)}
+        case Centroid():
+            return {"label": what.label}
+    return {"photo": display(what)}

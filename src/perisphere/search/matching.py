@@ -12,6 +12,7 @@ from perisphere.encoder.dense_features import DenseFeatures
 from perisphere.encoder.feature_matching import nearest_positions
 from perisphere.errors import UsageError
 from perisphere.search.ingredients import Source
+from perisphere.search.query import check_least_score
 from perisphere.search.rerank.geometric import ENOUGH, Match, Model, fit
 
 BLOCK_BYTES = 64 << 20
@@ -100,8 +101,7 @@ def match_photos(
     """
     if points < 1 or (threshold is not None and not 0 < threshold < np.inf):
         raise UsageError(f"{points} points within {threshold} pixels: give numbers above 0.")
-    if min_score is not None and np.isnan(min_score):
-        raise UsageError("the least score is nan: give a number, or leave it out.")
+    check_least_score(min_score)
     if verify is not None and verify not in ENOUGH:
         raise UsageError(f"--verify {verify!r} is unknown: choose one of {', '.join(ENOUGH)}.")
     pictures = [decode(photo) for photo in (first, second)]

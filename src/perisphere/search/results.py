@@ -1,13 +1,15 @@
-"""What a search by image answers: each query with its results, best first."""
+"""What a search answers: each query with its results, best first."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from perisphere.catalog.images import display
 from perisphere.index.regions import Region
-from perisphere.search.ingredients import ClassQuery, Ingredient, TextQuery, name_of, photos_of
+from perisphere.search.ingredients import ClassQuery, Ingredient, TextQuery, name_of, photos_of, sum_of, told
 from perisphere.search.part import Part
+from perisphere.search.query import Example, Query
 
 Mark = Literal["right", "wrong", "ignored"]
 
@@ -30,6 +32,7 @@ class Result:
             and ``file`` are those of its first photo.
         examples: of a centroid, the files of its first photos.
         regions: of the photo, those that were searched for, the best first.
+        row: of a photo, its row in the index, all columns.
     """
 
     rank: int
@@ -44,6 +47,7 @@ class Result:
     count: int | None = None
     examples: tuple[Path, ...] = ()
     regions: tuple[Region, ...] = ()
+    row: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -51,21 +55,61 @@ class Answer:
     """A query and its results.
 
     Attributes:
-        image: the query: a photo, several photos, a class or a text.
+        image: what was asked: the one thing that a query consists of (a photo, several photos, a class, a
+            text, ...), or the whole query where it has several examples, counter-examples, or words beside
+            them.
         label: its label: given, or that of the same file in the index.
         results: best first.
         note: a line to be shown with the query, e.g. a verdict.
+        words: the words that were sought, with what was found of them.
+        road: how the results were found, e.g. ``"exact"``.
+        metric: of the scores: ``"cosine"``, ``"l2"`` or ``"l1"``; ``"words"`` where words were sought, and
+            e.g. ``"cosine + words"`` where both were joined.
+        min_score: the cut-off, where there was one.
+        rerank: the chain of re-rankers, where there was one.
+        among: what was searched: ``"photos"``, ``"centroids"`` or ``"centroids-then-photos"``.
     """
 
-    image: Ingredient
+    image: Ingredient | Query
     label: str | None
     results: tuple[Result, ...]
     note: str = ""
+    words: TextQuery | None = None
+    road: str = "exact"
+    metric: str = "cosine"
+    min_score: float | None = None
+    rerank: str | None = None
+    among: str = "photos"
 
     @property
     def name(self) -> str:
         """The printable name of the query."""
-        return name_of(self.image)
+        if not isinstance(self.image, Query):
+            return name_of(self.image)
+        liked = [name_of(one.what) for one in self.image.like]
+        words = [] if self.words is None else [repr(self.words.text)]
+        disliked = [name_of(one.what) for one in self.image.unlike]
+        return " + ".join([*([sum_of(liked)] if liked else []), *words]) + "".join(
+            f" - {name}" for name in disliked
+        )
+
+    @property
+    def like(self) -> tuple[Example, ...]:
+        """What is liked; none of a query of words alone."""
+        if isinstance(self.image, Query):
+            return self.image.like
+        return () if self.image is self.words else (Example(self.image),)
+
+    @property
+    def unlike(self) -> tuple[Example, ...]:
+        """What is disliked."""
+        return self.image.unlike if isinstance(self.image, Query) else ()
+
+    @property
+    def texts(self) -> tuple[TextQuery, ...]:
+        """The texts of the query, with what was found of them; those that are points first."""
+        points = [one.what for one in (*self.like, *self.unlike) if isinstance(one.what, TextQuery)]
+        return (*points, *([] if self.words is None else [self.words]))
 
     def right(self, result: Result) -> bool | None:
         """Say whether a result is right, by its mark or the query's label; ``None`` where neither tells."""
@@ -80,36 +124,38 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        results = [
-            {
-                "rank": result.rank,
-                "id": result.id,
-                "count": result.count,
-                "score": result.score,
-                "rerank": result.rerank,
-                "precision": result.precision,
-                "label": result.label,
-                "path": result.path,
-                "file": None if result.file is None else display(result.file),
-                "right": self.right(result),
-                "regions": [region.to_dict() for region in result.regions],
-            }
-            for result in self.results
-        ]
-        asked = self.image.name if isinstance(self.image, ClassQuery) else None
-        text = self.image if isinstance(self.image, TextQuery) else None
-        photos = [display(photo) for photo in photos_of(self.image)]
+        single, texts = self.image, self.texts
         return {
             "query": self.name,
-            "class": asked,
-            "text": None if text is None else text.text,
-            "tags": [] if text is None else list(text.tags),
-            "unknown": {} if text is None else {word: list(near) for word, near in text.unknown.items()},
-            "concepts": [] if text is None else list(text.concepts),
-            "photos": photos,
-            "region": list(self.image.pixels) if isinstance(self.image, Part) else None,
+            "class": single.name if isinstance(single, ClassQuery) else None,
+            "text": " ".join(text.text for text in texts) or None,
+            "tags": [tag for text in texts for tag in text.tags],
+            "unknown": {word: list(near) for text in texts for word, near in text.unknown.items()},
+            "concepts": [concept for text in texts for concept in text.concepts],
+            "photos": [display(photo) for one in self.like for photo in photos_of(one.what)],
+            "region": list(single.pixels) if isinstance(single, Part) else None,
+            "like": [told(one.what) | {"weight": one.weight} for one in self.like],
+            "unlike": [told(one.what) | {"weight": one.weight} for one in self.unlike],
+            "words": None if self.words is None else self.words.text,
             "label": self.label,
-            "results": results,
+            "metric": self.metric,
+            "road": self.road,
+            "results": [self._told(result) for result in self.results],
+        }
+
+    def _told(self, result: Result) -> dict[str, Any]:
+        return {
+            "rank": result.rank,
+            "id": result.id,
+            "count": result.count,
+            "score": result.score,
+            "rerank": result.rerank,
+            "precision": result.precision,
+            "label": result.label,
+            "path": result.path,
+            "file": None if result.file is None else display(result.file),
+            "right": self.right(result),
+            "regions": [region.to_dict() for region in result.regions],
         }
 
 
@@ -119,19 +165,38 @@ class Results:
 
     Attributes:
         answers: one a query, in the order of the queries.
-        road: how they were found, e.g. ``"exact"``.
-        metric: ``"cosine"``, ``"l2"`` or ``"l1"``; ``"words"`` where texts were searched by their words.
-        min_score: the cut-off, where there was one.
-        rerank: the chain of re-rankers, where there was one.
-        among: what was searched: ``"photos"``, ``"centroids"`` or ``"centroids-then-photos"``.
     """
 
     answers: tuple[Answer, ...]
-    road: str
-    metric: str
-    min_score: float | None
-    rerank: str | None = None
-    among: str = "photos"
+
+    @property
+    def road(self) -> str:
+        """How they were found; all ways, where queries went several."""
+        return self._all("road")
+
+    @property
+    def metric(self) -> str:
+        """Of the scores; all metrics, where queries had several."""
+        return self._all("metric")
+
+    @property
+    def among(self) -> str:
+        """What was searched."""
+        return self._all("among")
+
+    @property
+    def min_score(self) -> float | None:
+        """The cut-off, where all queries had the same."""
+        cuts = {answer.min_score for answer in self.answers}
+        return cuts.pop() if len(cuts) == 1 else None
+
+    @property
+    def rerank(self) -> str | None:
+        """The chain of re-rankers, where there was one."""
+        return next((answer.rerank for answer in self.answers if answer.rerank is not None), None)
+
+    def _all(self, name: str) -> str:
+        return "; ".join(dict.fromkeys(getattr(answer, name) for answer in self.answers))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""

@@ -1,277 +1,49 @@
-"""Search by photo, several photos, class or text: find the queries' points and their neighbours."""
+"""The search: every kind of query, those of equal options together."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from perisphere.errors import PerisphereError, UsageError
+from perisphere.errors import UsageError
 from perisphere.index import Index
-from perisphere.index.filters import Expression, parse
-from perisphere.index.ranking import NONE
-from perisphere.search.among import Asked, Search, centroid_results, chosen, identities_of, searches
-from perisphere.search.class_query import check_named_queries, judged, known_classes
-from perisphere.search.ingredients import ClassQuery, Ingredient, Photos, TextQuery, photos_of, picture_of
+from perisphere.search.class_query import judged
+from perisphere.search.found import Found, described
+from perisphere.search.fusion import by_both
+from perisphere.search.ingredients import ClassQuery, Ingredient, TextQuery, picture_of
 from perisphere.search.points import query_points
 from perisphere.search.query import Query
-from perisphere.search.rerank.chain import Chain, parse_chain
-from perisphere.search.rerank.context import Context
-from perisphere.search.rerank.galleries import file_of
-from perisphere.search.rerank.geometric import GeometricVerification
-from perisphere.search.rerank.label import LabelReranking
-from perisphere.search.rerank.scores import pair_scores
-from perisphere.search.rerank.soft_label import SoftLabelReranking
+from perisphere.search.region_query import by_regions
 from perisphere.search.results import Answer, Result, Results
-from perisphere.search.selves import own_rows
-from perisphere.search.text_query import known_tags, understood
-from perisphere.sphere.geometry import Metric
+from perisphere.search.selves import Selves, selves_of
+from perisphere.search.spaces import Spaces
+from perisphere.search.text_query import understood
+from perisphere.search.vector_query import Placed, by_vectors
+from perisphere.search.ways import Way, trust_of, way_of
+from perisphere.search.word_query import Sought, outlined, seek, words_road
 
 if TYPE_CHECKING:
     from perisphere.encoder import Encoder
-    from perisphere.index.calibration import Calibration
     from perisphere.tags import Tags
     from perisphere.tags.concepts.concept_words import ConceptWords
     from perisphere.taxonomy import ClassPoints
 
-Found = tuple[int, float, float | None]
-"""A result: id, score, and the score of the re-ranking where there is one."""
+OPTIONS = ["k", "where", "among", "identities", "metric", "exact", "shortlist", "symmetric"]
+"""What queries by points must have in common to be searched together, besides the re-ranking."""
 
 
-def search_images(
-    index: Index,
-    images: Sequence[Ingredient],
-    k: int = 5,
-    *,
-    encoder: "Encoder | None" = None,
-    classes: "ClassPoints | None" = None,
-    tags: "Tags | None" = None,
-    among: str | None = None,
-    identities: int | None = None,
-    labels: Sequence[str | None] | None = None,
-    exclude_self: bool = False,
-    metric: str | None = None,
-    where: Expression | str | None = None,
-    min_score: float | None = None,
-    min_precision: float | None = None,
-    exact: bool = False,
-    shortlist: int | None = None,
-    symmetric: bool = False,
-    rerank: Chain | str | None = None,
-) -> Results:
-    """Find the ``k`` nearest images of each query.
+@dataclass(frozen=True)
+class _Asked:
+    """A query on its way: what the index knows of it, the way that it goes, and its point and words there."""
 
-    Args:
-        index: where to search.
-        images: files, open pictures, uint8 RGB arrays ``[h, w, 3]``, several of these as one query
-            (:class:`Photos`: their centroid is searched for), parts of photos (:class:`Part`, cut out and
-            embedded), classes, or texts; at least one query, each with its own results. Those of a class are
-            marked right where their label is the class or lies below it.
-        k: how many results a query, at most.
-        encoder: the encoder to use where the index holds none; it has to be the one that made the index.
-        classes: points of classes in the space of the index; by default those of its encoder.
-        tags: tags in the space of the index, for texts; by default those of its encoder.
-        among: ``"photos"``, ``"centroids"`` (one result a label), or ``"centroids-then-photos"``: the photos
-            of the ``identities`` nearest centroids. By default photos, where the index keeps them.
-        identities: how many centroids choose the photos; 10 by default.
-        labels: the labels of the queries; else a query that is in the index has its label there.
-        exclude_self: leave a query's own files out of its results, and out of the centroids that it finds.
-        metric: ``"cosine"``, ``"l2"`` or ``"l1"``; the index's own by default.
-        where: a filter on the catalog's columns; centroids are those of the photos that pass.
-        min_score: leave out results that score lower.
-        min_precision: leave out results below the score from which this share is right, by the calibration.
-        exact: search exactly even where the index was made with a recall or with codes.
-        shortlist: of an index with codes, how many of the best are ranked by their vectors; 0 ranks by codes.
-        symmetric: search an index with codes by the codes of the queries too.
-        rerank: re-rankers, e.g. ``"aqe(n=10,alpha=3)+kreciprocal"``. The scores, precisions and cut-offs stay
-            those of the search itself; the score of the re-ranking stands beside them.
+    selves: Selves
+    way: Way
+    placed: Placed | None = None
+    sought: Sought | None = None
 
-    Raises:
-        ImageError: a query cannot be read.
-        PerisphereError: no encoder, another encoder, no such class or tag, no calibration or no centroids
-            where they are needed.
-        UsageError: no query, an unknown metric, a filter that cannot be read, a precision or a geometric
-            verification of what is no pair of photos, identities where centroids choose no photos, or codes
-            where vectors are needed.
-    """
-    if not images:
-        raise UsageError("there is no query. Name at least one image or class.")
-    if labels is not None and len(labels) != len(images):
-        raise UsageError(f"{len(labels)} labels for {len(images)} queries. Give one a query.")
-    among = chosen(index, among)
-    nearest = identities_of(among, identities)
-    chain = parse_chain(rerank) if isinstance(rerank, str) else rerank
-    _check(images, among, labels, min_precision, chain)
-    if shortlist is not None or symmetric:
-        _check_codes(among, shortlist == 0 or symmetric, min_precision, chain)
-    calibration = _calibration(index, metric or index.metric)
-    min_score = _cut_off(min_score, min_precision, calibration)
-    points = known_classes(index, encoder, classes) if _any(images, ClassQuery) else None
-    words = known_tags(index, encoder, tags) if _any(images, TextQuery) else None
-    selves = [own_rows(index, photos_of(image)) for image in images]
-    asked = Asked(
-        index,
-        query_points(index, encoder, images, points, words),
-        [own for own, _ in selves] if exclude_self else (),
-        [picture_of(image) for image in images],
-        cast(Metric, metric or index.metric),
-        parse(where) if isinstance(where, str) else where,
-        exact,
-        shortlist,
-        symmetric,
-    )
-    found: list[tuple[Result, ...]] = [() for _ in images]
-    road = "exact"
-    for search in searches(asked, among, nearest):
-        lists, road = _lists(search, k, min_score, chain)
-        for query, rows in zip(search.queries, lists, strict=True):
-            pairs = among != "centroids" and asked.photos[query] is not None
-            found[query] = _described(asked, search, query, rows, calibration if pairs else None)
-    answers = []
-    for query, (image, (_, known)) in enumerate(zip(images, selves, strict=True)):
-        label = known if labels is None or labels[query] is None else labels[query]
-        answers.append(_explained(Answer(image, label, found[query]), points, words))
-    road = road if among != "centroids-then-photos" else f"exact for centroids, then {road}"
-    return Results(
-        tuple(answers), road, asked.metric, min_score, None if chain is None else str(chain), among
-    )
-
-
-def _check(
-    queries: Sequence[Ingredient],
-    among: str,
-    labels: Sequence[str | None] | None,
-    min_precision: float | None,
-    chain: Chain | None,
-) -> None:
-    """Refuse what means nothing for classes, several photos or centroids.
-
-    Raises:
-        UsageError: a precision or a geometric verification of what is no pair of photos, a vote of centroids,
-            or a class or a text with a label.
-    """
-    check_named_queries(labels, min_precision, queries)
-    other = "centroids" if among == "centroids" else None
-    if other is None and any(isinstance(query, Photos) for query in queries):
-        other = "several photos together"
-    if other and min_precision is not None:
-        raise UsageError(f"a precision is known of pairs of photos, not of {other}. Cut by a score.")
-    steps = () if chain is None or other is None else chain.steps
-    if any(isinstance(step, GeometricVerification) for step in steps):
-        raise UsageError(
-            f"geometric verification compares a photo with a photo, not {other}. Leave `geometric` out, or "
-            "search among photos with each photo by itself."
-        )
-    if among == "centroids" and any(isinstance(step, LabelReranking | SoftLabelReranking) for step in steps):
-        raise UsageError(
-            "`label` and `softlabel` let labels vote, and each centroid has its own. Leave them out, or "
-            "search among centroids-then-photos."
-        )
-
-
-def _any(queries: Sequence[Ingredient], kind: type) -> bool:
-    return any(isinstance(query, kind) for query in queries)
-
-
-def _explained(answer: Answer, classes: "ClassPoints | None", tags: "Tags | None") -> Answer:
-    """Say of the answer to a class what is right, and of the answer to a text which tags were found in it."""
-    if isinstance(answer.image, ClassQuery) and classes is not None:
-        return judged(answer, classes)
-    if isinstance(answer.image, TextQuery) and tags is not None:
-        return understood(answer, tags)
-    return answer
-
-
-def _lists(
-    search: Search, k: int, min_score: float | None, chain: Chain | None
-) -> tuple[list[list[Found]], str]:
-    """Return what each query finds, best first, and the road."""
-    if search.centroids is not None:
-        k = min(k, len(search.centroids))
-    if chain is None:
-        return _plain(search.context, k, min_score)
-    return _reranked(search.context, k, min_score, chain)
-
-
-def _check_codes(among: str, alone: bool, min_precision: float | None, chain: Chain | None) -> None:
-    """Refuse what means nothing where codes are searched, or codes ``alone``.
-
-    Raises:
-        UsageError: centroids, or a precision or re-ranking of scores by codes alone.
-    """
-    if among == "centroids":
-        raise UsageError("centroids have no codes. Leave --shortlist and --symmetric out.")
-    if alone and min_precision is not None:
-        raise UsageError("a precision is known of scores by vectors, not by codes alone. Cut by a score.")
-    if alone and chain is not None:
-        raise UsageError(
-            "re-ranking goes by the scores that vectors give, not codes alone. Leave --symmetric and "
-            "--shortlist 0 out."
-        )
-
-
-def _plain(context: Context, k: int, min_score: float | None) -> tuple[list[list[Found]], str]:
-    """Return what each query finds, and the road."""
-    ranking = context.search(context.queries, k)
-    ranking = ranking if min_score is None else ranking.at_least(min_score)
-    lists: list[list[Found]] = [
-        [(id_, score, None) for id_, score in ranking.results(query)] for query in range(len(ranking))
-    ]
-    return lists, ranking.road
-
-
-def _reranked(
-    context: Context, k: int, min_score: float | None, chain: Chain
-) -> tuple[list[list[Found]], str]:
-    """Return what each query finds in the order of the re-ranking, and the road."""
-    found = context.search(context.queries, max(k, chain.width))
-    ranking = chain(found, context)
-    scores = pair_scores(context.queries, ranking.ids, context.gallery)
-    lists = []
-    for query in range(len(ranking)):
-        there = ranking.ids[query] != NONE
-        results = zip(ranking.results(query), scores[query][there].tolist(), strict=True)
-        rows: list[Found] = [(id_, score, reranked) for (id_, reranked), score in results]
-        lists.append([row for row in rows if min_score is None or row[1] >= min_score][:k])
-    return lists, ranking.road
-
-
-def _calibration(index: Index, metric: str) -> "Calibration | None":
-    calibration = index.calibration
-    return calibration if calibration is not None and calibration.metric == metric else None
-
-
-def _cut_off(
-    min_score: float | None, min_precision: float | None, calibration: "Calibration | None"
-) -> float | None:
-    if min_score is not None and math.isnan(min_score):
-        raise UsageError("the least score is nan: give a number, or leave it out.")
-    if min_precision is None:
-        return min_score
-    if calibration is None:
-        raise PerisphereError(
-            "the index is not calibrated for this metric, so no precision is known. "
-            "Run `perisphere index calibrate`, or pass --min-score."
-        )
-    threshold = calibration.threshold(min_precision)
-    return threshold if min_score is None else max(min_score, threshold)
-
-
-def _described(
-    asked: Asked, search: Search, query: int, found: Sequence[Found], calibration: "Calibration | None"
-) -> tuple[Result, ...]:
-    """Describe what was found, without rows that were removed meanwhile."""
-    if search.centroids is not None:
-        return tuple(centroid_results(asked, search.centroids, query, found))
-    index = asked.index
-    known = {id_: (score, reranked) for id_, score, reranked in found}
-    rows = index.rows(list(known), missing_ok=True)
-    scores, again = zip(*(known[id_] for id_ in rows["id"]), strict=True) if len(rows) else ((), ())
-    precisions = [None] * len(scores) if calibration is None else calibration.precision(scores).tolist()
-    described = zip(rows.iter_rows(named=True), scores, precisions, again, strict=True)
-    return tuple(
-        Result(rank, row["id"], score, precision, row["label"], row["path"], file_of(row), rerank=reranked)
-        for rank, (row, score, precision, reranked) in enumerate(described, start=1)
-    )
+    @property
+    def query(self) -> Query:
+        return self.selves.query
 
 
 def search(
@@ -283,40 +55,175 @@ def search(
     tags: "Tags | None" = None,
     vocabulary: "ConceptWords | None" = None,
 ) -> Results:
-    """Answer queries, each by its own options.
+    """Answer queries, each by its own options and with its own results.
+
+    The photos of all queries go through the encoder together, queries of equal options are one search of the
+    index, and the rows of all results are read at once.
 
     Args:
         index: where to search.
-        queries: at least one; those of equal options are answered together.
+        queries: at least one.
         encoder: the encoder to use where the index holds none; it has to be the one that made the index.
         classes: points of classes in the space of the index; by default those of its encoder.
-        tags: tags in the space of the index, for texts; by default those of its encoder.
-        vocabulary: words of concepts, for searches by words; by default those that are built in.
+        tags: tags in the space of the index, for texts; by default its encoder's text tower or tags.
+        vocabulary: words of concepts; those of WikiScenes by default, and the names of the index's concepts.
+
+    Returns:
+        Answers in the order of the queries. Results of a class are marked right where their label is the
+        class or lies below it; results of words carry the regions of the concepts that were asked for.
+
+    Raises:
+        ImageError: a photo cannot be read.
+        PerisphereError: no encoder, another encoder, no such class, tag or row, no calibration, regions or
+            centroids where they are needed, or examples that cancel each other.
+        UsageError: no query, or options that mean nothing for it.
     """
-    found = [_one(index, query, encoder, classes, tags, vocabulary) for query in queries]
-    return replace(found[0], answers=tuple(answer for results in found for answer in results.answers))
+    if not queries:
+        raise UsageError("there is no query. Name at least one image or class.")
+    spaces = Spaces(index, encoder, classes, tags, vocabulary)
+    ways = [way_of(spaces, query) for query in queries]
+    asked = [_Asked(selves, way) for selves, way in zip(selves_of(index, queries), ways, strict=True)]
+    asked = _with_words(spaces, _with_points(spaces, asked))
+    found = _found(spaces, asked)
+    described_ = described(index, found)
+    return Results(tuple(_answer(spaces, *one) for one in zip(asked, found, described_, strict=True)))
 
 
-def _one(
-    index: Index,
-    query: Query,
-    encoder: "Encoder | None",
-    classes: "ClassPoints | None",
-    tags: "Tags | None",
-    vocabulary: "ConceptWords | None",
-) -> Results:
-    from perisphere.search.word_query import search_words
+def _with_points(spaces: Spaces, asked: list[_Asked]) -> list[_Asked]:
+    """Give a point to all queries that need one."""
+    needing = [place for place, one in enumerate(asked) if one.way in ("vectors", "both")]
+    points = query_points(spaces, [asked[place].query for place in needing])
+    asked = list(asked)
+    for place, point in zip(needing, points, strict=True):
+        selves, query = asked[place].selves, asked[place].query
+        own = selves.own if query.exclude_self else frozenset[int]()
+        alone = len(query.like) == 1 and not query.unlike
+        photo = picture_of(query.like[0].what) if alone else None
+        asked[place] = replace(asked[place], placed=Placed(query, point, own, own | selves.rows, photo))
+    return asked
 
-    if not query.like:
-        words = [query.words or ""]
-        return search_words(
-            index, words, query.k, vocabulary=vocabulary, where=query.where, min_score=query.min_score
+
+def _with_words(spaces: Spaces, asked: list[_Asked]) -> list[_Asked]:
+    """Seek the words of all queries that have some, those under one filter together."""
+    asked = list(asked)
+    for (where, trust), places in _groups(
+        (place, (one.query.where, trust_of(one.query)))
+        for place, one in enumerate(asked)
+        if one.way in ("words", "both")
+    ):
+        texts = [str(asked[place].query.words) for place in places]
+        sought = seek(spaces.index, texts, spaces.vocabulary, where, trust)
+        for place, one in zip(places, sought, strict=True):
+            asked[place] = replace(asked[place], sought=one)
+    return asked
+
+
+def _groups(keyed: Iterable[tuple[int, Hashable]]) -> Iterable[tuple[Any, list[int]]]:
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for place, key in keyed:
+        groups[key].append(place)
+    return groups.items()
+
+
+def _found(spaces: Spaces, asked: Sequence[_Asked]) -> list[Found]:
+    """Answer all queries, in groups that go one way with equal options."""
+    found = [Found()] * len(asked)
+    for (way, *_), places in _groups((place, _key(one)) for place, one in enumerate(asked)):
+        some = [asked[place] for place in places]
+        for place, one in zip(places, ANSWERING[way](spaces, some), strict=True):
+            found[place] = one
+    return found
+
+
+def _key(asked: _Asked) -> Hashable:
+    options = (getattr(asked.query, name) for name in OPTIONS)
+    return asked.way, bool(asked.query.like), str(asked.query.rerank), *options
+
+
+def _by_points(spaces: Spaces, asked: Sequence[_Asked]) -> list[Found]:
+    return by_vectors(spaces.index, [one.placed for one in asked if one.placed], asked[0].query.k)
+
+
+def _by_regions(spaces: Spaces, asked: Sequence[_Asked]) -> list[Found]:
+    own = [one.selves.own if one.query.exclude_self else frozenset[int]() for one in asked]
+    return by_regions(spaces, [one.query for one in asked], own)
+
+
+def _by_words(spaces: Spaces, asked: Sequence[_Asked]) -> list[Found]:
+    found = []
+    for one in asked:
+        assert one.sought is not None
+        cut = one.query.min_score
+        best = one.sought.best(one.query.k).items()
+        hits = [(id_, score, None) for id_, score in best if cut is None or score >= cut]
+        found.append(Found(hits, words_road(trust_of(one.query)), "words", cut))
+    return _outlined(spaces, asked, found)
+
+
+def _by_both(spaces: Spaces, asked: Sequence[_Asked]) -> list[Found]:
+    found = by_both(
+        spaces.index,
+        [one.placed for one in asked if one.placed],
+        [one.sought for one in asked if one.sought],
+    )
+    roads = [f"{one.road}, {words_road(trust_of(of.query))}" for one, of in zip(found, asked, strict=True)]
+    found = [replace(one, road=road) for one, road in zip(found, roads, strict=True)]
+    return _outlined(spaces, asked, found)
+
+
+def _outlined(spaces: Spaces, asked: Sequence[_Asked], found: Sequence[Found]) -> list[Found]:
+    """Show the regions that were sought with their photos."""
+    sought = [one.sought for one in asked if one.sought is not None]
+    shown = outlined(spaces.index, sought, [[id_ for id_, _, _ in one.hits] for one in found])
+    return [replace(one, regions=regions) for one, regions in zip(found, shown, strict=True)]
+
+
+ANSWERING: dict[Way, Callable[[Spaces, Sequence[_Asked]], list[Found]]] = {
+    "vectors": _by_points,
+    "words": _by_words,
+    "both": _by_both,
+    "regions": _by_regions,
+}
+
+
+def _answer(spaces: Spaces, asked: _Asked, found: Found, results: tuple[Result, ...]) -> Answer:
+    """Say of a query what was asked and understood, and what was found."""
+    query, sought = _understood(spaces, asked.query), asked.sought
+    words = None if sought is None else sought.query
+    examples = (*query.like, *query.unlike)
+    image: Ingredient | Query = query
+    if not examples and words is not None:
+        image = words
+    elif len(examples) == 1 and words is None:
+        image = examples[0].what
+    answer = Answer(
+        image,
+        asked.selves.label,
+        results,
+        "" if sought is None else sought.note,
+        words,
+        found.road,
+        found.metric,
+        found.min_score,
+        None if query.rerank is None else str(query.rerank),
+        found.among,
+    )
+    if isinstance(image, ClassQuery):
+        return judged(answer, spaces.classes)
+    if isinstance(image, TextQuery) and image.tags:
+        return replace(answer, note=f"tags: {', '.join(image.tags)}")
+    return answer
+
+
+def _understood(spaces: Spaces, query: Query) -> Query:
+    """Say in the texts of a query which tags were found in them."""
+    like, unlike = (
+        tuple(
+            replace(one, what=understood(one.what, spaces.tags))
+            if isinstance(one.what, TextQuery) and spaces.of_texts == "tags"
+            else one
+            for one in examples
         )
-    names = (
-        "among identities exclude_self metric where min_score min_precision exact shortlist symmetric rerank"
+        for examples in (query.like, query.unlike)
     )
-    options: dict[str, Any] = {name: getattr(query, name) for name in names.split()}
-    image = query.like[0].what
-    return search_images(
-        index, [image], query.k, encoder=encoder, classes=classes, tags=tags, labels=[query.label], **options
-    )
+    return replace(query, like=like, unlike=unlike)

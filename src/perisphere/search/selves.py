@@ -1,24 +1,86 @@
-"""What the index knows of the very files that are searched with: their ids and their label."""
+"""What the index knows of the very photos that are searched with: their ids, their rows and their label."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from perisphere.index import Index
 from perisphere.index.filters import In
-from perisphere.search.ingredients import Source
+from perisphere.search.ingredients import Centroid, Ingredient, Row, Source, photos_of
+from perisphere.search.query import Example, Query
 from perisphere.search.rerank.galleries import file_of
 
+Rows = Mapping[int, Mapping[str, Any]]
 
-def own_rows(index: Index, photos: Iterable[Source]) -> tuple[frozenset[int], str | None]:
+
+@dataclass(frozen=True)
+class Selves:
+    """The photos of one query in the index.
+
+    Attributes:
+        query: the query, whose rows know their path and file.
+        own: ids of the files that are searched with.
+        rows: ids of the rows that are searched with.
+        label: the label given, or the one that all that is liked shares.
+    """
+
+    query: Query
+    own: frozenset[int]
+    rows: frozenset[int]
+    label: str | None
+
+
+def selves_of(index: Index, queries: Sequence[Query]) -> list[Selves]:
+    """Look up the photos of queries.
+
+    Raises:
+        PerisphereError: a row that is not in the index.
+    """
+    things = [one.what for query in queries for one in (*query.like, *query.unlike)]
+    ids = sorted({thing.id for thing in things if isinstance(thing, Row)})
+    rows = {row["id"]: row for row in index.rows(ids).iter_rows(named=True)} if ids else {}
+    return [_selves(index, query, rows) for query in queries]
+
+
+def _selves(index: Index, query: Query, rows: Rows) -> Selves:
+    liked = [own_rows(index, one.what, rows) for one in query.like]
+    disliked = [own_rows(index, one.what, rows) for one in query.unlike]
+    examples = (*query.like, *query.unlike)
+    chosen = frozenset(one.what.id for one in examples if isinstance(one.what, Row))
+    labels = {label for _, label in liked}
+    known = labels.pop() if len(labels) == 1 else None
+    return Selves(
+        replace(query, like=_located(query.like, rows), unlike=_located(query.unlike, rows)),
+        frozenset().union(*(own for own, _ in (*liked, *disliked))),
+        chosen,
+        known if query.label is None else query.label,
+    )
+
+
+def own_rows(index: Index, what: Ingredient, rows: Rows) -> tuple[frozenset[int], str | None]:
     """Return the ids of the index's rows of these very files, and the label that all of them share."""
+    if isinstance(what, Row):
+        return frozenset([what.id]), rows[what.id]["label"]
+    if isinstance(what, Centroid):
+        return frozenset(), what.label
     ids: set[int] = set()
     labels = set()
-    for photo in photos:
-        rows = _rows_of(index, photo)
-        ids |= {row["id"] for row in rows}
-        labels.add(next((row["label"] for row in rows if row["label"] is not None), None))
+    for photo in photos_of(what):
+        found = _rows_of(index, photo)
+        ids |= {row["id"] for row in found}
+        labels.add(next((row["label"] for row in found if row["label"] is not None), None))
     return frozenset(ids), labels.pop() if len(labels) == 1 else None
+
+
+def _located(examples: Iterable[Example], rows: Rows) -> tuple[Example, ...]:
+    """Tell rows where they lie."""
+    return tuple(
+        replace(one, what=replace(one.what, path=row["path"], file=file_of(row)))
+        if isinstance(one.what, Row) and (row := dict(rows[one.what.id]))
+        else one
+        for one in examples
+    )
 
 
 def _rows_of(index: Index, photo: Source) -> list[dict[str, Any]]:

@@ -22,8 +22,10 @@ from perisphere.search.ingredients import (
     Source,
     TextQuery,
     name_of,
+    pictures_of,
 )
 from perisphere.search.part import Part
+from perisphere.search.query import Query
 from perisphere.search.results import Answer, Mark, Result
 from perisphere.storage import whole_file
 
@@ -141,8 +143,10 @@ def _rule(sheet: Image.Image, y: int) -> None:
 
 
 def _row(sheet: Image.Image, answer: Answer, top: int, columns: int) -> None:
-    _tile(sheet, answer.image, (MARGIN, top), QUERY)
+    _tile(sheet, _shown(answer), (MARGIN, top), QUERY)
     name, kind = answer.name, "query"
+    if isinstance(answer.image, Query):
+        name, kind = name.replace("/", " "), "query: all of these together"
     if isinstance(answer.image, Photos):
         name, kind = display(answer.image.photos[0]), f"query: {len(answer.image.photos)} photos"
     if isinstance(answer.image, Part):
@@ -158,6 +162,14 @@ def _row(sheet: Image.Image, answer: Answer, top: int, columns: int) -> None:
             top + place // columns * (TILE + CAPTION),
         )
         _result(sheet, result, corner, answer.mark(result))
+
+
+def _shown(answer: Answer) -> Ingredient:
+    """Return what stands for a query: all that is liked and has a picture, or else its name."""
+    if not isinstance(answer.image, Query):
+        return answer.image
+    pictures = [picture for one in answer.like for picture in pictures_of(one.what)]
+    return Photos(tuple(pictures)) if pictures else TextQuery(answer.name)
 
 
 def _result(sheet: Image.Image, result: Result, corner: tuple[int, int], mark: Mark | None) -> None:

@@ -11,7 +11,6 @@ from perisphere.errors import PerisphereError
 from perisphere.index import Index
 from perisphere.search.index_encoder import kept_encoder
 from perisphere.search.ingredients import TextQuery
-from perisphere.search.results import Answer
 from perisphere.tags import Tags
 
 if TYPE_CHECKING:
@@ -48,10 +47,8 @@ def text_vectors(queries: Sequence[TextQuery], tags: Tags) -> NDArray[np.float32
     return np.array([tags.point(query.text).vector for query in queries], np.float32).reshape(-1, tags.dim)
 
 
-def understood(answer: Answer, tags: Tags) -> Answer:
-    """Say in the answer to a text which tags were found in it, and which of its words are none."""
-    assert isinstance(answer.image, TextQuery)
-    point = tags.point(answer.image.text)
+def understood(query: TextQuery, tags: Tags) -> TextQuery:
+    """Say in a text which tags were found in it, and which of its words are none."""
+    point = tags.point(query.text)
     unknown = {word: tuple(tags.nearest(word)) for word in point.unknown}
-    query = replace(answer.image, tags=point.known, unknown=unknown)
-    return replace(answer, image=query, note=f"tags: {', '.join(point.known)}")
+    return replace(query, tags=point.known, unknown=unknown)

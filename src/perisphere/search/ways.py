@@ -1,59 +1,84 @@
-"""Which way queries are answered: by vectors of photos, by words, or by regions."""
+"""Which way a query is answered: by its point, by words, by both, or by regions."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from perisphere.errors import UsageError, nearest
-from perisphere.index import Index
-from perisphere.search.index_encoder import kept_encoder
-from perisphere.search.ingredients import Ingredient, TextQuery
+from perisphere.errors import PerisphereError, UsageError, nearest
+from perisphere.search.among import chosen
 from perisphere.search.part import Part
+from perisphere.search.query import Query
+from perisphere.search.spaces import Spaces
+from perisphere.search.vector_query import check_vectors
+from perisphere.search.word_query import TRUST
 
-if TYPE_CHECKING:
-    from perisphere.encoder import Encoder
-    from perisphere.tags import Tags
-
-
+Way = Literal["vectors", "words", "both", "regions"]
 WAYS = ("vectors", "words", "regions")
+"""What can be asked for by name."""
+
+OF_POINTS = ["among", "identities", "metric", "min_precision", "exact", "shortlist", "symmetric", "rerank"]
+"""Options that mean something for points alone."""
+OF_PHOTOS = ["label", "exclude_self"]
+SPELLED = {"identities": "identities (-n)"}
 
 
-def way_of(
-    index: Index,
-    queries: Sequence[Ingredient],
-    by: str | None = None,
-    encoder: "Encoder | None" = None,
-    tags: "Tags | None" = None,
-) -> str:
-    """Return the way that was asked for; by default the one that the index is made for.
+def way_of(spaces: Spaces, query: Query) -> Way:
+    """Return the way that a query goes, by what it is made of and what the index is made for.
 
-    Texts are points where the encoder carries tags (or ``tags`` are given), and words where it does not.
-    Parts of photos are compared with regions where the index keeps vectors of these, and are cut out and
-    embedded where it does not. All other queries are points.
-
-    Args:
-        index: where to search.
-        queries: all queries of the search.
-        by: one of :data:`WAYS`, or nothing.
-        encoder: the encoder that is given beside the index.
-        tags: the tags that are given.
+    A part of a photo alone is compared with regions where the index keeps vectors of these, and is cut out
+    and embedded where it does not. Examples are a point, words without any are words, and words beside
+    examples or counter-examples are joined with their point.
 
     Raises:
-        UsageError: an unknown way, or one that some query cannot go.
+        PerisphereError: regions are asked for, and the index keeps none.
+        UsageError: an unknown way, one that the query cannot go, or an option that means nothing there.
     """
-    if by is not None and by not in WAYS:
+    if query.by is not None and query.by not in WAYS:
         known = ", ".join(WAYS)
-        raise UsageError(f"--by {by!r} is unknown: choose one of {known}.{nearest(by, list(WAYS))}")
-    texts = all(isinstance(query, TextQuery) for query in queries)
-    parts = all(isinstance(query, Part) for query in queries)
-    if by is not None:
-        if by == "words" and not texts:
-            raise UsageError("--by words searches with texts alone: leave photos and classes out.")
-        if by == "regions" and not texts and not parts:
-            raise UsageError("--by regions searches with texts or parts of photos: give --text or --region.")
-        return by
-    if not queries:
+        raise UsageError(
+            f"--by {query.by!r} is unknown: choose one of {known}.{nearest(query.by, list(WAYS))}"
+        )
+    way = _way(spaces, query)
+    if way == "vectors":
+        check_vectors(spaces.index, query)
+    elif way == "both":
+        _refuse(query, "by words and a point", ["identities", "rerank", "min_precision"])
+        if chosen(spaces.index, query.among) != "photos":
+            raise UsageError("words are sought among photos: leave --among out, or the words.")
+    else:
+        name = "regions" if query.by == "regions" else way
+        _refuse(query, f"by {name}", OF_POINTS + (OF_PHOTOS if way == "words" else []))
+    return way
+
+
+def trust_of(query: Query) -> tuple[float, float]:
+    """Return how far words and regions are trusted: regions alone where the query asks for that."""
+    return (0.0, TRUST[1]) if query.by == "regions" else TRUST
+
+
+def _way(spaces: Spaces, query: Query) -> Way:
+    examples = (*query.like, *query.unlike)
+    part = len(examples) == 1 and isinstance(examples[0].what, Part) and query.words is None
+    if query.by == "words" and query.like:
+        raise UsageError("--by words searches with texts alone: leave photos and classes out.")
+    if query.by == "regions" and not part and examples:
+        raise UsageError("--by regions searches with texts or parts of photos: give --text or --region.")
+    if query.by == "vectors" and query.words is not None:
+        raise UsageError("--by vectors searches with points: leave the words out, or --by.")
+    if part and (query.by == "regions" or (query.by is None and spaces.index.regions.has_vectors())):
+        return "regions"
+    if query.by == "regions" and spaces.index.regions.about() is None:
+        raise PerisphereError(
+            f"{spaces.index.folder}: keeps no regions. Bring them with `perisphere index regions INDEX "
+            "SEGMENTED`, or search by words."
+        )
+    if query.words is None or (query.like and query.words_weight == 0):
         return "vectors"
-    if texts and tags is None:
-        kept = kept_encoder(index, encoder)
-        return "words" if kept is None or kept.tags is None else "vectors"
-    return "regions" if parts and index.regions.has_vectors() else "vectors"
+    return "both" if query.like or (query.unlike and query.gamma) else "words"
+
+
+def _refuse(query: Query, way: str, names: list[str]) -> None:
+    """Refuse options that were given and mean nothing to a way."""
+    for name in names:
+        value = getattr(query, name)
+        if value is not None and value is not False:
+            option = f"--{SPELLED.get(name, name).replace('_', '-')}"
+            raise UsageError(f"{option} means nothing to a search {way}: leave it out, or use --by vectors.")

@@ -14,8 +14,9 @@ come before photos with much of one thing. The half for any word keeps photos th
 those of doubtful regions; no weight was learnt.
 """
 
+import heapq
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from perisphere.errors import UsageError
@@ -24,13 +25,13 @@ from perisphere.index.filters import Expression
 from perisphere.index.planner import condition
 from perisphere.index.regions import Region
 from perisphere.search.ingredients import TextQuery
-from perisphere.search.rerank.galleries import file_of
-from perisphere.search.results import Answer, Result, Results
 from perisphere.tags.concepts.concept_words import NOTHING, ConceptWords
 from perisphere.tags.concepts.tokens import tokens_of
 from perisphere.tags.words import FUNCTION_WORDS
 
-METRIC = "words"
+TRUST = (1.0, 0.9)
+"""How far words and regions are trusted; below 1, text still counts where networks give scores near 1 to all
+they see."""
 
 
 @dataclass(frozen=True)
@@ -48,52 +49,116 @@ class Term:
     concept: str | None = None
 
 
-def search_words(
+@dataclass(frozen=True)
+class Sought:
+    """What the words of a text say about photos.
+
+    Attributes:
+        text: as it was typed.
+        terms: what it asks for.
+        scores: of the photos with any of it, 0..1, by id.
+        shown: of each term, the region that shows it, by the id of the photo; without outlines.
+        missing: terms of which no photo has a sign.
+    """
+
+    text: str
+    terms: tuple[Term, ...]
+    scores: Mapping[int, float]
+    shown: Sequence[Mapping[int, Region]]
+    missing: tuple[str, ...]
+
+    @property
+    def query(self) -> TextQuery:
+        """The text with what was found of it."""
+        concepts = tuple(term.concept for term in self.terms if term.concept)
+        return TextQuery(self.text, (), dict.fromkeys(self.missing, ()), concepts)
+
+    @property
+    def note(self) -> str:
+        """A line about the concepts and words that were sought."""
+        plain = [t.text for t in self.terms if t.concept is None and t.text not in self.missing]
+        named = (("concepts", self.query.concepts), ("words", plain))
+        return "; ".join(f"{name}: {', '.join(known)}" for name, known in named if known)
+
+    def best(self, k: int, without: Collection[int] = ()) -> dict[int, float]:
+        """Return the ``k`` best scores by id, best first; of equal ones the lower id comes first."""
+        return best_first({i: score for i, score in self.scores.items() if i not in without}, k)
+
+
+def seek(
     index: Index,
     texts: Sequence[str],
-    k: int = 5,
-    *,
-    vocabulary: ConceptWords | None = None,
-    where: Expression | str | None = None,
-    min_score: float | None = None,
-    words: float = 1.0,
-    regions: float = 0.9,
-) -> Results:
-    """Find the ``k`` photos that best answer each text, by their words and their regions together.
+    vocabulary: ConceptWords,
+    where: Expression | None = None,
+    trust: tuple[float, float] = TRUST,
+) -> list[Sought]:
+    """Find for each text the photos that have anything of it, in their words or their regions.
 
     Args:
         index: where to search; regions come into it by :func:`perisphere.index.segmented.bring_regions`.
-        texts: at least one, each with its own results.
-        k: how many results a text, at most.
-        vocabulary: words of concepts; those of WikiScenes by default, and the names of the index's concepts.
+        texts: at least one.
+        vocabulary: words of concepts.
         where: a filter on the photos.
-        min_score: leave out photos that score lower (0..1).
-        words: trust in text, 0..1; 0 leaves it out.
-        regions: trust in regions, 0..1; 0 leaves them out. Below 1, text still counts where networks give
-            scores near 1 to all they see.
-
-    Returns:
-        Answers whose results carry the regions of the concepts that were asked for.
+        trust: in words and in regions, 0..1 each, and more than 0 in one; 0 leaves them out.
 
     Raises:
-        UsageError: there is no text, or one without a word to search for; ``k`` below 1; a trust out of
-            range, or none in either.
+        UsageError: a text without a word to search for; a trust out of range.
     """
-    _check(texts, k, min_score, (words, regions))
-    vocabulary = known_words(index, vocabulary)
-    filtered = None if where is None else condition(where)
+    words, regions = trust
+    if not all(0 <= share <= 1 for share in trust) or not any(trust):
+        raise UsageError(f"trust in words and regions is {trust}: give 0 to 1, and more than 0 to one.")
     asked = [terms_of(text, vocabulary) for text in texts]
-    best = index.regions.best(sorted({t.concept for terms in asked for t in terms if t.concept}), filtered)
-    answers = []
-    for text, terms in zip(texts, asked, strict=True):
-        found = index.matches([term.words for term in terms], where) if words else [{} for _ in terms]
-        shown = [best.get(term.concept or "", {}) if regions else {} for term in terms]
-        evidence = [evidence_of(b, r, words, regions) for b, r in zip(found, shown, strict=True)]
-        scores = fused(evidence, len(index))
-        top = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
-        top = [(id_, score) for id_, score in top if min_score is None or score >= min_score]
-        answers.append(_answer(index, text, terms, evidence, top, shown))
-    return Results(tuple(answers), _road(words, regions), METRIC, min_score)
+    terms = list(dict.fromkeys(term for some in asked for term in some))
+    concepts = sorted({term.concept for term in terms if term.concept}) if regions else []
+    seen = index.regions.best(concepts, None if where is None else condition(where)) if concepts else {}
+    written = (
+        dict(zip(terms, index.matches([term.words for term in terms], where), strict=True)) if words else {}
+    )
+    evidence = {
+        term: evidence_of(written.get(term, {}), seen.get(term.concept or "", {}), words, regions)
+        for term in terms
+    }
+    photos = len(index)
+    return [
+        Sought(
+            text,
+            some,
+            fused([evidence[term] for term in some], photos),
+            [seen.get(term.concept or "", {}) for term in some],
+            tuple(term.text for term in some if not evidence[term]),
+        )
+        for text, some in zip(texts, asked, strict=True)
+    ]
+
+
+def best_first(scores: Mapping[int, float], k: int) -> dict[int, float]:
+    """Return the ``k`` best scores by id, best first; of equal ones the lower id comes first."""
+    return dict(heapq.nsmallest(k, scores.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def outlined(
+    index: Index, sought: Sequence[Sought], ids: Sequence[Iterable[int]]
+) -> list[dict[int, tuple[Region, ...]]]:
+    """Return for each text the regions, with outlines, of its concepts in photos ``ids``, the best first."""
+    wanted = [
+        {id_: [found[id_].id for found in one.shown if id_ in found] for id_ in some}
+        for one, some in zip(sought, ids, strict=True)
+    ]
+    regions = {region for places in wanted for some in places.values() for region in some}
+    known = index.regions.whole(sorted(regions)) if regions else {}
+    return [
+        {
+            id_: tuple(sorted((known[r] for r in some if r in known), key=lambda region: -region.score))
+            for id_, some in places.items()
+        }
+        for places in wanted
+    ]
+
+
+def words_road(trust: tuple[float, float]) -> str:
+    """Say what is searched by words."""
+    named = zip(("captions and categories", "regions"), trust, strict=True)
+    return " and ".join(name for name, share in named if share)
 
 
 def known_words(index: Index, vocabulary: ConceptWords | None = None) -> ConceptWords:
@@ -173,56 +238,3 @@ def _names(concept: str, vocabulary: ConceptWords) -> list[str]:
     """Return the words that mean a concept; of compounds what they end in."""
     entries = (entry for entry in vocabulary.entries if entry.concept == concept and not entry.hint)
     return [entry.word.lstrip("*") for entry in entries if entry.concept != NOTHING]
-
-
-def _answer(
-    index: Index,
-    text: str,
-    terms: Sequence[Term],
-    evidence: Sequence[Mapping[int, float]],
-    top: Sequence[tuple[int, float]],
-    shown: Sequence[Mapping[int, Region]],
-) -> Answer:
-    scores = dict(top)
-    outlines = index.regions.whole([found[id_].id for id_ in scores for found in shown if id_ in found])
-    results: list[Result] = []
-    for row in index.rows(list(scores), missing_ok=True).iter_rows(named=True):
-        mine = [outlines.get(found[row["id"]].id) for found in shown if row["id"] in found]
-        parts = sorted((part for part in mine if part is not None), key=lambda part: -part.score)
-        results.append(
-            Result(
-                len(results) + 1,
-                row["id"],
-                scores[row["id"]],
-                None,
-                row["label"],
-                row["path"],
-                file_of(row),
-                regions=tuple(parts),
-            )
-        )
-    unknown: dict[str, tuple[str, ...]] = {
-        term.text: () for term, sure in zip(terms, evidence, strict=True) if not sure
-    }
-    concepts = tuple(term.concept for term in terms if term.concept)
-    plain = [term.text for term in terms if term.concept is None and term.text not in unknown]
-    note = "; ".join(
-        f"{name}: {', '.join(known)}" for name, known in (("concepts", concepts), ("words", plain)) if known
-    )
-    return Answer(TextQuery(text, (), unknown, concepts), None, tuple(results), note)
-
-
-def _road(words: float, regions: float) -> str:
-    used = [name for name, trust in (("captions and categories", words), ("regions", regions)) if trust]
-    return " and ".join(used)
-
-
-def _check(texts: Sequence[str], k: int, min_score: float | None, trusts: tuple[float, float]) -> None:
-    if not texts:
-        raise UsageError("there is no query. Name at least one text.")
-    if k < 1:
-        raise UsageError(f"k is {k}: ask for at least 1 result.")
-    if min_score is not None and math.isnan(min_score):
-        raise UsageError("the least score is nan: give a number, or leave it out.")
-    if not all(0 <= trust <= 1 for trust in trusts) or not any(trusts):
-        raise UsageError(f"trust in words and regions is {trusts}: give 0 to 1, and more than 0 to one.")
