@@ -37,6 +37,12 @@ def embed(
     whole: Annotated[
         bool, typer.Option("--whole", help="Embed images whole although the catalog has boxes.")
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Embed on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -46,13 +52,16 @@ def embed(
     (the length that the network gave each), `rows.parquet` (the catalog's
     rows in the same order) and `embeddings.json` (which encoder, the speed, and what was skipped and why). An
     image that cannot be read is skipped. Killed? The same command goes on where it was. Where the
-    catalog has a box, what lies in it is embedded.
+    catalog has a box, what lies in it is embedded. With --ray all machines of a cluster embed; they must see
+    the photos under the same paths.
 
     **Examples**
 
     `perisphere embed catalog --encoder encoder -o vectors`
 
     `perisphere embed catalog -e encoder -o vectors --batch-size 64 --device cuda --json`
+
+    `perisphere embed catalog -e encoder -o vectors --ray auto`
 
     `perisphere embed catalog -e encoder -o vectors --runtime openvino`
     """
@@ -71,6 +80,7 @@ def embed(
         half=half,
         whole=whole,
         overwrite=overwrite,
+        ray=ray,
     )
     if as_json:
         typer.echo(json.dumps(_summary(embeddings, out), indent=2))

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -12,7 +12,7 @@ from perisphere.catalog import Catalog
 from perisphere.encoder.embedding_loop import Meter, Photos, embed_rest, run_facts
 from perisphere.encoder.embeddings import Embeddings
 from perisphere.encoder.encoder import Encoder
-from perisphere.encoder.inference import Precision
+from perisphere.encoder.inference import Inference, Precision
 from perisphere.encoder.journal import Journal
 from perisphere.encoder.loading import check_batches
 from perisphere.encoder.runtimes.names import Runtime
@@ -35,6 +35,7 @@ def embed(
     half: bool = False,
     whole: bool = False,
     overwrite: bool = False,
+    ray: str | None = None,
 ) -> Embeddings:
     """Embed every image of a catalog, or the part of it in the catalog's box, into the folder ``out``.
 
@@ -55,9 +56,13 @@ def embed(
         half: keep the vectors as float16, in half the space: each number is off by up to 0.05 %.
         whole: embed images whole although the catalog has boxes.
         overwrite: replace an earlier ``out``.
+        ray: address of a Ray cluster whose machines embed (``auto``, ``local``, ``HOST:PORT``,
+            ``ray://HOST:PORT``); all of them must see the images under the same paths. ``auto`` is float32
+            then, so that all compute alike.
 
     Raises:
-        PerisphereError: ``out`` exists, no image can be embedded, the network gives NaN, or the disk refuses.
+        PerisphereError: ``out`` exists, no image can be embedded, the network gives NaN, the disk refuses, or
+            the cluster does not answer.
         UsageError: ``batch_size`` is below 1, ``workers`` is negative, or the device is not there.
     """
     out = Path(out).absolute()
@@ -65,20 +70,27 @@ def embed(
     check_replaceable(out, overwrite)
     if not len(catalog):
         raise PerisphereError(f"the catalog of {catalog.root} has no images; read a folder that has some.")
-    inference = encoder.inference(device=device, precision=precision, unit=False, runtime=runtime)
+    machines: Machines
+    if ray is None:
+        inference = encoder.inference(device=device, precision=precision, unit=False, runtime=runtime)
+        machines = Here(inference, batch_size, workers)
+    else:
+        from perisphere.encoder.ray_embedding import Cluster
+
+        machines = Cluster(ray, encoder.on(runtime), batch_size, workers, device, precision)
     photos = Photos(catalog.paths(), [None] * len(catalog) if whole else catalog.table["box"].to_list())
     identity = encoder.identity
-    state = {"encoder": identity, "images": photos.fingerprint(), "precision": str(inference.dtype)}
+    state = {"encoder": identity, "images": photos.fingerprint(), "precision": machines.precision}
     state["lengths"] = "kept"
-    if inference.runtime != "torch":
-        state["runtime"] = inference.runtime
+    if machines.runtime != "torch":
+        state["runtime"] = machines.runtime
     if half:
         state["vectors"] = "float16"
     with Journal(out, encoder.dim, state, half=half) as journal:
         if journal.discarded:
             log.warning("%s: other images, encoder or precision; starting again", journal.folder)
         meter = Meter(resumed_at=journal.done)
-        embed_rest(photos, inference, journal, meter, batch_size=batch_size, workers=workers, lengths=True)
+        facts = machines.embed_rest(photos, journal, meter)
         if not journal.kept:
             row, reason = journal.skipped[0]
             raise PerisphereError(
@@ -87,16 +99,49 @@ def embed(
         with whole_folder(out, overwrite=overwrite) as part:
             vectors = journal.finish(part)
             boxes = sum(box is not None for box in photos.boxes)
-            run = {
-                **run_facts(inference, meter, batch_size),
-                "boxes": boxes,
-                "seeds": _seeds(catalog, encoder),
-            }
+            run = {**facts, "boxes": boxes, "seeds": _seeds(catalog, encoder)}
             described = _described(catalog, encoder, identity, vectors, journal.skipped, run)
             described.lengths = np.array(journal.lengths, np.float32)
             described.write_description(part)
         journal.remove()
     return Embeddings.load(out)
+
+
+class Machines(Protocol):
+    """What embeds: this machine, or those of a cluster.
+
+    Attributes:
+        precision: of the network's products, torch's name.
+        runtime: what runs the network.
+    """
+
+    precision: str
+    runtime: Runtime
+
+    def embed_rest(self, photos: Photos, journal: Journal, meter: Meter) -> dict[str, Any]:
+        """Embed what the journal has not yet, and return how."""
+
+
+class Here:
+    """This machine."""
+
+    def __init__(self, inference: Inference, batch_size: int, workers: int) -> None:
+        self.inference, self.precision = inference, str(inference.dtype)
+        self.runtime = inference.runtime
+        self.batch_size, self.workers = batch_size, workers
+
+    def embed_rest(self, photos: Photos, journal: Journal, meter: Meter) -> dict[str, Any]:
+        """Embed what the journal has not yet, and return how."""
+        embed_rest(
+            photos,
+            self.inference,
+            journal,
+            meter,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            lengths=True,
+        )
+        return run_facts(self.inference, meter, self.batch_size)
 
 
 def _described(

@@ -77,18 +77,19 @@ def embed_rest(
     with bar("embedding", len(photos.paths)) as advance:
         advance(journal.done)
         for batch in read:
-            _embed_batch(batch, inference, meter)
+            embed_batch(batch, inference, meter)
             advance(batch.stop - batch.start)
             now = time.perf_counter()
             if now - synced > SYNC_SECONDS or batch.stop == len(photos.paths):
                 rows = np.concatenate(meter.waiting)
-                rows, own = _unit(rows) if lengths else (rows, None)
+                rows, own = unit_rows(rows) if lengths else (rows, None)
                 journal.append(rows, done=batch.stop, skipped=meter.skipped, lengths=own)
                 meter.waiting, meter.skipped, synced = [], [], now
     meter.total = time.perf_counter() - begun
 
 
-def _embed_batch(batch: Batch, inference: Inference, meter: Meter) -> None:
+def embed_batch(batch: Batch, inference: Inference, meter: Meter) -> None:
+    """Embed a batch; its features, and what has none, wait in ``meter``."""
     begun = time.perf_counter()
     vectors = inference(batch.pictures)
     meter.network += time.perf_counter() - begun
@@ -100,7 +101,7 @@ def _embed_batch(batch: Batch, inference: Inference, meter: Meter) -> None:
     meter.waiting.append(vectors[directed])
 
 
-def _unit(features: np.ndarray) -> tuple[np.ndarray, list[float]]:
+def unit_rows(features: np.ndarray) -> tuple[np.ndarray, list[float]]:
     """Return features of length 1, and the lengths that they had."""
     own = np.linalg.norm(features, axis=1)
     return features / np.where(own > 0, own, 1)[:, None], own.tolist()
@@ -108,10 +109,15 @@ def _unit(features: np.ndarray) -> tuple[np.ndarray, list[float]]:
 
 def run_facts(inference: Inference, meter: Meter, batch_size: int) -> dict[str, Any]:
     """Return how the vectors were computed: device, precision, images per second and so on."""
+    found = facts(str(inference.device), str(inference.dtype), meter, batch_size)
+    return {"runtime": inference.runtime, **found}
+
+
+def facts(device: str, precision: str, meter: Meter, batch_size: int) -> dict[str, Any]:
+    """Return the same, of a run on ``device`` with products of ``precision`` (torch's name)."""
     return {
-        "runtime": inference.runtime,
-        "device": str(inference.device),
-        "precision": str(inference.dtype).removeprefix("torch."),
+        "device": device,
+        "precision": precision.removeprefix("torch."),
         "batch_size": batch_size,
         "resumed_at": meter.resumed_at,
         "images": meter.images,
