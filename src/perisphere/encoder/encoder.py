@@ -106,6 +106,7 @@ class Encoder:
         self.runtime: Runtime = "torch"
         self.int8: Exported | None = None
         self._compiled: dict[str, Compiled] = {}
+        self._set_up: dict[tuple, Inference] | None = None
 
     @property
     def dim(self) -> int:
@@ -234,8 +235,11 @@ class Encoder:
         Without ``unit`` rows keep the length that the network, or the whitening, gives them. ``runtime`` and
         ``int8`` are those of :meth:`on`; left out, they are the encoder's own.
         """
+        key = (device, precision, unit, runtime, int8)
+        if self._set_up is not None and key in self._set_up:
+            return self._set_up[key]
         bound = self.on(runtime, int8=int8)
-        return Inference(
+        made = Inference(
             self.net,
             self.preprocessing,
             device=device,
@@ -245,6 +249,18 @@ class Encoder:
             unit=unit,
             compiled=None if bound.runtime == "torch" else bound._running(device, precision),
         )
+        if self._set_up is not None:
+            self._set_up[key] = made
+        return made
+
+    def standing(self) -> "Encoder":
+        """Return the same encoder, which keeps what :meth:`inference` sets up: for many small calls.
+
+        Its network must not change any more.
+        """
+        bound = copy.copy(self)
+        bound._set_up = {}
+        return bound
 
     def on(self, runtime: Runtime | None = None, *, int8: bool = False) -> "Encoder":
         """Return the same encoder, whose network another runtime runs.
@@ -267,6 +283,7 @@ class Encoder:
         bound.runtime = runtime or self.runtime
         bound.int8 = int8_model(self, bound.runtime, int8)
         bound._compiled = self._compiled if bound.int8 is self.int8 else {}
+        bound._set_up = None
         return bound
 
     def _running(self, device: str | torch.device | None, precision: Precision) -> Compiled:
