@@ -25,11 +25,7 @@ def count_values(
     Raises:
         UsageError: a column of numbers, or an unknown one.
     """
-    if column not in COUNTED:
-        known = ", ".join(COUNTED)
-        raise UsageError(
-            f"no values of {column!r} are counted: ask for {known}.{nearest(column, list(COUNTED))}"
-        )
+    check_counted(column)
     if column not in image_columns(connection):
         return []
     text, values = where or ("1", ())
@@ -40,6 +36,15 @@ def count_values(
         source = f"(SELECT {column} AS value FROM images WHERE {column} IS NOT NULL AND ({text}))"
     query = f"SELECT value, count(*) FROM {source} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
     return connection.execute(query, (*values, -1 if most is None else most)).fetchall()
+
+
+def check_counted(column: str) -> None:
+    """Refuse a column whose values are not counted: of numbers, or an unknown one."""
+    if column not in COUNTED:
+        known = ", ".join(COUNTED)
+        raise UsageError(
+            f"no values of {column!r} are counted: ask for {known}.{nearest(column, list(COUNTED))}"
+        )
 
 
 def count_paths(connection: sqlite3.Connection, where: Where | None = None) -> Paths:

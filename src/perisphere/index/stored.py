@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ import polars as pl
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import centroid_upkeep, exact, stores, words
 from perisphere.index.centroids import Centroids, gathered
+from perisphere.index.counts import Counts, Paths, check_counted
 from perisphere.index.duplicates import THRESHOLD, near_duplicates
 from perisphere.index.filters import And, Comparison, Expression, In, columns, evaluate, parse
 from perisphere.index.ids import free_ids, given_ids, whole_numbers
@@ -28,7 +30,7 @@ from perisphere.index.index import Index, log, refuse_missing
 from perisphere.index.kept_files import Content, Filed, KeptFiles
 from perisphere.index.kept_regions import KeptRegions, Segmented
 from perisphere.index.ranking import Ranking
-from perisphere.index.rows import SCHEMA, checked
+from perisphere.index.rows import LISTS, SCHEMA, checked
 from perisphere.index.store import (
     FILE,
     STORES_FORMAT,
@@ -257,6 +259,28 @@ class StoredIndex(Index):
         """Return the ids, int64 ascending, of all images or of those that pass a filter."""
         found = (frame["id"].to_numpy() for frame in self._engine.rows([], where=self._visible(where)))
         return np.concatenate([np.empty(0, np.int64), *found])
+
+    def counts(
+        self, column: str, where: Expression | str | None = None, *, most: int | None = None
+    ) -> Counts:
+        """Return how many images have each value of a column; see :meth:`Index.counts`."""
+        check_counted(column)
+        if column == "regions":
+            return []
+        found = Counter[str]()
+        for frame in self._engine.rows([column], where=self._visible(where)):
+            values = frame[column]
+            if column in LISTS:
+                values = values.list.unique().explode()
+            found.update(values.drop_nulls().to_list())
+        return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:most]
+
+    def category_paths(self) -> Paths:
+        """Return each list of categories, root first, and how many images have it."""
+        found = Counter[tuple[str, ...]]()
+        for frame in self._engine.rows(["categories"], where=self._visible("categories is not null")):
+            found.update(map(tuple, frame["categories"].to_list()))
+        return sorted(found.items())
 
     def matches(
         self, terms: Sequence[Sequence[str]], where: Expression | str | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from perisphere.errors import UsageError
+from perisphere.errors import PerisphereError, UsageError
 from perisphere.index.stores.protocol import Store
 
 PORT = 19530
@@ -95,8 +95,17 @@ def connect(about: dict[str, Any], dim: int, metric: str) -> Store:
         metric: of the index.
 
     Raises:
-        PerisphereError: the engine cannot be reached, or holds no such store.
+        PerisphereError: the engine cannot be reached, holds no such store, or is not noted as it should be.
     """
     from perisphere.index.stores.milvus import MilvusStore
 
-    return MilvusStore.open(Address.parse(str(about["address"])), str(about["collection"]), dim, metric)
+    try:
+        address, collection = about["address"], about["collection"]
+        if not re.fullmatch(r"perisphere_[A-Za-z0-9_]{1,200}", collection):
+            raise ValueError(f"no collection of ours: {collection!r}")
+        found = Address.parse(address)
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        raise PerisphereError(
+            f"The index does not say where its vectors are ({error}). Restore it from a copy."
+        ) from error
+    return MilvusStore.open(found, collection, dim, metric)

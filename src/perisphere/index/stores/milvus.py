@@ -210,12 +210,10 @@ class MilvusStore:
         for name in () if self._address.is_file else INDEXED:
             wanted.add_index(name, index_type="INVERTED")
         self._client.create_collection(
-            self._collection,
-            schema=schema,
-            index_params=wanted,
-            consistency_level="Strong",
-            timeout=CALL_SECONDS,
+            self._collection, schema=schema, consistency_level="Strong", timeout=CALL_SECONDS
         )
+        self._client.create_index(self._collection, wanted, sync=False, timeout=CALL_SECONDS)
+        self._client.load_collection(self._collection, timeout=CALL_SECONDS)
 
     def _check(self) -> None:
         """Refuse a collection that is gone, or is not the one that the index made."""
