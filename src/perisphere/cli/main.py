@@ -95,6 +95,7 @@ from perisphere.cli import (  # noqa: E402, F401
     demo,
     embed,
     encoder,
+    encoder_export,
     evaluate,
     index,
     index_sync,

@@ -93,7 +93,16 @@ def _encoder(path: Path) -> dict[str, Any]:
         raise PerisphereError(f"{file}: cannot be read ({error}). Write the encoder again.") from error
     if not isinstance(facts, dict):
         raise PerisphereError(f"{file}: not the facts of an encoder. Write the encoder again.")
-    return facts
+    return facts | _models(path)
+
+
+def _models(path: Path) -> dict[str, Any]:
+    """Return what was exported of an encoder, as it was measured then."""
+    from perisphere.encoder.runtimes.exported import manifest
+    from perisphere.encoder.runtimes.places import models_in
+
+    told = {folder.name: manifest(folder).told() for folder in models_in(path)}
+    return {"runtimes": told} if told else {}
 
 
 def _embeddings(path: Path) -> dict[str, Any]:

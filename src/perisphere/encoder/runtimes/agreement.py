@@ -80,8 +80,8 @@ def compared(torch_rows: np.ndarray, rows: np.ndarray, photos: str) -> Agreement
     return Agreement(
         images=len(rows),
         photos=photos,
-        cosine=float(cosines.min()),
-        mean_cosine=float(cosines.mean()),
+        cosine=float(min(cosines.min(), 1)),
+        mean_cosine=float(min(cosines.mean(), 1)),
         difference=float(np.abs(torch_rows - rows).max()),
     )
 

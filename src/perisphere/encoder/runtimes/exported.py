@@ -11,6 +11,7 @@ from perisphere.errors import PerisphereError
 
 LARGEST = 4 << 30
 """Bytes of a model file that is read."""
+LARGEST_MANIFEST = 1 << 20
 
 FILES: dict[Engine, tuple[str, ...]] = {"openvino": ("model.xml", "model.bin"), "onnx": ("model.onnx",)}
 """What a model consists of; nothing else is read."""
@@ -86,6 +87,10 @@ class Manifest(BaseModel):
     int8: Quantisation | None = None
     software: dict[str, str] = {}
 
+    def told(self) -> dict[str, Any]:
+        """Return what is of interest to people (JSON values)."""
+        return self.model_dump(mode="json", exclude_none=True, exclude={"format", "files"})
+
 
 class Exported:
     """A model on the disk that is known to be what was written.
@@ -116,33 +121,19 @@ class Exported:
             int8: whether it must be quantised.
 
         Raises:
-            PerisphereError: it is missing, damaged, or of another encoder, runtime or format.
+            PerisphereError: it is missing, damaged, or of another encoder, runtime or kind.
         """
-        path = folder / MANIFEST
-        try:
-            manifest = Manifest.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise PerisphereError(f"{path}: cannot be read ({error.strerror}); {_mend(folder)}.") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise PerisphereError(f"{path}: damaged ({place}: {first['msg']}); {_mend(folder)}.") from error
+        known = manifest(folder)
         wrong = (
-            f"is for {manifest.runtime}"
-            if manifest.runtime != engine
-            else f"is of another encoder ({manifest.encoder} instead of {encoder})"
-            if manifest.encoder != encoder
-            else "is int8"
-            if manifest.int8 and not int8
-            else "is not int8"
-            if int8 and not manifest.int8
-            else f"names other files than {', '.join(FILES[engine])}"
-            if set(manifest.files) != set(FILES[engine])
-            else None
+            (known.runtime != engine, f"is for {known.runtime}"),
+            (known.encoder != encoder, f"is of another encoder ({known.encoder} instead of {encoder})"),
+            ((known.int8 is not None) != int8, "is not int8" if int8 else "is int8"),
+            (set(known.files) != set(FILES[engine]), f"names other files than {', '.join(FILES[engine])}"),
         )
-        if wrong:
-            raise PerisphereError(f"{path}: {wrong}; {_mend(folder)}.")
-        return cls(folder, manifest)
+        for is_wrong, told in wrong:
+            if is_wrong:
+                raise PerisphereError(f"{folder / MANIFEST}: {told}; {_mend(folder)}.")
+        return cls(folder, known)
 
     @property
     def named(self) -> dict[str, str]:
@@ -157,9 +148,23 @@ class Exported:
             (folder / name).write_bytes(read(self.folder, name, expected))
         (folder / MANIFEST).write_text(self.manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
-    def told(self) -> dict[str, Any]:
-        """Return what is known of it, for people (JSON values)."""
-        return self.manifest.model_dump(mode="json", exclude_none=True, exclude={"format", "files"})
+
+def manifest(folder: Path) -> Manifest:
+    """Return what lies beside a model.
+
+    Raises:
+        PerisphereError: it is missing, damaged, or of a newer format.
+    """
+    path = folder / MANIFEST
+    try:
+        with path.open("rb") as file:
+            return Manifest.model_validate_json(file.read(LARGEST_MANIFEST))
+    except OSError as error:
+        raise PerisphereError(f"{path}: cannot be read ({error.strerror}); {_mend(folder)}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise PerisphereError(f"{path}: damaged ({place}: {first['msg']}); {_mend(folder)}.") from error
 
 
 def read(folder: Path, name: str, expected: str) -> bytes:
