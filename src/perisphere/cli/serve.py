@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from perisphere.cli.main import app
+from perisphere.cli.runtimes import RUNTIME
 from perisphere.errors import PerisphereError
 from perisphere.serve.settings import Settings
 
@@ -34,8 +35,7 @@ def serve(
     ] = None,
     title: Annotated[str | None, typer.Option(help="What the page calls the index.")] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Nothing can be added or removed.")] = False,
-    runtime: Annotated[str, typer.Option(help="What runs the network: torch, openvino or onnx.")] = "torch",
-    int8: Annotated[bool, typer.Option("--int8", help="Run the network in 8 bits (openvino, onnx).")] = False,
+    runtime: RUNTIME = None,
     upload_mib: Annotated[int, typer.Option(min=1, max=1024, help="MiB of one request, at most.")] = 32,
     quiet: Annotated[bool, typer.Option("--quiet", help="Log no requests.")] = False,
 ) -> None:
@@ -63,7 +63,6 @@ def serve(
         url_hosts=frozenset(allow_host or []),
         read_only=read_only,
         runtime=runtime,
-        int8=int8,
         body_bytes=upload_mib << 20,
         log_requests=not quiet,
     )

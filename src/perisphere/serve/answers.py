@@ -1,40 +1,33 @@
 """The answers to queries as plain values, with what the index knows of each result."""
 
-from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from perisphere.errors import PerisphereError
 from perisphere.index import Index
-from perisphere.search import Answer, Query, Result, Results, TextQuery, search
-from perisphere.serve.batches import Settled, settled
+from perisphere.search import Answer, Query, Result, search
+
+if TYPE_CHECKING:
+    from perisphere.encoder import Encoder
 
 Reply = dict[str, Any]
 
 ENOUGH = 0.5
 """Relevance ends where the calibration promises that fewer of the results are right."""
-OWN = ("like", "unlike", "words", "label")
-"""What queries that are searched together may differ in."""
-SHOWN = ("label", "caption", "path", "width", "height", "tags", "categories")
+SHOWN = ("caption", "width", "height", "tags", "categories")
 
 
-def replies(index: Index, queries: Sequence[Query], **options: Any) -> list[Settled[Reply]]:
-    """Answer queries; those of equal options are searched together, and an error of one is no other's.
+def replies(index: Index, queries: Sequence[Query], encoder: "Encoder | None" = None) -> list[Reply]:
+    """Answer queries together.
 
     Args:
         index: where to search.
-        queries: any.
-        options: of :func:`~perisphere.search.search`.
+        queries: at least one.
+        encoder: what embeds their photos; by default the index's own.
     """
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for place, query in enumerate(queries):
-        groups.setdefault(_options(query), []).append(place)
-    answered: list[Settled[Reply]] = [{} for _ in queries]
-    for places in groups.values():
-        found = settled(lambda some: _together(index, some, options), [queries[place] for place in places])
-        for place, reply in zip(places, found, strict=True):
-            answered[place] = reply
-    return answered
+    answers = search(index, queries, encoder=encoder).answers
+    images, least = len(index), {metric: relevance_score(index, metric) for metric in _metrics(answers)}
+    return [_reply(index, images, answer, least[answer.metric]) for answer in answers]
 
 
 def relevance_score(index: Index, metric: str) -> float | None:
@@ -48,72 +41,55 @@ def relevance_score(index: Index, metric: str) -> float | None:
         return None
 
 
-def row_of(row: dict[str, Any]) -> dict[str, Any]:
+def row_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is told of an image's row: all but where its folder lies."""
     return {name: value for name, value in row.items() if name != "root"} | {"path": _relative(row["path"])}
 
 
-def _options(query: Query) -> tuple[str, ...]:
-    return tuple(str(getattr(query, field.name)) for field in fields(query) if field.name not in OWN)
+def _metrics(answers: Sequence[Answer]) -> set[str]:
+    return {answer.metric for answer in answers}
 
 
-def _together(index: Index, queries: Sequence[Query], options: dict[str, Any]) -> list[Reply]:
-    results = search(index, queries, **options)
-    least = relevance_score(index, results.metric)
-    found = [_shown_ids(index, answer, results.among) for answer in results.answers]
-    ids = sorted({id_ for each in found for id_ in each})
-    rows = {row["id"]: row for row in index.rows(ids, missing_ok=True).iter_rows(named=True)}
-    return [
-        _reply(len(index), results, answer, shown, rows, least)
-        for answer, shown in zip(results.answers, found, strict=True)
-    ]
-
-
-def _shown_ids(index: Index, answer: Answer, among: str) -> list[int]:
-    """Return for each result the id of the photo that stands for it: its own, or a centroid's first."""
-    if among != "centroids":
-        return [result.id for result in answer.results]
-    first = [index.some_of(result.label or "", 1) for result in answer.results]
-    return [int(ids[0]) if len(ids) else 0 for ids in first]
-
-
-def _reply(
-    images: int,
-    results: Results,
-    answer: Answer,
-    shown: Sequence[int],
-    rows: dict[int, dict[str, Any]],
-    least: float | None,
-) -> Reply:
-    calibrated = least is not None and any(result.precision is not None for result in answer.results)
-    rank = sum(result.score >= least for result in answer.results) if calibrated and least is not None else 0
+def _reply(index: Index, images: int, answer: Answer, least: float | None) -> Reply:
+    told = least is not None and any(result.precision is not None for result in answer.results)
+    rank = sum(least is not None and result.score >= least for result in answer.results)
+    of_centroids = answer.among == "centroids"
     return {
         "images": images,
-        "road": results.road,
-        "metric": results.metric,
-        "among": results.among,
-        "relevance": {"score": least, "precision": ENOUGH, "rank": rank} if calibrated else None,
+        "road": answer.road,
+        "metric": answer.metric,
+        "among": answer.among,
+        "relevance": {"score": least, "precision": ENOUGH, "rank": rank} if told else None,
         "query": _query(answer),
         "results": [
-            _result(result, rows.get(id_, {}), id_) for result, id_ in zip(answer.results, shown, strict=True)
+            _result(result, _first(index, result) if of_centroids else result.row)
+            for result in answer.results
         ],
     }
 
 
 def _query(answer: Answer) -> dict[str, Any]:
-    text = answer.image if isinstance(answer.image, TextQuery) else None
+    """Return what was understood of a query."""
+    texts = answer.texts
     return {
         "name": answer.name,
         "label": answer.label,
         "notes": [answer.note] if answer.note else [],
-        "tags": [] if text is None else list(text.tags),
-        "concepts": [] if text is None else list(text.concepts),
-        "unknown": {} if text is None else {word: list(near) for word, near in text.unknown.items()},
+        "tags": [tag for text in texts for tag in text.tags],
+        "concepts": [concept for text in texts for concept in text.concepts],
+        "unknown": {word: list(near) for text in texts for word, near in text.unknown.items()},
     }
 
 
-def _result(result: Result, row: dict[str, Any], id_: int) -> dict[str, Any]:
-    known = {name: row.get(name) for name in SHOWN}
+def _first(index: Index, result: Result) -> Mapping[str, Any]:
+    """Return the row of a centroid's first photo, which stands for it."""
+    ids = index.some_of(result.label or "", 1)
+    rows = index.rows(ids, missing_ok=True)
+    return rows.row(0, named=True) if len(rows) else {}
+
+
+def _result(result: Result, row: Mapping[str, Any]) -> dict[str, Any]:
+    path, photo = row.get("path"), row.get("id")
     return {
         "rank": result.rank,
         "id": result.id,
@@ -121,15 +97,15 @@ def _result(result: Result, row: dict[str, Any], id_: int) -> dict[str, Any]:
         "rerank": result.rerank,
         "precision": result.precision,
         "count": result.count,
-        **known,
         "label": result.label,
-        "path": _relative(known["path"]),
+        "path": _relative(path),
+        **{name: row.get(name) for name in SHOWN},
         "regions": [
             {"concept": region.concept, "score": region.score, "box": list(region.box), "share": region.share}
             for region in result.regions
         ],
-        "photo": id_ or None,
-        "thumbnail": f"/images/{id_}/thumbnail" if id_ and known["path"] is not None else None,
+        "photo": photo,
+        "thumbnail": None if path is None else f"/images/{photo}/thumbnail",
     }
 
 

@@ -25,7 +25,7 @@ from perisphere.serve.settings import Settings
 
 
 def create_app(index: Index, settings: Settings | None = None) -> FastAPI:
-    """Return an application that serves an index, which it closes when it ends.
+    """Return an application that serves an open index.
 
     Args:
         index: the index.

@@ -11,7 +11,6 @@ import polars as pl
 from perisphere.index import Index
 from perisphere.index.filling import remove_from
 from perisphere.index.filters import Comparison
-from perisphere.search.index_encoder import the_encoder
 from perisphere.serve.photos import kind_of
 from perisphere.serve.refused import RefusedError
 from perisphere.serve.service import Service
@@ -30,10 +29,9 @@ async def add_photo(service: Service, data: bytes, row: SentRow) -> list[int]:
         PerisphereError: the index has no encoder, or cannot be written.
     """
     photo = await service.photo(data)
-    encoder = the_encoder(service.index)
-    vectors = await service.model.run(lambda: service.encode([photo.picture]))
+    vectors, identity = await service.embed([photo.picture])
     facts = {**row.model_dump(exclude_none=True), "width": photo.width, "height": photo.height}
-    change = partial(_add_photo, service.index, data, facts, vectors, encoder.identity)
+    change = partial(_add_photo, service.index, data, facts, vectors, identity)
     return await service.write(change)
 
 

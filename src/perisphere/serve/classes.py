@@ -13,16 +13,19 @@ MOST = 20_000
 """Nodes of a tree: of a graph with many parents, nodes come once under each."""
 
 
-def class_tree(index: Index) -> list[Node]:
+def class_tree(index: Index, classes: ClassPoints | None) -> list[Node]:
     """Return the roots of the tree, plain values.
+
+    Args:
+        index: whose images are counted.
+        classes: the classes that its encoder knows.
 
     Each node has ``name``, ``title``, ``count`` (images), ``where`` (a filter that chooses these, ``None``
     where there are none), ``query`` (whether the class has a point to search by) and ``children``.
     """
-    encoder = index.encoder()
     labels = dict(index.counts("label"))
-    if encoder is not None and encoder.classes is not None:
-        return _of_points(encoder.classes, labels)
+    if classes is not None:
+        return _of_points(classes, labels)
     categories = index.category_paths()
     if categories:
         return _of_categories(categories)

@@ -51,9 +51,7 @@ class Guard:
         """
         host = headers.get("host", "")
         if not self._is_ours(host):
-            raise RefusedError(
-                403, "this service is not called by that name. Start it with --name, or use its address."
-            )
+            raise RefusedError(403, "the service is not called so: use its address, or give it --host-name.")
         self._check_token(method, path, headers)
         if method in SAFE:
             return

@@ -1,12 +1,18 @@
 """The regions of a photo as a picture to be laid over it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 
 from perisphere.index.regions import Region
+from perisphere.serve.decode_worker import size_within
+from perisphere.serve.refused import RefusedError
+from perisphere.serve.service import Service
 
+SIDE = 640
+"""Pixels of the longer side, as of the largest thumbnail."""
 OPACITY = 115
 COLOURS = (
     (230, 90, 70),
@@ -23,7 +29,35 @@ COLOURS = (
 """Red, green and blue; concepts take them in the order of the index, again from the first where they end."""
 
 
-def mask(
+def regions_of(service: Service, id_: int) -> list[dict[str, Any]]:
+    """Return the regions of an image, plain values.
+
+    Raises:
+        RefusedError: 404 where there is no such image.
+    """
+    service.row(id_)
+    return [region.to_dict() for region in service.index.regions.read([id_])]
+
+
+async def mask_of(service: Service, id_: int) -> bytes:
+    """Return a PNG of the regions of an image, of the size of its largest thumbnail.
+
+    Raises:
+        RefusedError: 404 where it has none, or its size is not known and its photo cannot be read.
+    """
+    row = service.row(id_)
+    about = service.index.regions.about()
+    found = service.index.regions.read([id_])
+    if about is None or not found:
+        raise RefusedError(404, f"the index knows no regions of image {id_}.")
+    width, height = row["width"], row["height"]
+    if width is None or height is None:
+        photo = await service.picture(id_)
+        width, height = photo.width, photo.height
+    return drawn(found, about["concepts"], (width, height), size_within(width, height, SIDE))
+
+
+def drawn(
     regions: Sequence[Region], concepts: Sequence[str], photo: tuple[int, int], shown: tuple[int, int]
 ) -> bytes:
     """Return a PNG of regions, each filled and outlined in the colour of its concept, transparent elsewhere.

@@ -49,7 +49,7 @@ def _pairs(
     from perisphere.search.matching import match_photos
     from perisphere.search.rerank.geometric import GeometricVerification
 
-    features = service.dense_features()
+    features = service.network.dense
     sizes = [np.array(picture.shape[1::-1], np.float64) for picture in (first, second)]
     if features is None:
         local = GeometricVerification().match(first, second)
@@ -61,10 +61,5 @@ def _pairs(
         return one, other, np.ones(len(order)), local.inliers[order], len(order)
     found = match_photos(features, first, second, points=10_000, verify="homography")
     one, other = found.first / sizes[0], found.second / sizes[1]
-    return (
-        one,
-        other,
-        found.scores,
-        found.agreeing if found.model is not None else np.zeros(len(found), bool),
-        len(found),
-    )
+    agreeing = found.agreeing if found.model is not None else np.zeros(len(found), bool)
+    return one, other, found.scores, agreeing, len(found)

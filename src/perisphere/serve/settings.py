@@ -1,6 +1,10 @@
 """What a service may do, and how much of everything it takes."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from perisphere.encoder.runtimes.names import Runtime
 
 MIB = 1 << 20
 
@@ -17,8 +21,7 @@ class Settings:
         url_hosts: hosts whose photos may be searched for by their URL; none: no URLs.
         log_requests: whether each request is a line of the log.
         read_only: whether nothing can be added or removed.
-        runtime: ``"torch"``, ``"openvino"`` or ``"onnx"``.
-        int8: whether the network runs in whole numbers of 8 bits.
+        runtime: what runs the network: ``"torch"``, ``"openvino"``, ``"onnx"``; the encoder's own by default.
         body_bytes: of one request, at most.
         all_bodies_bytes: of all requests that are being read or answered, at most.
         body_seconds: that a request's body may take to arrive.
@@ -42,8 +45,7 @@ class Settings:
     url_hosts: frozenset[str] = frozenset()
     log_requests: bool = True
     read_only: bool = False
-    runtime: str = "torch"
-    int8: bool = False
+    runtime: "Runtime | None" = None
     body_bytes: int = 32 * MIB
     all_bodies_bytes: int = 256 * MIB
     body_seconds: float = 30.0

@@ -22,7 +22,9 @@ def browsing(service: Service) -> APIRouter:
     @router.get("/classes")
     def classes() -> dict[str, Any]:
         """Return the classes as a tree, with how many images there are in each."""
-        return {"nodes": class_tree(service.index)}
+        network = service.network
+        points = network.encoder.classes if network.has_classes and network.encoder is not None else None
+        return {"nodes": class_tree(service.index, points)}
 
     @router.get("/facets")
     def counts(

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Response
 
 from perisphere.serve.answers import row_of
+from perisphere.serve.masks import mask_of, regions_of
 from perisphere.serve.originals import original
 from perisphere.serve.service import Service
 
@@ -35,11 +36,11 @@ def images(service: Service) -> APIRouter:
     @router.get("/mask", response_class=Response)
     async def mask(id: Id) -> Response:
         """Return a PNG of its regions, transparent elsewhere, of the size of the thumbnail of 640 pixels."""
-        return Response(await service.mask(id), media_type="image/png", headers=PRIVATE)
+        return Response(await mask_of(service, id), media_type="image/png", headers=PRIVATE)
 
     @router.get("/regions")
     def regions(id: Id) -> list[dict[str, Any]]:
         """Return its regions: concept, score, share, box and outline in pixels."""
-        return service.regions(id)
+        return regions_of(service, id)
 
     return router

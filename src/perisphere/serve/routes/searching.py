@@ -4,12 +4,17 @@ import time
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
+from perisphere.serve.decode_worker import jpeg, reduced
 from perisphere.serve.forms import sent_photo
 from perisphere.serve.matching import match
 from perisphere.serve.queries import query_of
 from perisphere.serve.service import Service
 from perisphere.serve.wire import MatchRequest, SearchRequest
+
+LONGEST = 640
+"""Pixels of the longer side of the picture that shows a photo that was sent."""
 
 
 def searching(service: Service) -> APIRouter:
@@ -24,7 +29,7 @@ def searching(service: Service) -> APIRouter:
         reply = await service.search(query)
         reply["query"] = {**asked.echo(), **reply["query"]}
         reply["seconds"] = round(time.perf_counter() - started, 4)
-        return service.json(reply)
+        return JSONResponse(reply)
 
     @router.post("/uploads")
     async def upload(request: Request) -> dict[str, Any]:
@@ -34,9 +39,10 @@ def searching(service: Service) -> APIRouter:
         return {"upload": name, "width": photo.width, "height": photo.height}
 
     @router.get("/uploads/{upload}/thumbnail", response_class=Response)
-    async def upload_thumbnail(upload: str) -> Response:
+    def upload_thumbnail(upload: str) -> Response:
         """Return a JPEG of a photo that was sent."""
-        return Response(service.shown(upload), media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+        picture = jpeg(reduced(service.uploads.get(upload), LONGEST))
+        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @router.post("/match")
     async def matched(asked: MatchRequest) -> dict[str, Any]:
