@@ -318,7 +318,9 @@ class Preprocessing(BaseModel):
 
     def _middle(self, image: np.ndarray) -> np.ndarray:
         """Scale the shorter side, the longer one rounded down as torchvision does, and cut the centre."""
-        image = self._shortened(image)
+        # The ends of a strip go first, or a photo of one row would take gigabytes for its middle.
+        top, left = (max(0, side - STRIP * min(image.shape[:2])) // 2 for side in image.shape[:2])
+        image = image[top : image.shape[0] - top, left : image.shape[1] - left]
         h, w = image.shape[:2]
         shorter = self.shorter or max(self.size)
         height, width = (max(int(shorter * side / min(h, w)), shorter) for side in (h, w))
