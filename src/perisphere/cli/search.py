@@ -58,7 +58,7 @@ WEIGHT = Annotated[
 TOGETHER = Annotated[
     bool, typer.Option("--together", help="All that is named is one query, words beside photos too.")
 ]
-GAMMA = Annotated[float | None, typer.Option(min=0, help="Weight of the counter-examples (default: 0.25).")]
+GAMMA = Annotated[float | None, typer.Option(min=0, help="Weight of the counter-examples (default: 0.5).")]
 WORDS_WEIGHT = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Share of the words in the score beside photos (default: 0.5)."),

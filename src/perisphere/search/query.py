@@ -10,7 +10,7 @@ from perisphere.search.ingredients import Ingredient
 from perisphere.search.rerank.chain import Chain, parse_chain
 from perisphere.sphere.geometry import check_metric
 
-GAMMA = 0.25
+GAMMA = 0.5
 """Weight of the counter-examples, where nobody says."""
 WORDS_WEIGHT = 0.5
 """Weight of the words beside a point, where nobody says."""
