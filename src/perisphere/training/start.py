@@ -1,12 +1,15 @@
 """The network that training starts from: fresh, an encoder's, or a published checkpoint's."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeAlias
+
+from torch import Tensor
 
 from perisphere.encoder import Encoder
 from perisphere.errors import PerisphereError
 from perisphere.foreign.keras import is_hdf5
-from perisphere.nets import EmbeddingNet, SegmentationNet, build, build_segmentation
+from perisphere.nets import EmbeddingNet, SegmentationNet, TransformersNet, build, build_segmentation
 from perisphere.nets.keras_weights import read_keras_tensors
 from perisphere.nets.pickled import read_checkpoint
 from perisphere.nets.weights import load_into
@@ -58,7 +61,7 @@ def load_start(recipe: Recipe, net: LearningNet, tell: Callable[[str], None]) ->
             "weights=PATH, or start from fresh weights with weights=null."
         )
     if recipe.weights.is_dir():
-        tensors = dict(Encoder.load(recipe.weights).net.state_dict())
+        tensors = _learnable(recipe.weights)
     elif is_hdf5(recipe.weights):
         tensors = read_keras_tensors(recipe.weights, net.spec.backbone).tensors
     else:
@@ -74,3 +77,14 @@ def load_start(recipe: Recipe, net: LearningNet, tell: Callable[[str], None]) ->
             f"{recipe.weights}: {len(report.matched)} tensors taken; fresh weights for {len(report.missing)} "
             f"missing and {len(report.shape_differs)} of another shape."
         )
+
+
+def _learnable(folder: Path) -> dict[str, Tensor]:
+    """Return the weights of an Encoder whose network learns here."""
+    net = Encoder.load(folder).net
+    if isinstance(net, TransformersNet):
+        raise PerisphereError(
+            f"{folder}: holds a network of the transformers library ({net.spec.family}), which embeds and "
+            "does not learn here. Begin with one of `perisphere weights list`, or leave weights out."
+        )
+    return dict(net.state_dict())
