@@ -12,30 +12,26 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from perisphere.cli.main import app
 
 ROOT = Path(__file__).parents[1]
-GUIDE = {path.stem: path for path in sorted((ROOT / "docs" / "guide").glob("*.md"))}
-TUTORIALS = {path.stem: path for path in sorted((ROOT / "docs" / "tutorials").glob("*.md"))}
-PAGES = {"README": ROOT / "README.md"} | GUIDE | TUTORIALS
-VERBS_OF_VERBS = (
-    "codes",
-    "concepts",
-    "encoder",
-    "index",
-    "inference",
-    "recipes",
-    "segment",
-    "tags",
-    "taxonomy",
-    "weights",
-)
+DOCS = ROOT / "docs"
+GUIDE = [f"guide/{path.stem}" for path in sorted((DOCS / "guide").glob("*.md"))]
+TUTORIALS = [f"tutorials/{path.stem}" for path in sorted((DOCS / "tutorials").glob("*.md"))]
+PAGES = {"README": ROOT / "README.md"} | {name: DOCS / f"{name}.md" for name in GUIDE + TUTORIALS}
+ONE_EPOCH = {"train": ["epochs=1"]}
+FEW_PHOTOS = ONE_EPOCH | {
+    "scenes": ["--photos", "8", "--size", "48", "--workers", "1"]
+}  # tutorials ask for enough to learn from
+GROUPS = {
+    group for group, command in typer.main.get_command(app).commands.items() if hasattr(command, "commands")
+}
 
 
 def perisphere(words: list[str]) -> str:
@@ -44,34 +40,34 @@ def perisphere(words: list[str]) -> str:
     return result.output
 
 
-def run_console(block: str) -> None:
+def run_console(block: str, instead: dict[str, list[str]]) -> None:
     for line in block.replace("\\\n", " ").splitlines():
         assert line.startswith("$ perisphere "), f"no command of ours: {line}"
         words = shlex.split(line.removeprefix("$ perisphere "), comments=True)
-        perisphere([*words, "epochs=1"] if words[0] == "train" else words)
+        perisphere([*words, *instead.get(words[0], [])])
 
 
-def run(page: Path) -> None:
+def run(page: str) -> None:
     """All blocks of a page, in their order; its Python blocks share their names."""
     names: dict[str, object] = {"__name__": "__main__"}
-    for language, block in re.findall(
-        r"^```(console|python)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE
-    ):
+    instead = FEW_PHOTOS if page in TUTORIALS else ONE_EPOCH
+    blocks = re.findall(r"^```(console|python)\n(.*?)^```", PAGES[page].read_text(), re.DOTALL | re.MULTILINE)
+    for language, block in blocks:
         if language == "console":
-            run_console(block)
+            run_console(block, instead)
         else:
-            exec(compile(block, page.name, "exec"), names)
+            exec(compile(block, page, "exec"), names)
 
 
 def earlier(page: str) -> list[str]:
     if page == "README" or page in TUTORIALS:
         return []
     named = re.search(r"<!-- after: (.*?) -->", PAGES[page].read_text())
-    return ["README", *(named[1].split(", ") if named else [])]
+    return ["README", *(f"guide/{name}" for name in (named[1].split(", ") if named else []))]
 
 
 def prepare(page: str, folder: Path, workshop: Path) -> None:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for name in earlier(page):
         shutil.copytree(walked(name, workshop), folder, dirs_exist_ok=True)
     if page == "README":
@@ -84,20 +80,22 @@ def prepare(page: str, folder: Path, workshop: Path) -> None:
 
 def walked(page: str, workshop: Path) -> Path:
     """The folder that a page leaves behind."""
-    folder, done = workshop / page, workshop / f"{page}.done"
-    with Path(workshop / f"{page}.lock").open("w") as lock:
+    folder = workshop / page
+    done, mutex = folder.with_suffix(".done"), folder.with_suffix(".lock")
+    mutex.parent.mkdir(parents=True, exist_ok=True)
+    with mutex.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
             shutil.rmtree(folder, ignore_errors=True)
             prepare(page, folder, workshop)
             with contextlib.chdir(folder):
-                run(PAGES[page])
+                run(page)
             done.touch()
     return folder
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory) -> Iterator[Path]:
+def workshop(tmp_path_factory) -> Path:
     """One folder for all processes of a test run."""
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "pages"
@@ -124,7 +122,7 @@ def test_a_tutorial_runs_as_written(page, workshop):
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_named_in_the_prose_exists(page):
     for verb, inner in re.findall(r"`perisphere ([a-z]+)(?: ([a-z]+))?", PAGES[page].read_text()):
-        perisphere([verb, *([inner] if verb in VERBS_OF_VERBS and inner else []), "--help"])
+        perisphere([verb, *([inner] if verb in GROUPS and inner else []), "--help"])
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)#]+)", PAGES["README"].read_text()))
