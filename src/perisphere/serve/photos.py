@@ -51,7 +51,7 @@ def opened(root: str | None, path: str | None) -> Iterator[int]:
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
             raise _gone()
         yield handles[-1]
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
         raise _gone() from error
     finally:
         for handle in handles:

@@ -16,6 +16,10 @@ from perisphere.serve.refused import RefusedError
 
 SECONDS = 10.0
 CHUNK = 1 << 16
+SPECIAL = tuple(
+    map(ipaddress.ip_network, ("192.0.0.0/24", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23"))
+)
+"""Set apart by IANA's registries of special addresses, which not every Python knows."""
 Resolve = Callable[[str], list[str]]
 
 
@@ -99,18 +103,12 @@ def is_public(text: str) -> bool:
         address = ipaddress.ip_address(text)
     except ValueError:  # with a zone, for instance
         return False
+    odd = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_private
+    if odd or not address.is_global or any(address in network for network in SPECIAL):
+        return False
     if isinstance(address, ipaddress.IPv6Address):
-        hidden = address.ipv4_mapped or address.sixtofour or address.teredo
-        return hidden is None and address.is_global and not _is_odd(address) and address not in _TRANSLATED
-    return address.is_global and not _is_odd(address)
-
-
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-"""IPv4 addresses as networks of IPv6 alone write them (RFC 6052)."""
-
-
-def _is_odd(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return address.is_multicast or address.is_reserved or address.is_unspecified or address.is_private
+        return (address.ipv4_mapped or address.sixtofour or address.teredo) is None
+    return True
 
 
 def _connected(address: str, seconds: float) -> socket.socket:
