@@ -1,19 +1,29 @@
 """Features of a photo by position: of a layer of a segmentation network, or of a stage of any backbone."""
 
 import copy
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from perisphere.codes import VladNet
 from perisphere.encoder.encoder import Encoder
 from perisphere.encoder.inference import Precision, choose_device, choose_precision
 from perisphere.encoder.segment import DAMAGED, LARGEST, Segmenter
 from perisphere.encoder.whole_picture import SMALLEST, whole_picture
 from perisphere.errors import PerisphereError, UsageError, nearest
-from perisphere.nets import EmbeddingNet
+from perisphere.nets import EmbeddingNet, TransformersNet
 from perisphere.nets.segmentation import SegmentationNet
+
+LAST = "last"
+"""The layer of a network of the transformers library that its features by position are of."""
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 class DenseFeatures:
@@ -24,7 +34,8 @@ class DenseFeatures:
     Args:
         encoder: of any network with feature maps.
         layer: of a segmentation network ``shallow``, ``backbone``, ``merged``, ``gate`` or ``decoder`` (the
-            default); of others a stage of the backbone, such as ``layer3``, by default the last.
+            default); of others a stage of the backbone, such as ``layer3``, by default the last; of networks
+            of the transformers library ``last`` alone.
         size: pixels of the longer side; ``None`` takes the encoder's input.
         device: see :func:`~perisphere.encoder.inference.choose_device`.
         precision: see :func:`~perisphere.encoder.inference.choose_precision`.
@@ -53,21 +64,37 @@ class DenseFeatures:
             self.layer: str = net.layer(layer or "decoder")
             self._segmenter = Segmenter(encoder, size=size, device=device, precision=precision)
             return
-        if not isinstance(net, EmbeddingNet):
+        if isinstance(net, VladNet):
             raise PerisphereError(
                 f"the encoder {encoder.name!r} has no feature maps: take one with a network."
             )
-        names = [name for name, _ in net.backbone.stages()]
-        self.layer = names[-1] if layer is None else layer
-        if self.layer not in names or not net.backbone.splits:
-            known = names if net.backbone.splits else names[-1:]
-            raise UsageError(f"{encoder.name!r} has no layer {layer!r}.{_offer(str(layer), known)}")
-        self._stop = names.index(self.layer) + 1
-        self._whole = self._stop == len(names)
         self.device = choose_device(device)
         self.dtype = choose_precision(precision, self.device)
-        self._backbone = copy.deepcopy(net.backbone).eval().requires_grad_(False)
-        self._backbone.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._patch = net.patch if isinstance(net, TransformersNet) else 1
+        self.layer, self._features = (
+            self._pretrained(net, layer) if isinstance(net, TransformersNet) else self._stage(net, layer)
+        )
+
+    def _pretrained(self, net: TransformersNet, layer: str | None) -> tuple[str, Callable[[Tensor], Tensor]]:
+        if layer not in (None, LAST):
+            raise UsageError(f"{self.encoder.name!r} has no layer {layer!r}.{_offer(str(layer), [LAST])}")
+        return LAST, self._moved(net).features
+
+    def _stage(self, net: EmbeddingNet, layer: str | None) -> tuple[str, Callable[[Tensor], Tensor]]:
+        """Return the name of a stage of the backbone, and what runs up to it."""
+        names = [name for name, _ in net.backbone.stages()]
+        layer = names[-1] if layer is None else layer
+        if layer not in names or not net.backbone.splits:
+            known = names if net.backbone.splits else names[-1:]
+            raise UsageError(f"{self.encoder.name!r} has no layer {layer!r}.{_offer(layer, known)}")
+        stop, backbone = names.index(layer) + 1, self._moved(net.backbone)
+        return layer, backbone if stop == len(names) else partial(backbone.run, start=0, stop=stop)
+
+    def _moved(self, net: _Module) -> _Module:
+        """Return a copy on the device, set up to run."""
+        moved = copy.deepcopy(net).eval().requires_grad_(False)
+        moved.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return moved
 
     def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return unit vectors by position, float32 ``[c, h', w']``; a position without any is zero.
@@ -84,9 +111,10 @@ class DenseFeatures:
 
     @torch.inference_mode()
     def _of_backbone(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-        images = whole_picture(picture, self.encoder.preprocessing, self.size, device=self.device)
+        preprocessing, patch = self.encoder.preprocessing, self._patch
+        images = whole_picture(picture, preprocessing, self.size, patch=patch, device=self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            features = self._backbone(images) if self._whole else self._backbone.run(images, 0, self._stop)
+            features = self._features(images)
         if features.ndim != 4:
             raise PerisphereError(f"the layer {self.layer} of {self.encoder.name!r} gives no feature map.")
         vectors = normalize(features.float(), dim=1)[0].cpu().numpy()

@@ -13,7 +13,13 @@ SMALLEST = 32
 
 
 def whole_picture(
-    picture: np.ndarray, preprocessing: Preprocessing, longer: int, *, scale: float = 1, device: torch.device
+    picture: np.ndarray,
+    preprocessing: Preprocessing,
+    longer: int,
+    *,
+    scale: float = 1,
+    patch: int = 1,
+    device: torch.device,
 ) -> Tensor:
     """Bring a photo to a network's input without cutting or squashing it.
 
@@ -22,6 +28,7 @@ def whole_picture(
         preprocessing: whose normalisation is applied.
         longer: pixels that a longer side is shrunk to; a smaller photo keeps its own size.
         scale: factor of that size; no side gets less than :data:`SMALLEST` pixels.
+        patch: pixels of which each side is a multiple, for networks that cut a photo into patches.
         device: where to.
 
     Returns:
@@ -37,7 +44,9 @@ def whole_picture(
         )
     height, width = picture.shape[:2]
     factor = scale * min(1, longer / max(height, width))
-    target = (max(SMALLEST, round(width * factor)), max(SMALLEST, round(height * factor)))
+    least = -(-SMALLEST // patch) * patch
+    across, down = (max(least, round(side * factor / patch) * patch) for side in (width, height))
+    target = (across, down)
     if target != (width, height):
         picture = np.array(Image.fromarray(picture).resize(target, Image.Resampling.BICUBIC))
     pixels = torch.from_numpy(np.require(picture, requirements=["C", "W"]))[None].to(device)

@@ -79,6 +79,7 @@ class TransformersNet(nn.Module):
         dim: length of an embedding.
         nonnegative: whether no number of an embedding is ever below zero.
         side: of the pictures that it was trained with, in pixels; ``None`` where it takes any.
+        patch: side in pixels of what becomes one token; 1 where it has maps.
 
     Raises:
         PerisphereError: the weights do not fit, or the library is not installed.
@@ -92,16 +93,35 @@ class TransformersNet(nn.Module):
         config = self.model.config
         # The others look at any size by themselves.
         self.side = int(config.image_size) if spec.family in ("clip", "siglip", "vit") else None
+        self.patch = 1 if hasattr(config, "hidden_sizes") else int(config.patch_size)
         self.dim = _dim(spec, config)
         self.nonnegative = spec.family == "resnet" and config.hidden_act == "relu"
 
     def forward(self, images: Tensor) -> Tensor:
         """Return float32 ``[n, dim]`` of preprocessed images, float32 ``[n, 3, h, w]``."""
+        return self._pooled(self._seen(images)).flatten(1).float()
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what the last layer has by position, float ``[n, c, h', w']``, of preprocessed images."""
+        found = self._seen(images).last_hidden_state
+        if found.ndim == 4:
+            return found
+        height, width = (side // self.patch for side in images.shape[2:])
+        return found[:, self._special :].mT.unflatten(2, (height, width))
+
+    @property
+    def _special(self) -> int:
+        """Tokens before those of the patches: of the class, and registers."""
+        if self.spec.family == "siglip":
+            return 0
+        return 1 + getattr(self.model.config, "num_register_tokens", 0)
+
+    def _seen(self, images: Tensor) -> Any:
         other = self.side is not None and tuple(images.shape[2:]) != (self.side, self.side)
         options = {"interpolate_pos_encoding": True} if other else {}
         unprojected = self.spec.family == "clip" and self.spec.pool == "pooled"
         model = self.model.vision_model if unprojected else self.model
-        return self._pooled(model(pixel_values=images, **options)).flatten(1).float()
+        return model(pixel_values=images, **options)
 
     def _pooled(self, found: Any) -> Tensor:
         if self.spec.pool == "projection":
@@ -109,10 +129,7 @@ class TransformersNet(nn.Module):
         if self.spec.pool == "pooled":
             return found.pooler_output
         tokens = found.last_hidden_state
-        if self.spec.pool == "cls":
-            return tokens[:, 0]
-        registers = getattr(self.model.config, "num_register_tokens", 0)
-        return tokens[:, 1 + registers :].mean(1)
+        return tokens[:, 0] if self.spec.pool == "cls" else tokens[:, self._special :].mean(1)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights under the names that published files have, which no release changes."""
