@@ -36,7 +36,8 @@ CLASSES = Annotated[
 TEXT = Annotated[
     list[str] | None,
     typer.Option(
-        "--text", help="Search for words: as a point, where the encoder knows tags; else in what is written."
+        "--text",
+        help="Search for a text: a point, where the encoder knows texts or tags; else its words.",
     ),
 ]
 ID = Annotated[
@@ -195,16 +196,23 @@ def search(
 ) -> None:
     """Find the images of an index that resemble a photo or several photos, belong to a class, or fit a text.
 
-    Several photos are one query, their centroid; `--each` searches with each by itself. Among centroids (the
-    index has to keep them) each label is one result; with a filter, the centroid of the photos that pass.
+    Several photos, files or photos of the index by their `--id`, are one query, their centroid; `--each`
+    searches with each by itself. A photo that is named by its id is left out of the results. Among
+    centroids (the index has to keep them) each label is one result; with a filter, the centroid of the photos
+    that pass.
+
+    `--unlike` names counter-examples: every query turns away from them, the more the larger `--gamma`.
+    `--together` makes one query of all that is named, classes and texts too; `--weight`, once for each in the
+    order photos, ids, classes, texts, says how much each counts. Words that are sought count beside the
+    examples by `--words-weight`.
 
     The score is the cosine (for L2 and L1 the negated distance). Where the index is calibrated, the precision
     beside it is the share of right results from this score upwards. In the sheet, results are framed green
     where they have the photo's label and red where they have another; a photo that is in the index brings its
     label with it. The results of a class are right where their label is the class or lies below it.
 
-    `--text` with an encoder that was trained towards tags is the mean direction of the tags in the text.
-    Words that are no tag are named, with the nearest that are. Each `--text` and each `--class` is a query
+    `--text` with an encoder that reads texts (CLIP, SigLIP) is the point of the text; with one that was
+    trained towards tags, the mean direction of the tags in it. Words that are no tag are named, with the nearest that are. Each `--text` and each `--class` is a query
     by itself, beside the photos. With another encoder, or `--by words`, the words are sought in labels,
     captions, categories, tags and concepts, those of concepts in many languages, together with the regions
     that a segmentation found (`index regions`). `--by regions` goes by these alone. Regions of
@@ -228,6 +236,12 @@ def search(
     `perisphere search index --text "sunset beach" -k 20 --sheet beach.jpg`
 
     `perisphere search index --text "portal with statues" --by words --sheet portals.jpg`
+
+    `perisphere search index --id 17 --id 40 --unlike 3 --unlike wrong.jpg`
+
+    `perisphere search index photo.jpg --text "ulamar portal" --together --words-weight 0.5`
+
+    `perisphere search index photo.jpg --class castle --together --weight 1 --weight 2`
 
     `perisphere search index photo.jpg --region 0.3,0.4,0.7,1 --exclude-self --sheet alike.jpg`
 

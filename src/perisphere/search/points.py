@@ -159,8 +159,7 @@ def _of_centroids(spaces: Spaces, wanted: list[Centroid]) -> NDArray:
 def _of_texts(spaces: Spaces, texts: list[TextQuery]) -> NDArray:
     if spaces.of_texts != "joint":
         return text_vectors(texts, spaces.tags)
-    encoder: Any = spaces.encoder
-    return np.asarray(encoder.encode_texts([text.text for text in texts]), np.float32)
+    return spaces.encoder.encode_texts([text.text for text in texts])
 
 
 def _of_photos(spaces: Spaces, things: list[Ingredient]) -> list[NDArray]:

@@ -154,7 +154,7 @@ def _by_words(spaces: Spaces, asked: Sequence[_Asked]) -> list[Found]:
     for one in asked:
         assert one.sought is not None
         cut = one.query.min_score
-        best = one.sought.best(one.query.k).items()
+        best = one.sought.best(one.query.k, one.selves.rows).items()
         hits = [(id_, score, None) for id_, score in best if cut is None or score >= cut]
         found.append(Found(hits, words_road(trust_of(one.query)), "words", cut))
     return _outlined(spaces, asked, found)

@@ -56,6 +56,6 @@ class Spaces:
         if self.given_tags is not None:
             return "tags"
         kept = kept_encoder(self.index, self.given_encoder)
-        if getattr(kept, "text", None) is not None:
-            return "joint"
-        return "tags" if kept is not None and kept.tags is not None else None
+        if kept is None:
+            return None
+        return "joint" if kept.text is not None else "tags" if kept.tags is not None else None

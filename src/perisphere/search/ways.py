@@ -57,9 +57,9 @@ def trust_of(query: Query) -> tuple[float, float]:
 def _way(spaces: Spaces, query: Query) -> Way:
     examples = (*query.like, *query.unlike)
     part = len(examples) == 1 and isinstance(examples[0].what, Part) and query.words is None
-    if query.by == "words" and query.like:
+    if query.by == "words" and query.words is None:
         raise UsageError("--by words searches with texts alone: leave photos and classes out.")
-    if query.by == "regions" and not part and examples:
+    if query.by == "regions" and not part and query.words is None:
         raise UsageError("--by regions searches with texts or parts of photos: give --text or --region.")
     if query.by == "vectors" and query.words is not None:
         raise UsageError("--by vectors searches with points: leave the words out, or --by.")
