@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from test_filters import expressions
 
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
+from perisphere.index.filters import Expression, columns, evaluate
 
 DIM = 16
 Make = Callable[..., Index]
@@ -268,3 +271,135 @@ def test_calibration_is_kept(index):
         index.calibrate(source="tags")
     with pytest.raises(PerisphereError, match="no path"):
         index.calibrate(source="copies")
+
+
+def varied(n: int) -> pl.DataFrame:
+    """Rows that meet often in some cell, with nulls, empty lists and what breaks quoting among them."""
+    texts = ["", "a", "A", "b", "2", "2.0", "-3", "10", "é", "o'brien", 'say "x"', "a\\b", "%", "a_b", "x\ny"]
+    pick = np.random.default_rng(0)
+
+    def cell(choices: list) -> list:
+        return [choices[place] for place in pick.integers(0, len(choices), n)]
+
+    columns = {
+        name: cell([None, *texts]) for name in ("path", "split", "label", "camera", "domain", "caption")
+    }
+    lists = {name: cell([None, [], ["a"], ["2", "é"], texts]) for name in ("tags", "categories", "concepts")}
+    numbers = {name: cell([None, -5, 0, 2, 7]) for name in ("width", "height")}
+    kinds = {name: pl.List(pl.String) for name in lists} | {"box": pl.List(pl.Int64)}
+    columns |= {**lists, **numbers, "box": cell([None, [0, 0, 4, 4]])}
+    return pl.DataFrame(columns, schema_overrides=kinds)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "milvus"])
+def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    """An index of varied rows, which no test changes."""
+    store = None if request.param == "sqlite" else request.getfixturevalue("lite")
+    with Index.create(tmp_path_factory.mktemp("asked") / "index", 4, store=store) as made:
+        made.add(points(40, dim=4), varied(40))
+        yield made
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(expressions.filter(lambda expression: "regions" not in columns(expression)))
+def test_a_filter_means_the_same_everywhere(asked: Index, expression: Expression) -> None:
+    rows = asked.rows().to_dicts()
+    assert asked.ids(expression).tolist() == [row["id"] for row in rows if evaluate(expression, row)]
+
+
+FILTERS = [
+    "label == 'class 2'",
+    "camera != 2 and label is not null",
+    "tags has 'red' or width < 140",
+    "id < 1",
+]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_both_stores_answer_alike(tmp_path: Path, lite: str, metric: str) -> None:
+    vectors, queries = points(300), points(5, seed=1)
+    with (
+        Index.create(tmp_path / "sqlite", DIM, metric=metric, centroids="beside") as ours,
+        Index.create(tmp_path / "milvus", DIM, metric=metric, centroids="beside", store=lite) as theirs,
+    ):
+        for index in (ours, theirs):
+            index.add(vectors, table(300), root="/photos")
+            index.remove([1, 5, 44, 300])
+        for where in (None, *FILTERS):
+            for k, other in ((5, None), (400, None), (9, "l1")):
+                wanted, found = (
+                    index.search(queries, k, where=where, metric=other) for index in (ours, theirs)
+                )
+                np.testing.assert_array_equal(found.ids, wanted.ids)
+                np.testing.assert_allclose(found.scores, wanted.scores, atol=3e-5)
+            wanted, found = (index.centroids(where) for index in (ours, theirs))
+            assert (found.labels, found.ids.tolist()) == (wanted.labels, wanted.ids.tolist())
+            np.testing.assert_allclose(found.points, wanted.points, atol=2e-6)
+            ask = [["dome"], ["old", "class"]]
+            assert theirs.matches(ask, where) == ours.matches(ask, where)
+            for column in ("label", "tags", "camera", "categories"):
+                assert theirs.counts(column, where, most=3) == ours.counts(column, where, most=3)
+            some = [index.some_of("class 2", 3, where, without=[3]).tolist() for index in (ours, theirs)]
+            assert some[0] == some[1]
+        assert list(theirs.paths()) == list(ours.paths())
+        assert theirs.category_paths() == ours.category_paths()
+        assert theirs.rows().equals(ours.rows())
+        assert theirs.info()["identities"] == ours.info()["identities"] == 7
+        assert theirs.verify() == ours.verify() == []
+
+
+def test_centroids_are_kept_from_any_moment_on(make: Make) -> None:
+    index, before = make("late"), make("early", centroids="beside")
+    for each in (index, before):
+        each.add(points(60), table(60))
+        each.remove([2, 9])
+    with pytest.raises(PerisphereError, match="keeps no centroids"):
+        index.centroids()
+    assert index.keep_centroids() == 7
+    for each in (index, before):
+        each.add(points(20, seed=1), table(20))
+        each.remove(each.ids("label == 'class 3'"))
+    late, early = index.centroids(), before.centroids()
+    assert sorted(late.labels) == sorted(early.labels) == [f"class {i}" for i in (0, 1, 2, 4, 5, 6)]
+    for label in late.labels:
+        points_of = [each.points[each.places[label]] for each in (late, early)]
+        np.testing.assert_allclose(*points_of, atol=1e-6)
+    assert index.verify() == before.verify() == []
+
+
+def test_an_index_is_found_again_as_it_was(make: Make) -> None:
+    index = make(centroids="beside")
+    index.add(points(50), table(50), encoder_identity="a" * 16)
+    index.remove([7])
+    made, before = index.calibrate(), state(index)
+    index.close()
+    with Index.open(index.folder) as again:
+        assert state(again) == before
+        assert (again.calibration, again.info()["encoder"]["identity"]) == (made, "a" * 16)
+        assert (again.compact(), again.info()["tombstones"], len(again)) == (1, 0, 49)
+        assert again.verify() == []
+
+
+def test_an_index_that_is_replaced_is_gone(make: Make) -> None:
+    make().add(points(5))
+    new = make(overwrite=True, fill=lambda index: index.add(points(3, seed=2)))
+    assert (len(new), new.verify()) == (3, [])
+    assert new.search(points(1, seed=2), 9).ids[0, 0] == 1
+
+
+def test_an_interrupted_add_is_as_if_it_had_not_been(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = make(centroids="beside")
+    index.add(points(20), table(20))
+    before = state(index)
+    monkeypatch.setattr("perisphere.index.words.put", interrupt)
+    monkeypatch.setattr("perisphere.index.index._insert_rows", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        index.add(points(30, seed=1), table(30))
+    monkeypatch.undo()
+    assert state(index) == before
+    assert index.add(points(1)).tolist() == [21]
+    assert index.verify() == []
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -359,12 +359,15 @@ class StoredIndex(Index):
     def _there(self, ids: np.ndarray, where: Expression | str | None = None) -> np.ndarray:
         """Return those of the ascending ``ids`` that are there (and pass)."""
         found = [np.empty(0, np.int64)]
+        if where is None:
+            return np.concatenate(
+                found + [frame["id"].to_numpy() for frame in self._engine.rows([], ids=ids)]
+            )
+        passes = parse(where) if isinstance(where, str) else where
         step = self._engine.window
         for start in range(0, len(ids), step):
-            among: Expression = In("id", tuple(ids[start : start + step].tolist()))
-            if where is not None:
-                among = And((among, parse(where) if isinstance(where, str) else where))
-            found += [frame["id"].to_numpy() for frame in self._engine.rows([], where=self._visible(among))]
+            among = And((In("id", tuple(ids[start : start + step].tolist())), passes))
+            found += [frame["id"].to_numpy() for frame in self._engine.rows([], where=among)]
         return np.concatenate(found)
 
     def _search_here(self, queries: np.ndarray, k: int, metric: str, where: Expression | None) -> exact.Found:

@@ -37,6 +37,9 @@ PAGE_BYTES = 16 << 20
 SPARE = 8
 """Results beyond ``k``, so that of equal scores at the end the lowest ids are there."""
 
+_PATIENT = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": False}
+"""For Milvus Lite, which drops a client that asks every ten seconds whether it is there, as pymilvus does."""
+
 CONNECT_SECONDS, CALL_SECONDS = 10.0, 120.0
 INDEXED = ("label", "split", "camera")
 _COLUMNS = {**SCHEMA, "root": pl.String()}
@@ -357,6 +360,8 @@ def _client(address: Address) -> Any:
             token="" if address.is_file else os.environ.get(TOKEN, ""),
             db_name=address.database,
             timeout=CONNECT_SECONDS,
+            dedicated=True,
+            **({"grpc_options": _PATIENT} if address.is_file else {}),
         )
     except MilvusException as error:
         raise PerisphereError(f"{address}: {_cause(error)}") from error
