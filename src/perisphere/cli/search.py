@@ -9,6 +9,8 @@ import typer
 
 from perisphere.cli.main import app
 from perisphere.cli.queries import Asked
+from perisphere.cli.runtimes import RUNTIME
+from perisphere.encoder.runtimes.names import Runtime
 from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
@@ -187,6 +189,7 @@ def search(
     shortlist: SHORTLIST = None,
     symmetric: SYMMETRIC = False,
     encoder: ENCODER = None,
+    runtime: RUNTIME = None,
     label: LABEL = None,
     exclude_self: EXCLUDE_SELF = False,
     rerank: RERANK = None,
@@ -280,8 +283,9 @@ def search(
         "exclude_self": exclude_self,
         **_weights(asked, gamma, words_weight),
     }
-    maker, known_tags = given_encoder(encoder), given_tags(tags)
+    known_tags = given_tags(tags)
     with Index.open(index) as opened:
+        maker = _maker(opened, encoder, runtime)
         points = bool(text) and (by == "vectors" or (by is None and _points(opened, maker, known_tags)))
         queries = asked.queries(texts_are_points=points, **options)
         _check_words(vocabulary, words_weight, queries)
@@ -393,6 +397,18 @@ def _draw(results: "Results", chain: "Chain | None", sheet: Path | None, matches
         write_matches(matches, results.answers, verifying[-1] if verifying else None)
         lines.append(f"matches: {display(matches)}")
     return lines
+
+
+def _maker(index: "Index", folder: Path | None, runtime: Runtime | None) -> "Encoder | None":
+    """Return what embeds photos: the encoder of ``--encoder`` or the index's, run by ``--runtime``."""
+    if folder is None and runtime is None:
+        return None
+    from perisphere.encoder.runtimes.identified import load_identified
+    from perisphere.search.index_encoder import the_encoder
+
+    made_with = index.info()["encoder"] or {}
+    given = None if folder is None else load_identified(folder, made_with.get("identity"))
+    return the_encoder(index, given).on(runtime)
 
 
 def given_encoder(folder: Path | None) -> "Encoder | None":

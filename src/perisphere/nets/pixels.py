@@ -28,4 +28,4 @@ class Pixels(Backbone):
                 f"the backbone pixels was made for {side} x {side} images and got {images.shape[-2]} x "
                 f"{images.shape[-1]}. Set input_size to the size of the preprocessing."
             )
-        return images.reshape(len(images), self.dim, 1, 1)
+        return images.reshape(-1, self.dim, 1, 1)
