@@ -319,7 +319,7 @@ def of_codes(figures: Figures, of: Multiples) -> list[str]:
 def tables(figures: Figures, rows: int, dim: int) -> str:
     """Write what was measured, and its multiples."""
     of, day = Multiples(rows), datetime.datetime.now(datetime.UTC)
-    where = f"{faiss.omp_get_max_threads()} threads, {processor()}, {day:%Y-%m-%d}"
+    where = f"threads: {faiss.omp_get_max_threads()}; {processor()}, {day:%Y-%m-%d}"
     head = f"`python benchmarks/scale.py` ({rows:,} vectors of {dim} numbers, seed 0, k = {K}; {where}):"
     columns = f"| | {rows:,} images, measured | 100 million | 1 billion |\n|---|---:|---:|---:|"
     return "\n".join([head, "", columns, *of_vectors(figures, of), *of_codes(figures, of)])

@@ -50,9 +50,8 @@ def on_page_content(html: str, page: Page, **_: object) -> str:
 
 
 def rooms() -> list[str]:
-    """Name the packages that export something, from the catalog's ground up to the service."""
-    order = [line.strip().strip('",') for line in _layers()]
-    return [room for room in reversed(order) if (PACKAGE / room / "__init__.py").exists() and exported(room)]
+    """Name the packages that export something, those first that stand on the others."""
+    return [room for room in _layers() if (PACKAGE / room / "__init__.py").exists() and exported(room)]
 
 
 def _layers() -> Iterator[str]:
@@ -143,7 +142,7 @@ def _command(command: Any, path: str) -> Iterator[str]:
     yield inspect.cleandoc(command.help or "")
     rows = [_parameter(one) for one in command.params if not getattr(one, "hidden", False)]
     if rows:
-        yield "| | |\n|---|---|\n" + "\n".join(rows)
+        yield "| option | meaning | default |\n|---|---|---|\n" + "\n".join(rows)
 
 
 def _parameter(one: Any) -> str:
@@ -151,5 +150,7 @@ def _parameter(one: Any) -> str:
         name = one.metavar or one.name.upper()
     else:
         name = ", ".join([*one.opts, *one.secondary_opts])
-    about = " ".join((one.help or "").split()).replace("|", "\\|").replace("<", "&lt;")
-    return f"| `{name}` | {about} |".replace("`|", "`\\|") if "|" in name else f"| `{name}` | {about} |"
+    about = " ".join((one.help or "").split()).replace("<", "&lt;")
+    silent = one.default is None or one.default is False or callable(one.default) or one.required
+    default = "" if silent else f"`{one.default}`"
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in (f"`{name}`", about, default)) + " |"

@@ -2,8 +2,9 @@
 
 README's console block runs first, in a folder with `photos` and `photo.jpg`. Each page of the guide begins in
 a copy of what it left; one that needs more names the pages before it, `<!-- after: datasets, encoders -->`.
-Tutorials begin with nothing. A page is walked once in a test run, by whichever process comes first, so that
-pages can be run in parallel, in any order and alone.
+Tutorials begin with nothing, and say how they are made small, `<!-- small: scenes --photos 8 -->`. A page is
+walked once in a test run, by whichever process comes first, so that pages can be run in parallel, in any
+order and alone.
 """
 
 import contextlib
@@ -25,10 +26,6 @@ DOCS = ROOT / "docs"
 GUIDE = [f"guide/{path.stem}" for path in sorted((DOCS / "guide").glob("*.md"))]
 TUTORIALS = [f"tutorials/{path.stem}" for path in sorted((DOCS / "tutorials").glob("*.md"))]
 PAGES = {"README": ROOT / "README.md"} | {name: DOCS / f"{name}.md" for name in GUIDE + TUTORIALS}
-ONE_EPOCH = {"train": ["epochs=1"]}
-FEW_PHOTOS = ONE_EPOCH | {
-    "scenes": ["--photos", "8", "--size", "48", "--workers", "1"]
-}  # tutorials ask for enough to learn from
 GROUPS = {
     group for group, command in typer.main.get_command(app).commands.items() if hasattr(command, "commands")
 }
@@ -40,21 +37,31 @@ def perisphere(words: list[str]) -> str:
     return result.output
 
 
-def run_console(block: str, instead: dict[str, list[str]]) -> None:
+def smaller(text: str) -> dict[str, list[str]]:
+    """Words to add to the commands of a page, so that it takes seconds: one epoch, and what it asks for."""
+    added = {"train": ["epochs=1"], "scenes": ["--workers", "1"]}
+    for words in re.findall(r"<!-- small: (.*?) -->", text):
+        for command, *more in map(shlex.split, words.split(";")):
+            added[command] += more
+    return added
+
+
+def run_console(block: str, added: dict[str, list[str]]) -> None:
     for line in block.replace("\\\n", " ").splitlines():
         assert line.startswith("$ perisphere "), f"no command of ours: {line}"
         words = shlex.split(line.removeprefix("$ perisphere "), comments=True)
-        perisphere([*words, *instead.get(words[0], [])])
+        perisphere([*words, *added.get(words[0], [])])
 
 
 def run(page: str) -> None:
     """All blocks of a page, in their order; its Python blocks share their names."""
     names: dict[str, object] = {"__name__": "__main__"}
-    instead = FEW_PHOTOS if page in TUTORIALS else ONE_EPOCH
-    blocks = re.findall(r"^```(console|python)\n(.*?)^```", PAGES[page].read_text(), re.DOTALL | re.MULTILINE)
+    text = PAGES[page].read_text()
+    more = smaller(text)
+    blocks = re.findall(r"^```(console|python)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     for language, block in blocks:
         if language == "console":
-            run_console(block, instead)
+            run_console(block, more)
         else:
             exec(compile(block, page, "exec"), names)
 
