@@ -2,6 +2,7 @@ import json
 import shutil
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -10,7 +11,14 @@ from safetensors.torch import load_file
 from perisphere.catalog.readers import read
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.training import train
-from perisphere.training.devices import Place, check_devices, launch, place_from_environment
+from perisphere.training.devices import (
+    Nodes,
+    Place,
+    _free_port,
+    check_devices,
+    launch,
+    place_from_environment,
+)
 
 
 def test_two_processes_end_where_one_ends(recipe, tmp_path):
@@ -29,6 +37,53 @@ def test_two_processes_end_where_one_ends(recipe, tmp_path):
     rows, others = (json.loads((folder.parent / "history.json").read_text()) for folder in (one, two))
     for row, other in zip(rows, others, strict=True):
         assert row == pytest.approx(other, abs=1e-5)
+
+
+def test_two_machines_end_where_one_ends(recipe, tmp_path):
+    """Each machine is a call of its own, as it is a command of its own elsewhere."""
+    options = {
+        "net": {"backbone": "pixels", "input_size": 4, "projection": 8},
+        "preprocessing": {"size": [4, 4], "resize": "squash"},
+    }
+    train(recipe(**options, out=tmp_path / "one"))
+    shared = recipe(**options, out=tmp_path / "two")
+    port, notes = _free_port(), list[str]()
+    with ThreadPoolExecutor(2) as pool:
+        machines = [Nodes.of(2, rank, f"127.0.0.1:{port}") for rank in (0, 1)]
+        runs = [pool.submit(train, shared, nodes=nodes, tell=notes.append) for nodes in machines]
+        assert [run.result(timeout=300) for run in runs] == [tmp_path / "two/encoder"] * 2
+    assert sorted(notes) == [f"machine {rank} of 2, which meet at 127.0.0.1:{port}" for rank in (0, 1)]
+    first, second = (load_file(tmp_path / name / "encoder/weights.safetensors") for name in ("one", "two"))
+    for name in first:
+        assert torch.allclose(first[name], second[name], atol=1e-5), name
+
+
+def test_machines_are_named_so_that_they_find_each_other():
+    assert Nodes.of(1, None, None) == Nodes()
+    assert Nodes.of(3, 2, "first.lan") == Nodes(3, 2, "first.lan", 29500)
+    assert Nodes.of(2, 0, "[fe80::1]:77") == Nodes(2, 0, "fe80::1", 77)
+    for words, complaint in [
+        ((1, 1, None), "say how many by --nodes"),
+        ((2, None, "first"), "by --node-rank, 0 to 1"),
+        ((2, 2, "first"), "by --node-rank, 0 to 1"),
+        ((2, 0, None), "name machine 0 by --master"),
+        ((2, 0, "first:99999"), "with a port of 1 to 65535"),
+        ((2, 0, ":80"), "with a port of 1 to 65535"),
+    ]:
+        with pytest.raises(UsageError, match=complaint):
+            Nodes.of(*words)
+
+
+def test_machines_that_cannot_share_a_batch_leave_nothing_behind(recipe, monkeypatch):
+    wanted, pair = recipe(batch_size=9), Nodes.of(2, 0, "127.0.0.1")
+    with pytest.raises(UsageError, match="--nodes 2: batch_size 9 cannot be shared by 2 devices"):
+        train(wanted, nodes=pair)
+    words = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
+    for name, value in words.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="torchrun has told this process its place"):
+        train(recipe(), nodes=pair)
+    assert not wanted.folder.exists()
 
 
 def test_a_process_that_fails_stops_the_others():

@@ -14,6 +14,16 @@ def train_encoder(
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, e.g. optimizer.lr=0.01")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     devices: Annotated[int | None, typer.Option("--devices", help="Processes that share each batch.")] = None,
+    nodes: Annotated[
+        int, typer.Option("--nodes", min=1, help="Machines that train together; start this on each of them.")
+    ] = 1,
+    node_rank: Annotated[
+        int | None,
+        typer.Option("--node-rank", help="Which of the machines this is, from 0."),
+    ] = None,
+    master: Annotated[
+        str | None, typer.Option("--master", metavar="HOST:PORT", help="Machine 0, as the others reach it.")
+    ] = None,
     runs: Annotated[
         int | None, typer.Option("--runs", min=2, help="Train so often, with seeds one after another.")
     ] = None,
@@ -34,6 +44,8 @@ def train_encoder(
 
         perisphere train mine.yaml accelerator=gpu precision=bf16-mixed --devices 2
 
+        perisphere train mine.yaml --devices 8 --nodes 2 --node-rank 0 --master first.lan:29500 -o /shared/run
+
         perisphere train landmark-small -o runs/demo --runs 3
 
     With `--runs 3` the seeds are the recipe's and the two after it: OUT/run-0, OUT/run-1 and OUT/run-2 are
@@ -44,8 +56,9 @@ def train_encoder(
     import json
     import time
 
+    from perisphere.errors import UsageError
     from perisphere.training import load, train, train_runs
-    from perisphere.training.devices import place_from_environment
+    from perisphere.training.devices import Nodes, place_from_environment
 
     words = list(overrides or [])
     if devices is not None:
@@ -54,15 +67,19 @@ def train_encoder(
         words.append(f"out={json.dumps(str(out))}")
     checked = load(recipe, words)
     place = place_from_environment(checked)
-    first = place is None or place.rank == 0  # torchrun starts this command once for each device
+    together = Nodes.of(nodes, node_rank, master)
+    # torchrun starts this command once for each device
+    first = together.rank == 0 and (place is None or place.rank == 0)
     tell = _note if first else lambda _: None
     begun = time.monotonic()
     if runs is not None:
+        if together.count > 1:
+            raise UsageError("--runs: takes one machine; with --nodes start each run by itself, seed=1 ...")
         found = train_runs(checked, runs, resume=resume, tell=tell)
         if first:
             typer.echo(json.dumps(found, indent=1) if as_json else _of_runs(found, checked.folder))
         return
-    folder = train(checked, resume=resume, tell=tell)
+    folder = train(checked, resume=resume, nodes=together, tell=tell)
     if not first:
         return
     summary = _summary(folder, time.monotonic() - begun)

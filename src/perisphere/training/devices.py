@@ -16,6 +16,9 @@ from perisphere.training.recipe import Recipe
 REPORTS = "PERISPHERE_REPORTS"
 """Environment variable: the folder in which a process that fails leaves what it has to say."""
 
+MASTER_PORT = 29500
+"""Of machine 0 where none is named, as ``torchrun`` has it."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -60,6 +63,60 @@ class Place:
         return options
 
 
+@dataclass(frozen=True)
+class Nodes:
+    """The machines of a run, each of which is told the same but for its own rank.
+
+    Attributes:
+        count: how many there are.
+        rank: of this one, from 0.
+        master: host name or address of machine 0.
+        port: at which machine 0 is asked; ``None`` takes a free one, for a machine that is alone.
+    """
+
+    count: int = 1
+    rank: int = 0
+    master: str = "127.0.0.1"
+    port: int | None = None
+
+    @classmethod
+    def of(cls, count: int, rank: int | None, master: str | None) -> "Nodes":
+        """Return the machines that a user names.
+
+        Args:
+            count: how many.
+            rank: of this one.
+            master: ``HOST`` or ``HOST:PORT`` of machine 0.
+
+        Raises:
+            UsageError: they do not go together.
+        """
+        if count == 1:
+            if rank is not None or master:
+                raise UsageError(
+                    "--node-rank and --master are for several machines: say how many by --nodes."
+                )
+            return ALONE
+        if rank is None or not 0 <= rank < count:
+            raise UsageError(
+                f"--nodes {count}: say which of them this machine is by --node-rank, 0 to {count - 1}."
+            )
+        if not master:
+            raise UsageError(
+                f"--nodes {count}: name machine 0 by --master HOST:PORT, the same on all of them."
+            )
+        host, colon, port = master.rpartition(":")
+        if not colon:
+            return cls(count, rank, master, MASTER_PORT)
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise UsageError(f"--master {master}: give HOST:PORT, with a port of 1 to 65535.")
+        return cls(count, rank, host.strip("[]"), int(port))
+
+
+ALONE = Nodes()
+"""This machine by itself."""
+
+
 def place_from_environment(recipe: Recipe, environment: Mapping[str, str] = os.environ) -> Place | None:
     """Return this process's place where a launcher has set one (``torchrun``, or :func:`launch`)."""
     if "LOCAL_RANK" not in environment:
@@ -94,31 +151,36 @@ def check_devices(recipe: Recipe, place: Place | None = None) -> None:
         )
 
 
-def launch(command: list[str], devices: int) -> None:
+def launch(command: list[str], devices: int, nodes: Nodes = ALONE) -> None:
     """Run ``command`` once for each device on this machine, each with its place in the environment.
+
+    Args:
+        command: program and words.
+        devices: of each machine.
+        nodes: the machines.
 
     Raises:
         PerisphereError: one failed, and this is what it said; the others are stopped.
         UsageError: the same, where its words were wrong.
     """
     with tempfile.TemporaryDirectory(prefix="perisphere-") as reports:
-        _launch(command, devices, Path(reports))
+        _launch(command, devices, nodes, Path(reports))
 
 
-def _launch(command: list[str], devices: int, reports: Path) -> None:
+def _launch(command: list[str], devices: int, nodes: Nodes, reports: Path) -> None:
     common = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
-        "WORLD_SIZE": str(devices),
+        "MASTER_ADDR": nodes.master,
+        "MASTER_PORT": str(nodes.port or _free_port()),
+        "WORLD_SIZE": str(nodes.count * devices),
         "LOCAL_WORLD_SIZE": str(devices),
-        "NODE_RANK": "0",
+        "NODE_RANK": str(nodes.rank),
         REPORTS: str(reports),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // devices)),
     }
-    workers = [
-        subprocess.Popen(command, env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(devices)
-    ]
+    workers = []
+    for local in range(devices):
+        own = {"RANK": str(nodes.rank * devices + local), "LOCAL_RANK": str(local)}
+        workers.append(subprocess.Popen(command, env={**os.environ, **common, **own}))
     try:
         _wait(workers, reports)
     finally:
@@ -151,7 +213,7 @@ def report_failure(error: Exception) -> None:
         "usage": isinstance(error, UsageError),
         "message": str(error) if mendable else f"{type(error).__name__}: {error}",
     }
-    (Path(os.environ[REPORTS]) / os.environ["RANK"]).write_text(json.dumps(facts))
+    (Path(os.environ[REPORTS]) / os.environ["LOCAL_RANK"]).write_text(json.dumps(facts))
 
 
 def _failure(

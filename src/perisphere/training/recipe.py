@@ -325,8 +325,6 @@ class Recipe(Part):
                 f"batch_size {self.batch_size} is no whole number of tuples of {self.tuples.width} photos: "
                 f"make it a multiple of {self.tuples.width}"
             )
-        if self.devices > 1:
-            raise ValueError("method: tuples mines its negatives on one device; set devices to 1")
         return self
 
     @model_validator(mode="after")
@@ -427,8 +425,6 @@ class Recipe(Part):
                 "freeze.cached looks at each photo once: of augmentation only flip goes with "
                 f"it; leave augmentation.{next(iter(changed))} out"
             )
-        if self.devices > 1:
-            raise ValueError("freeze.cached is for one device; set devices to 1")
         return self
 
     @model_validator(mode="after")
@@ -449,6 +445,10 @@ class Recipe(Part):
 
     def unshared(self, devices: int) -> str:
         """Return why so many devices cannot share a batch, and the mend; empty where they can."""
+        if devices > 1 and self.method == "tuples":
+            return "method: tuples mines its negatives on one device; set devices to 1"
+        if devices > 1 and self.freeze.cached:
+            return "freeze.cached is for one device; set devices to 1"
         identities = self.centroid.identities if self.method == "centroid" else 2 * devices
         if identities % devices or identities < 2 * devices:
             return (
