@@ -30,6 +30,22 @@ def replies(index: Index, queries: Sequence[Query], encoder: "Encoder | None" = 
     return [_reply(index, images, answer, least[answer.metric]) for answer in answers]
 
 
+def listing(index: Index, where: str | None, k: int) -> Reply:
+    """Return the first ``k`` images that pass a filter, as results without a score.
+
+    Raises:
+        UsageError: a filter that cannot be read.
+    """
+    ids = index.ids(where)
+    rows = index.rows(ids[:k], missing_ok=True).iter_rows(named=True)
+    nothing = dict.fromkeys(("score", "rerank", "precision", "count"))
+    results = [
+        {"rank": rank, "id": row["id"], **nothing, "label": row["label"], **_photo(row), "regions": []}
+        for rank, row in enumerate(rows, start=1)
+    ]
+    return {"images": len(index), "total": len(ids), "relevance": None, "results": results}
+
+
 def relevance_score(index: Index, metric: str) -> float | None:
     """Return the score from which half of the results are right; ``None`` where nobody knows."""
     calibration = index.calibration
@@ -89,7 +105,6 @@ def _first(index: Index, result: Result) -> Mapping[str, Any]:
 
 
 def _result(result: Result, row: Mapping[str, Any]) -> dict[str, Any]:
-    path, photo = row.get("path"), row.get("id")
     return {
         "rank": result.rank,
         "id": result.id,
@@ -98,12 +113,20 @@ def _result(result: Result, row: Mapping[str, Any]) -> dict[str, Any]:
         "precision": result.precision,
         "count": result.count,
         "label": result.label,
-        "path": _relative(path),
-        **{name: row.get(name) for name in SHOWN},
+        **_photo(row),
         "regions": [
             {"concept": region.concept, "score": region.score, "box": list(region.box), "share": region.share}
             for region in result.regions
         ],
+    }
+
+
+def _photo(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is told of the photo of a row; of an empty one that there is none."""
+    path, photo = row.get("path"), row.get("id")
+    return {
+        "path": _relative(path),
+        **{name: row.get(name) for name in SHOWN},
         "photo": photo,
         "thumbnail": None if path is None else f"/images/{photo}/thumbnail",
     }

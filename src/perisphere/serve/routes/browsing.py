@@ -5,9 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from perisphere.serve.about import about
+from perisphere.serve.answers import listing
 from perisphere.serve.classes import class_tree
 from perisphere.serve.facets import facets
 from perisphere.serve.service import Service
+from perisphere.serve.wire import MOST_RESULTS
 
 
 def browsing(service: Service) -> APIRouter:
@@ -25,6 +27,14 @@ def browsing(service: Service) -> APIRouter:
         network = service.network
         points = network.encoder.classes if network.has_classes and network.encoder is not None else None
         return {"nodes": class_tree(service.index, points)}
+
+    @router.get("/images")
+    def listed(
+        where: Annotated[str | None, Query(max_length=10_000)] = None,
+        k: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = 50,
+    ) -> dict[str, Any]:
+        """Return the first images that pass a filter, as a search returns its results."""
+        return listing(service.index, where or None, k)
 
     @router.get("/facets")
     def counts(

@@ -1,0 +1,401 @@
+// The page: one query, held by the address bar; everything else is drawn from it.
+
+import { $, counted, h, icon, number } from "./dom.js";
+import { showAdding, showSure } from "./adding.js";
+import { showDetails } from "./details.js";
+import { nodeAt, showAmong, showFacets, showTree } from "./facets.js";
+import { get, pictureOf, post, upload } from "./http.js";
+import { asked, asks, example, filter, isPhoto, PAGE, read, same, written } from "./query.js";
+import { asExample, keys, show } from "./results.js";
+import { stage } from "./region.js";
+
+let about = null;
+let tree = [];
+let query = read(location.hash);
+let reply = { results: [], relevance: null };
+let drawing = 0; // which photo example is on the stage
+let opened = -1; // the result in the dialog
+let running = new AbortController();
+const selected = new Map();
+
+// -- the query and its answer --------------------------------------------------------------------------
+
+// Changes the query, writes it into the address bar, and asks again.
+function change(changes, { keep = false } = {}) {
+  query = { ...query, k: PAGE, ...changes };
+  const words = written(query);
+  history.pushState(null, "", words ? `#${words}` : location.pathname);
+  if (!keep) selected.clear();
+  return refresh();
+}
+
+async function refresh() {
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  drawQuery();
+  drawSide(signal);
+  document.body.classList.add("busy");
+  $("#results").setAttribute("aria-busy", "true");
+  try {
+    reply = await answered(signal);
+    drawReply();
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    failed(error);
+  }
+  document.body.classList.remove("busy");
+  $("#results").setAttribute("aria-busy", "false");
+}
+
+async function answered(signal) {
+  const body = asked(query, kinds(), nodeFilter());
+  if (asks(query)) return post("/search", body, signal);
+  return get("/images", { k: query.k, where: body.where ?? "" }, signal);
+}
+
+function kinds() {
+  return Object.fromEntries(about.columns.map(({ name, kind }) => [name, kind]));
+}
+
+function nodeFilter() {
+  return query.node.length ? (nodeAt(tree, query.node)?.where ?? null) : null;
+}
+
+// -- what is searched for ------------------------------------------------------------------------------
+
+function drawQuery() {
+  $("#words").value = query.words || query.like.find(({ kind }) => kind === "text")?.value || "";
+  if (query.like.some(({ kind }) => kind === "text")) $("#meaning").value = "text";
+  const section = $("#query");
+  section.hidden = query.like.length + query.unlike.length === 0;
+  const photos = query.like.filter(isPhoto);
+  drawing = Math.min(drawing, Math.max(photos.length - 1, 0));
+  const shown = photos[drawing];
+  section.querySelector(".stage").replaceChildren(
+    ...(shown ? [stage(pictureOf(shown), "The photo to search with", shown.region, (region) => repart(shown, region))] : []),
+  );
+  for (const image of section.querySelectorAll(".stage img")) image.addEventListener("error", () => gone(shown));
+  section.querySelector(".chips").replaceChildren(
+    ...query.like.map((one) => chip(one, "like")),
+    ...query.unlike.map((one) => chip(one, "unlike")),
+  );
+  section.querySelector(".hint").replaceChildren(...hint(shown));
+}
+
+function hint(shown) {
+  if (!shown) return [];
+  if (!about.can.photos) return ["This index holds no network: photos of the index can be searched with, others cannot."];
+  const whole = h("button", { type: "button", class: "link", onclick: () => repart(shown, null) }, "Use the whole photo");
+  return shown.region ? [whole] : ["Draw on the photo to search with a part of it."];
+}
+
+function repart(one, region) {
+  return change({ like: query.like.map((other) => (other === one ? { ...one, region } : other)) });
+}
+
+function gone(one) {
+  const upload = one?.kind === "upload";
+  const line = upload ? "The photo of this link is not kept any more. Choose it again." : "The photo cannot be shown.";
+  $("#query .hint").replaceChildren(line);
+}
+
+function chip(one, side) {
+  const source = isPhoto(one) ? pictureOf(one, 160) : null;
+  const name = { id: `photo ${one.value}`, upload: "your photo", class: String(one.value), text: `“${one.value}”`, label: String(one.value) }[one.kind];
+  const photos = query.like.filter(isPhoto);
+  const place = photos.indexOf(one);
+  const text = h("span", {}, side === "unlike" ? `less like ${name}` : name, one.region ? " (a part)" : "");
+  const picked =
+    place >= 0 && photos.length > 1
+      ? h("button", { type: "button", class: "plain", "aria-pressed": String(place === drawing), title: "Show and draw on it",
+          onclick: () => { drawing = place; drawQuery(); } }, thumbnail(source), text)
+      : h("span", { class: "plain" }, source ? thumbnail(source) : null, text);
+  const remove = h("button", { type: "button", class: "plain", "aria-label": `Leave out ${name}`,
+    onclick: () => change({ [side]: query[side].filter((other) => other !== one) }) }, icon("close"));
+  return h("li", { class: `chip ${side}` }, picked, remove);
+}
+
+function thumbnail(source) {
+  return h("img", { src: source, alt: "", width: "28", height: "28" });
+}
+
+async function choose(files) {
+  const photos = [...files].filter(({ type }) => type.startsWith("image/"));
+  if (!photos.length) return failed(new Error("This is no photo. Choose a picture file."));
+  document.body.classList.add("busy");
+  try {
+    const sent = await Promise.all(photos.map(upload));
+    drawing = 0;
+    await change({ like: sent.map((one) => example("upload", one.upload)), unlike: [] });
+  } catch (error) {
+    failed(error);
+    document.body.classList.remove("busy");
+  }
+}
+
+// -- the answer ----------------------------------------------------------------------------------------
+
+function drawReply() {
+  show($("#results"), reply, {
+    open: (result) => openAt(reply.results.indexOf(result)),
+    select,
+    wrong: (result) => mark(result),
+    isSelected: (result) => selected.has(keyOf(result)),
+    isWrong: (result) => query.unlike.some((one) => same(one, asExample(result))),
+  });
+  $("#status").textContent = told();
+  const seconds = reply.seconds === undefined ? "" : `, ${reply.seconds < 0.01 ? "under 0.01" : reply.seconds.toFixed(2)} s`;
+  $("#road").textContent = asks(query) ? `${reply.road}${seconds}` : "";
+  $("#notes").replaceChildren(...notes());
+  $("#more").hidden = reply.results.length < query.k || query.k >= 1000;
+  drawSelection();
+}
+
+function told() {
+  const count = reply.results.length;
+  if (!asks(query)) return `${counted(reply.total, "photo")}${count < reply.total ? `, the first ${number(count)}` : ""}`;
+  if (!count) return "Nothing was found. Take a filter away, or use other words.";
+  const end = reply.relevance ? `; the first ${number(reply.relevance.rank)} are likely to be relevant` : "";
+  return `${counted(count, "result")} of ${counted(reply.images, "photo")}${end}`;
+}
+
+function notes() {
+  const lines = (reply.query?.notes ?? []).map((note) => h("p", { class: "faint" }, note));
+  for (const [word, near] of Object.entries(reply.query?.unknown ?? {})) {
+    const offers = near.map((other) =>
+      h("button", { type: "button", class: "link", onclick: () => askWords(wordsNow().replace(word, other)) }, other),
+    );
+    const ask = offers.length ? [" Did you mean ", ...offers.flatMap((offer, place) => (place ? [", ", offer] : [offer])), "?"] : [];
+    lines.push(h("p", { class: "note" }, `No photo is told to have “${word}”.`, ...ask));
+  }
+  return lines;
+}
+
+function failed(error) {
+  reply = { results: [], relevance: null, total: 0 };
+  $("#results").replaceChildren();
+  $("#more").hidden = true;
+  $("#road").textContent = "";
+  $("#status").textContent = "";
+  const token = error.status === 401
+    ? h("form", { action: "/", method: "get" }, h("label", {}, "Token ", h("input", { name: "token", type: "password" })), h("button", { class: "primary" }, "Enter"))
+    : h("button", { type: "button", onclick: refresh }, "Try again");
+  $("#notes").replaceChildren(h("div", { class: "error", role: "alert" }, h("p", {}, error.message), token));
+  drawSelection();
+}
+
+// -- the side ------------------------------------------------------------------------------------------
+
+async function drawSide(signal) {
+  showAmong($("#among"), about.centroids, query.among, (among) => change({ among }));
+  showTree($("#tree"), tree, query.node, {
+    choose: (node) => change({ node }),
+    search: (name) => change({ like: [example("class", name)], unlike: [], words: "", node: [] }),
+  });
+  try {
+    const counts = await countsOf(signal);
+    const columns = about.columns.map(({ name }) => name);
+    showFacets($("#facets"), columns, counts, query.filters, (column, value, on) => {
+      const values = (query.filters[column] ?? []).filter((other) => other !== value);
+      change({ filters: { ...query.filters, [column]: on ? [...values, value] : values } }, { keep: true });
+    });
+  } catch (error) {
+    if (error.name !== "AbortError") $("#facets").replaceChildren(h("p", { class: "faint" }, error.message));
+  }
+}
+
+// The counts of a column are those under the filters of all others: what choosing a value would add.
+async function countsOf(signal) {
+  const names = about.columns.map(({ name }) => name);
+  const chosen = names.filter((name) => query.filters[name]?.length);
+  const rest = names.filter((name) => !chosen.includes(name));
+  const ask = async (columns, but) =>
+    columns.length ? (await get("/facets", { columns: columns.join(","), where: filter(query, kinds(), nodeFilter(), but) }, signal)).columns : {};
+  const found = await Promise.all([ask(rest, null), ...chosen.map((name) => ask([name], name))]);
+  return Object.assign({}, ...found);
+}
+
+// -- selecting, marking, looking closely ---------------------------------------------------------------
+
+function keyOf(result) {
+  const { kind, value } = asExample(result);
+  return `${kind}:${value}`;
+}
+
+function select(result, on) {
+  if (on) selected.set(keyOf(result), result);
+  else selected.delete(keyOf(result));
+  drawSelection();
+}
+
+function drawSelection() {
+  const bar = $("#selection");
+  bar.hidden = selected.size === 0;
+  bar.querySelector(".count").textContent = `${number(selected.size)} selected`;
+  const photos = [...selected.values()].every(({ count }) => count === null);
+  bar.querySelector('[data-act="remove"]').hidden = !about?.can.add || !photos;
+}
+
+function mark(result) {
+  const one = asExample(result);
+  const marked = query.unlike.some((other) => same(one, other));
+  if (!marked && !asks(query)) {
+    $("#notes").replaceChildren(h("p", { class: "note" }, "Search for something first; then mark what is wrong."));
+    return;
+  }
+  change({ unlike: marked ? query.unlike.filter((other) => !same(one, other)) : [...query.unlike, one] });
+}
+
+function actOnSelected(act) {
+  const chosen = [...selected.values()];
+  if (act === "clear") {
+    selected.clear();
+    drawReply();
+  } else if (act === "like") like(chosen);
+  else if (act === "unlike") {
+    const fresh = chosen.map(asExample).filter((one) => !query.unlike.some((other) => same(one, other)));
+    if (asks(query)) change({ unlike: [...query.unlike, ...fresh] });
+    else mark(chosen[0]);
+  } else remove(chosen);
+}
+
+function like(results) {
+  drawing = 0;
+  window.scrollTo({ top: 0 });
+  change({ like: results.map(asExample), unlike: [], words: "" });
+}
+
+function part(result) {
+  drawing = 0;
+  window.scrollTo({ top: 0 });
+  change({ like: [example("id", result.photo, [0.25, 0.25, 0.75, 0.75])], unlike: [], words: "" });
+}
+
+function remove(results) {
+  showSure($("#sure"), `Remove ${counted(results.length, "photo")} from the index?`, "Remove", async () => {
+    try {
+      await post("/items/remove", { ids: results.map(({ id }) => id) });
+      selected.clear();
+      const ids = results.map(({ id }) => id);
+      const stays = (one) => one.kind !== "id" || !ids.includes(one.value);
+      await begin();
+      await change({ like: query.like.filter(stays), unlike: query.unlike.filter(stays) });
+    } catch (error) {
+      failed(error);
+    }
+  });
+}
+
+function openAt(place) {
+  if (place < 0 || place >= reply.results.length) return;
+  opened = place;
+  showDetails($("#details"), reply.results[place], {
+    query: () => query,
+    can: about.can,
+    step: (by) => openAt(opened + by),
+    like: (result) => like([result]),
+    part,
+    wrong: mark,
+    remove: (result) => remove([result]),
+  });
+}
+
+// -- words ---------------------------------------------------------------------------------------------
+
+function wordsNow() {
+  return $("#words").value.trim();
+}
+
+function askWords(words) {
+  const byMeaning = !$("#meaning").hidden && $("#meaning").value === "text";
+  const like = query.like.filter(({ kind }) => kind !== "text");
+  if (byMeaning && words) change({ words: "", like: [...like, example("text", words)] });
+  else change({ words, like });
+}
+
+// -- the beginning -------------------------------------------------------------------------------------
+
+async function begin() {
+  [about, { nodes: tree }] = await Promise.all([get("/about"), get("/classes")]);
+  document.title = `${about.name} · Perisphere`;
+  $("#meaning").hidden = !about.can.text;
+  $("#add-open").hidden = !(about.can.add && about.can.photos);
+  $("#choose").hidden = !about.can.photos;
+}
+
+function wire() {
+  for (const place of document.querySelectorAll("[data-icon]")) place.append(icon(place.dataset.icon));
+  $("#ask").addEventListener("submit", (event) => { event.preventDefault(); askWords(wordsNow()); });
+  $("#file").addEventListener("change", (event) => { choose(event.target.files); event.target.value = ""; });
+  $("#more").addEventListener("click", () => change({ k: Math.min(query.k + PAGE, 1000) }, { keep: true }));
+  $("#selection").addEventListener("click", (event) => {
+    const act = event.target.closest("[data-act]")?.dataset.act;
+    if (act) actOnSelected(act);
+  });
+  $("#add-open").addEventListener("click", () => showAdding($("#adding"), async () => { await begin(); await refresh(); }));
+  $("#details").addEventListener("keydown", (event) => {
+    if (event.key === "ArrowLeft") openAt(opened - 1);
+    if (event.key === "ArrowRight") openAt(opened + 1);
+  });
+  $("#details").addEventListener("close", () => $("#results").querySelectorAll(".card .open")[opened]?.focus());
+  window.addEventListener("popstate", () => { query = read(location.hash); selected.clear(); refresh(); });
+  keys($("#results"));
+  wirePhotos();
+  wireSide();
+  wireTheme();
+}
+
+function wirePhotos() {
+  document.addEventListener("paste", (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (files.length && about.can.photos) { event.preventDefault(); choose(files); }
+  });
+  let depth = 0;
+  const dragged = (event) => event.dataTransfer?.types.includes("Files") && about?.can.photos;
+  const shade = (by) => { depth = Math.max(depth + by, 0); document.body.classList.toggle("dragging", depth > 0); };
+  window.addEventListener("dragenter", (event) => dragged(event) && shade(1));
+  window.addEventListener("dragleave", (event) => dragged(event) && shade(-1));
+  window.addEventListener("dragover", (event) => dragged(event) && event.preventDefault());
+  window.addEventListener("drop", (event) => {
+    if (!dragged(event)) return;
+    event.preventDefault();
+    shade(-depth);
+    choose(event.dataTransfer.files);
+  });
+}
+
+function wireSide() {
+  const set = (open) => {
+    document.body.classList.toggle("filtering", open);
+    $("#filters-open").setAttribute("aria-expanded", String(open));
+    if (open) $("#filters").querySelector("button, input, summary")?.focus();
+    else $("#filters-open").focus();
+  };
+  $("#filters-open").addEventListener("click", () => set(!document.body.classList.contains("filtering")));
+  $("#filters-close").addEventListener("click", () => set(false));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && document.body.classList.contains("filtering")) set(false);
+    const typing = event.target.closest("input, select, textarea, dialog");
+    if (event.key === "/" && !typing) { event.preventDefault(); $("#words").focus(); }
+  });
+}
+
+function wireTheme() {
+  const root = document.documentElement;
+  root.dataset.theme = localStorage.getItem("theme") ?? "";
+  $("#theme").addEventListener("click", () => {
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    localStorage.setItem("theme", root.dataset.theme);
+  });
+}
+
+wire();
+try {
+  await begin();
+  await refresh();
+} catch (error) {
+  about ??= { columns: [], can: {}, centroids: null };
+  failed(error);
+}
