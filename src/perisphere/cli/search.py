@@ -215,11 +215,11 @@ def search(
     label with it. The results of a class are right where their label is the class or lies below it.
 
     `--text` with an encoder that reads texts (CLIP, SigLIP) is the point of the text; with one that was
-    trained towards tags, the mean direction of the tags in it. Words that are no tag are named, with the nearest that are. Each `--text` and each `--class` is a query
-    by itself, beside the photos. With another encoder, or `--by words`, the words are sought in labels,
-    captions, categories, tags and concepts, those of concepts in many languages, together with the regions
-    that a segmentation found (`index regions`). `--by regions` goes by these alone. Regions of
-    the concepts in the text are shown with each result.
+    trained towards tags, the mean direction of the tags in it; words that are no tag are named, with the
+    nearest that are. Each `--text` and each `--class` is a query by itself, beside the photos. With another
+    encoder, or `--by words`, the words are sought in labels, captions, categories, tags and concepts, those
+    of concepts in many languages, together with the regions that a segmentation found (`index regions`).
+    `--by regions` goes by these alone. Regions of the concepts in the text are shown with each result.
 
     `--region` searches with one part of a photo. An index with vectors of regions compares it with these and
     shows the region that is most like it; else the part is cut out and embedded.

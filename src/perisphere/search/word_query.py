@@ -18,6 +18,7 @@ import heapq
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from perisphere.errors import UsageError
 from perisphere.index import Index
@@ -163,8 +164,13 @@ def words_road(trust: tuple[float, float]) -> str:
 
 def known_words(index: Index, vocabulary: ConceptWords | None = None) -> ConceptWords:
     """Return the words of concepts: ``vocabulary`` or the built-in one, and the names of the index's own."""
+    about = index.regions.about()
+    return _words(vocabulary, () if about is None else tuple(about["concepts"]))
+
+
+@lru_cache(maxsize=8)
+def _words(vocabulary: ConceptWords | None, own: tuple[str, ...]) -> ConceptWords:
     known = ConceptWords.built_in() if vocabulary is None else vocabulary
-    own = (index.regions.about() or {"concepts": []})["concepts"]
     return known.of(tuple(dict.fromkeys([*known.concepts, *own])))
 
 
