@@ -451,13 +451,10 @@ class Index:
                 return from_records(connection.execute(f"{query} ORDER BY images.id").fetchall(), names)
             wanted = whole_numbers(ids)
             chosen = f"{query} WHERE images.id IN (SELECT value FROM json_each(?))"
-            found = from_records(connection.execute(chosen, (str(wanted.tolist()),)).fetchall(), names)
-        there = np.isin(wanted, found["id"].to_numpy())
-        if missing_ok:
-            wanted = wanted[there]
-        else:
-            refuse_missing(wanted, there)
-        return pl.DataFrame({"id": wanted}).join(found, on="id", how="left", maintain_order="left")
+            found = {record[0]: record for record in connection.execute(chosen, (str(wanted.tolist()),))}
+        if not missing_ok:
+            refuse_missing(wanted, np.array([id_ in found for id_ in wanted.tolist()], bool))
+        return from_records([found[id_] for id_ in wanted.tolist() if id_ in found], names)
 
     def paths(self) -> Iterator[tuple[int, str | None, str]]:
         """Yield id, root and path of the photos that have a path, by id, as of now."""
