@@ -47,7 +47,7 @@ CONVNEXT = {
 }
 
 
-def build(kind: str) -> Any:
+def build(kind: str, vocabulary: int = len(WORDS) + 3) -> Any:
     """Return a tiny network of the library; every weight is random, those that begin at 0 or 1 too."""
     import transformers as hub
 
@@ -63,7 +63,7 @@ def build(kind: str) -> Any:
                 vision_config={**_BODY, **_EYE},
                 text_config={
                     **_BODY,
-                    "vocab_size": len(WORDS) + 3,
+                    "vocab_size": vocabulary,
                     "max_position_embeddings": 12,
                     "bos_token_id": 0,
                     "eos_token_id": 1,
@@ -76,7 +76,7 @@ def build(kind: str) -> Any:
                 vision_config={**_BODY, **_EYE},
                 text_config={
                     **_BODY,
-                    "vocab_size": len(WORDS) + 3,
+                    "vocab_size": vocabulary,
                     "max_position_embeddings": 10,
                     "bos_token_id": 0,
                     "eos_token_id": 1,
@@ -132,9 +132,9 @@ def tokenizer(kind: str) -> Any:
     return made
 
 
-def save(kind: str, folder: Path, *, shards: bool = False) -> Any:
-    """Write a folder in the hub's format; return the network that was saved."""
-    model = build(kind)
+def save(kind: str, folder: Path, *, shards: bool = False, vocabulary: int = len(WORDS) + 3) -> None:
+    """Write a folder in the hub's format, its weights in parts of 10 KB where ``shards`` is asked for."""
+    model = build(kind, vocabulary)
     model.save_pretrained(folder, max_shard_size="10KB" if shards else "5GB")
     (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSORS[kind]), encoding="utf-8")
     if kind in ("clip", "siglip"):
@@ -142,4 +142,3 @@ def save(kind: str, folder: Path, *, shards: bool = False) -> Any:
         name = "CLIPTokenizer" if kind == "clip" else "SiglipTokenizer"
         described = {"tokenizer_class": name, "pad_token": "</s>", "eos_token": "</s>"}
         (folder / "tokenizer_config.json").write_text(json.dumps(described), encoding="utf-8")
-    return model

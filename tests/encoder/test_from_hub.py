@@ -134,6 +134,16 @@ def test_parts_of_weights_are_put_together(folders: Path, photos: list[np.ndarra
     assert encoder_from_hub(tmp_path / "parts").identity == encoder_from_hub(folders / "dinov2").identity
 
 
+def test_a_folder_that_a_newer_library_saved(folders: Path, tmp_path: Path) -> None:
+    """What was preprocessor_config.json is then a part of processor_config.json."""
+    folder = shutil.copytree(folders / "clip", tmp_path / "clip")
+    given = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    (folder / "preprocessor_config.json").unlink()
+    newer = json.dumps({"image_processor": given, "processor_class": "CLIPProcessor"})
+    (folder / "processor_config.json").write_text(newer, encoding="utf-8")
+    assert encoder_from_hub(folder).identity == encoder_from_hub(folders / "clip").identity
+
+
 def test_pickled_weights_go_through_the_reader_that_runs_no_code(folders: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(folders / "resnet", tmp_path / "resnet")
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")

@@ -16,7 +16,7 @@ from perisphere.encoder.preprocessing import Preprocessing
 from perisphere.encoder.text_tower import TextTower
 from perisphere.errors import PerisphereError, UsageError, nearest
 from perisphere.nets.families import FAMILIES, Pool, Value, checked
-from perisphere.nets.hub_folder import CONFIG, PREPROCESSOR, HubFolder
+from perisphere.nets.hub_folder import CONFIG, PREPROCESSOR, PROCESSOR, HubFolder
 from perisphere.nets.pretrained import TransformersNet, TransformersSpec, check_library, resolved
 
 
@@ -116,8 +116,11 @@ def _part(config: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _preprocessing(folder: HubFolder, family: str) -> Preprocessing:
-    given = folder.json(PREPROCESSOR)
+    """Read how photos are brought to the network; newer folders say it beside how texts are."""
+    file, given = PREPROCESSOR, folder.json(PREPROCESSOR)
     if given is None:
+        file, given = PROCESSOR, (folder.json(PROCESSOR) or {}).get("image_processor")
+    if not isinstance(given, dict):
         raise PerisphereError(
             f"{folder.path}: no {PREPROCESSOR} in it, which says how photos are brought to the network. "
             "Get the folder whole."
@@ -125,7 +128,7 @@ def _preprocessing(folder: HubFolder, family: str) -> Preprocessing:
     try:
         return hub_preprocessing(given, family)
     except PerisphereError as error:
-        raise PerisphereError(f"{folder.path / PREPROCESSOR}: {error}") from None
+        raise PerisphereError(f"{folder.path / file}: {error}") from None
 
 
 def _of(family: str, tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:

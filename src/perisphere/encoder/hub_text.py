@@ -10,8 +10,8 @@ from perisphere.nets.hub_folder import MOST_TOKENIZER, TOKENIZER, TOKENIZER_CONF
 Side = Literal["left", "right"]
 
 _MEND = "Get the folder whole, or leave texts out with --no-text"
-_SIGLIP2 = ("GemmaTokenizer", "Siglip2Tokenizer")
-"""Tokenizers of SigLIP 2, which was trained on lowercase texts; SigLIP's removes punctuation too."""
+_MANY = 100_000
+"""Tokens beyond which a SigLIP is SigLIP 2 (256,000, not 32,000), trained on texts that keep punctuation."""
 
 
 def text_parts(folder: HubFolder, family: str, config: dict[str, Value]) -> tuple[TextSpec, str]:
@@ -35,20 +35,19 @@ def text_parts(folder: HubFolder, family: str, config: dict[str, Value]) -> tupl
             raise PerisphereError(f"{folder.path}: no {name} in it, by which texts are read. {_MEND}.")
     assert tokenizer is not None
     assert given is not None
-    kind = str(given.get("tokenizer_class", "")).removesuffix("Fast")
-    siglip2 = family == "siglip" and kind in _SIGLIP2
+    length, vocabulary = config["max_position_embeddings"], config["vocab_size"]
+    assert isinstance(length, int)
+    assert isinstance(vocabulary, int)
     clean: Literal["none", "lowercase", "canonical"] = "none"
     if family == "siglip":
-        clean = "lowercase" if siglip2 else "canonical"
-    length = config["max_position_embeddings"]
-    assert isinstance(length, int)
+        clean = "lowercase" if vocabulary > _MANY else "canonical"
     spec = TextSpec(
         family="clip" if family == "clip" else "siglip",
         config=config,
         length=length,
         padded=family == "siglip",
         pad=_pad(folder, given),
-        pad_side=_side(folder, given, "left" if siglip2 else "right"),
+        pad_side=_side(folder, given),
         clean=clean,
     )
     return spec, tokenizer
@@ -63,10 +62,8 @@ def _pad(folder: HubFolder, given: dict[str, Any]) -> str:
     return pad
 
 
-def _side(
-    folder: HubFolder, given: dict[str, Any], fall: Literal["left", "right"]
-) -> Literal["left", "right"]:
-    side = given.get("padding_side", fall)
+def _side(folder: HubFolder, given: dict[str, Any]) -> Side:
+    side = given.get("padding_side", "right")
     if side not in ("left", "right"):
         raise PerisphereError(
             f"{folder.path / TOKENIZER_CONFIG}: padding_side is neither left nor right. {_MEND}."

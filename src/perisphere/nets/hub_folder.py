@@ -17,7 +17,7 @@ from perisphere.errors import PerisphereError
 from perisphere.nets.arrays import read_safetensors
 from perisphere.nets.pickled import read_checkpoint
 
-CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+CONFIG, PREPROCESSOR, PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 MOST_JSON = 4 << 20
 MOST_INDEX = 64 << 20
