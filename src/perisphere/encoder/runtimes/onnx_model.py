@@ -1,7 +1,7 @@
 """ONNX Runtime: writing, quantising and running a model."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from perisphere.encoder.runtimes.program import INPUT, silent
+from perisphere.encoder.runtimes.program import INPUT, Samples, silent
 from perisphere.errors import PerisphereError
 
 MODEL = "model.onnx"
@@ -29,7 +29,7 @@ def write(program: ExportedProgram, folder: Path) -> None:
         exported.save(folder / MODEL, external_data=False)
 
 
-def quantise(program: ExportedProgram, inputs: Iterable[np.ndarray], folder: Path, attention: bool) -> None:
+def quantise(program: ExportedProgram, inputs: Samples, folder: Path, attention: bool) -> None:
     """Write the model with weights and activations of 8 bits (static QDQ), fitted to ``inputs``.
 
     Weights have 7 bits: processors without VNNI add pairs of products in 16 bits, which saturate otherwise,
@@ -37,7 +37,7 @@ def quantise(program: ExportedProgram, inputs: Iterable[np.ndarray], folder: Pat
 
     Args:
         program: in float32.
-        inputs: float32 ``[1, 3, h, w]`` each.
+        inputs: to calibrate with.
         folder: where it is written.
         attention: whether the network is a transformer; its products of two activations stay in float32.
     """
@@ -63,8 +63,8 @@ def quantise(program: ExportedProgram, inputs: Iterable[np.ndarray], folder: Pat
 class _Reader:
     """Calibration photos, as the quantiser asks for them."""
 
-    def __init__(self, inputs: Iterable[np.ndarray]) -> None:
-        self._inputs: Iterator[np.ndarray] = iter(inputs)
+    def __init__(self, inputs: Samples) -> None:
+        self._inputs = iter(inputs)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         """Return the next one, ``None`` at the end."""

@@ -1,7 +1,8 @@
 """OpenVINO: writing, quantising (NNCF) and running a model."""
 
+import io
 import sys
-from collections.abc import Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from perisphere.encoder.runtimes.program import silent
+from perisphere.encoder.runtimes.program import Samples, silent
 from perisphere.errors import PerisphereError
 
 XML, BIN = "model.xml", "model.bin"
@@ -25,7 +26,7 @@ def write(program: ExportedProgram, folder: Path) -> None:
         openvino.save_model(model, folder / XML, compress_to_fp16=False)
 
 
-def quantise(program: ExportedProgram, inputs: Iterable[np.ndarray], folder: Path, attention: bool) -> None:
+def quantise(program: ExportedProgram, inputs: Samples, folder: Path, attention: bool) -> None:
     """Write the model with weights and activations of 8 bits, their ranges fitted to ``inputs``.
 
     Weights use half of their range everywhere: processors without VNNI add pairs of products in 16 bits,
@@ -33,17 +34,16 @@ def quantise(program: ExportedProgram, inputs: Iterable[np.ndarray], folder: Pat
 
     Args:
         program: in float32.
-        inputs: float32 ``[1, 3, h, w]`` each.
+        inputs: to calibrate with.
         folder: where it is written.
         attention: whether the network is a transformer, whose attention stays in float32.
     """
     openvino, nncf = _openvino(), _nncf()
-    samples = list(inputs)
-    with silent():
+    with silent(), redirect_stdout(io.StringIO()):  # bars of NNCF's own
         quantised = nncf.quantize(
             openvino.convert_model(program),
-            nncf.Dataset(samples),
-            subset_size=len(samples),
+            nncf.Dataset(inputs),
+            subset_size=len(inputs),
             preset=nncf.QuantizationPreset.MIXED,
             model_type=nncf.ModelType.TRANSFORMER if attention else None,
             advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),

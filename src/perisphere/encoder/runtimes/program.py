@@ -5,8 +5,9 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+import numpy as np
 import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
     from perisphere.encoder.encoder import Encoder
 
 Sides: TypeAlias = tuple[int, int]
+
+
+class Samples(Protocol):
+    """What a network is given for some photos, float32 ``[1, 3, h, w]`` each; can be gone through again."""
+
+    def __len__(self) -> int:
+        """Return how many there are at most."""
+        ...
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield them."""
+        ...
+
+
 INPUT = "images"
 
 

@@ -84,6 +84,8 @@ def quantise(
     attention = any("attention" in type(part).__name__.lower() for part in encoder.net.modules())
 
     def write(folder: Path) -> None:
+        if next(iter(inputs), None) is None:
+            raise PerisphereError(f"{named}: none of the photos to calibrate with can be read.")
         module_of(runtime).quantise(program, inputs, folder, attention)
 
     def judge(run: Compiled) -> Judged:
