@@ -144,7 +144,7 @@ class Cluster:
             batch_size=1,
             num_cpus=share.cpus,
             num_gpus=share.gpus or None,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=share.actors),
+            compute=ray.data.ActorPoolStrategy(size=share.actors),
             fn_constructor_args=of_an_actor,
         )
         yield from embedded.iter_rows()
@@ -159,6 +159,7 @@ def connected(address: str) -> Iterator[None]:
     """
     # Nothing is to be told to anybody else, and nothing but our own words belongs on the screen.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
@@ -171,6 +172,7 @@ def connected(address: str) -> Iterator[None]:
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else all else on this machine comes first
         quiet |= {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": LOCAL_STORE}
     try:
         ray.init(address, **quiet)
