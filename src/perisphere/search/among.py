@@ -202,4 +202,5 @@ def centroid_results(
             rerank=reranked,
             count=int(centroids.counts[place]),
             examples=tuple(file for file in files if file is not None),
+            row=rows[0] if rows else {},
         )

@@ -32,7 +32,7 @@ class Result:
             and ``file`` are those of its first photo.
         examples: of a centroid, the files of its first photos.
         regions: of the photo, those that were searched for, the best first.
-        row: of a photo, its row in the index, all columns.
+        row: its row in the index, all columns; of a centroid, that of its first photo.
     """
 
     rank: int
