@@ -83,6 +83,10 @@ class DenseFeatures:
     def _stage(self, net: EmbeddingNet, layer: str | None) -> tuple[str, Callable[[Tensor], Tensor]]:
         """Return the name of a stage of the backbone, and what runs up to it."""
         names = [name for name, _ in net.backbone.stages()]
+        if not names:  # of raw pixels
+            raise PerisphereError(
+                f"the encoder {self.encoder.name!r} has no feature maps: take one with a network."
+            )
         layer = names[-1] if layer is None else layer
         if layer not in names or not net.backbone.splits:
             known = names if net.backbone.splits else names[-1:]

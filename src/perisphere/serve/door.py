@@ -87,7 +87,7 @@ class Door:
             "client": (scope.get("client") or ("-",))[0],
             "method": scope["method"],
             "route": route,
-            "id": scope.get("path_params", {}).get("id"),
+            "id": _id(scope),
             "status": answer.status,
             "bytes": answer.bytes,
             "ms": round(1000 * seconds, 1),
@@ -124,6 +124,12 @@ class _Answer:
             headers.append((b"retry-after", b"1"))
         await self({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self({"type": "http.response.body", "body": body})
+
+
+def _id(scope: Scope) -> int | None:
+    """Return the id in a path, where it is one."""
+    text = str(scope.get("path_params", {}).get("id", ""))
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
 def _route(scope: Scope) -> str:

@@ -36,7 +36,10 @@ def regions_of(service: Service, id_: int) -> list[dict[str, Any]]:
         RefusedError: 404 where there is no such image.
     """
     service.row(id_)
-    return [region.to_dict() for region in service.index.regions.read([id_])]
+    about = service.index.regions.about()
+    concepts = [] if about is None else about["concepts"]
+    found = service.index.regions.read([id_])
+    return [{**region.to_dict(), "colour": list(colour_of(region.concept, concepts))} for region in found]
 
 
 async def mask_of(service: Service, id_: int) -> bytes:
@@ -72,11 +75,16 @@ def drawn(
     canvas = np.zeros((height, width, 4), np.uint8)
     scale = np.array([width / photo[0], height / photo[1]])
     for region in sorted(regions, key=lambda region: -region.share):
-        place = concepts.index(region.concept) if region.concept in concepts else len(concepts)
-        blue_first = COLOURS[place % len(COLOURS)][::-1]
+        blue_first = colour_of(region.concept, concepts)[::-1]
         polygons = [np.round(np.array(polygon) * scale).astype(np.int32) for polygon in region.outline]
         cv2.fillPoly(canvas, polygons, (*blue_first, OPACITY))
         cv2.polylines(canvas, polygons, True, (*blue_first, 255), 2, cv2.LINE_AA)
     done, encoded = cv2.imencode(".png", canvas)
     assert done
     return encoded.tobytes()
+
+
+def colour_of(concept: str, concepts: Sequence[str]) -> tuple[int, int, int]:
+    """Return red, green and blue of a concept, by its place among those of the index."""
+    place = concepts.index(concept) if concept in concepts else len(concepts)
+    return COLOURS[place % len(COLOURS)]

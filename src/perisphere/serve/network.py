@@ -7,6 +7,8 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from perisphere.errors import PerisphereError
 from perisphere.index import Index
 from perisphere.search import Centroid, Point, Query, Row
@@ -83,6 +85,8 @@ class Network:
         if self._encoder is None:
             return None
         try:
-            return DenseFeatures(self._encoder)
+            features = DenseFeatures(self._encoder)
+            features(np.zeros((64, 64, 3), np.uint8))
         except PerisphereError:  # a network without feature maps
             return None
+        return features

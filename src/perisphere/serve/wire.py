@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 MOST_RESULTS = 1000
 MOST_EXAMPLES = 64
 
+Id = Annotated[int, Field(ge=1, le=2**62, strict=True)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 KINDS = ("id", "upload", "class", "text", "vector", "label", "image", "url")
@@ -44,7 +45,7 @@ class SentExample(Sent):
         weight: how much it counts beside the others.
     """
 
-    id: Annotated[int, Field(ge=1)] | None = None
+    id: Id | None = None
     upload: Annotated[str, Field(max_length=64)] | None = None
     of_class: Annotated[str | None, Field(alias="class", max_length=1000)] = None
     text: Annotated[str, Field(max_length=1000)] | None = None
@@ -122,7 +123,7 @@ class SearchRequest(Sent):
 class MatchedPhoto(Sent):
     """A photo to be compared, or a part of it: of the index or sent before."""
 
-    id: Annotated[int, Field(ge=1)] | None = None
+    id: Id | None = None
     upload: Annotated[str, Field(max_length=64)] | None = None
     region: Region | None = None
 
@@ -137,7 +138,7 @@ class MatchRequest(Sent):
     """Two photos to be compared point by point: a query, and a photo of the index."""
 
     query: MatchedPhoto
-    id: Annotated[int, Field(ge=1)]
+    id: Id
 
 
 class SentRow(Sent):
@@ -164,4 +165,4 @@ class SentVectors(Sent):
 class SentIds(Sent):
     """Photos to be removed."""
 
-    ids: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=100_000)]
+    ids: Annotated[list[Id], Field(min_length=1, max_length=100_000)]

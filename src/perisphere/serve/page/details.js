@@ -12,7 +12,7 @@ export async function showDetails(dialog, result, on) {
   const title = h("h2", { id: "details-title" }, nameOf(result));
   const sheet = h("div", { class: "sheet" });
   const facts = h("dl", {});
-  const told = h("p", { role: "status", class: "faint" });
+  const told = h("div", { role: "status", class: "faint" });
   const close = h("button", { type: "button", class: "plain close", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"));
   const step = (by, name) =>
     h("button", { type: "button", class: "plain", "aria-label": by < 0 ? "Previous result" : "Next result", onclick: () => on.step(by) }, icon(name));
@@ -109,10 +109,19 @@ async function masked(sheet, result, told) {
     }
     frame.append(h("img", { src: `/images/${result.photo}/mask`, alt: "", class: "mask" }));
     const largest = [...regions].sort((one, other) => other.share - one.share);
-    told.textContent = largest.map(({ concept, share }) => `${concept} ${Math.round(100 * share)} %`).join(", ");
+    told.replaceChildren(legend(largest));
   } catch (error) {
     told.textContent = error.message;
   }
+}
+
+function legend(regions) {
+  const entries = regions.map(({ concept, share, colour }) => {
+    const swatch = h("span", { class: "swatch" });
+    swatch.style.background = `rgb(${colour.join(" ")})`;
+    return h("li", {}, swatch, `${concept} ${Math.round(100 * share)} %`);
+  });
+  return h("ul", { class: "legend" }, entries);
 }
 
 async function matched(sheet, result, query, told) {

@@ -15,25 +15,25 @@ GO_ON = '<!doctype html><title>Perisphere</title><p><a href="/">Go on</a></p>'
 
 def pages(service: Service, guard: Guard) -> APIRouter:
     """Return the routes of ``service``."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(tags=["service"])
     files = page_files()
 
-    @router.get("/")
+    @router.get("/", include_in_schema=False)
     def page(request: Request, token: str | None = None) -> Response:
         if token is not None:
             return _entered(request, guard, token)
         return files.answer("index.html", request.headers.get("if-none-match"))
 
-    @router.get("/static/{name}")
+    @router.get("/static/{name}", include_in_schema=False)
     def static(request: Request, name: str) -> Response:
         return files.answer(name, request.headers.get("if-none-match"))
 
-    @router.get("/health", include_in_schema=True)
+    @router.get("/health")
     def health() -> dict[str, Any]:
         """Say that the service answers."""
         return {"status": "ok", "images": len(service.index), "version": __version__}
 
-    @router.get("/metrics", include_in_schema=True, response_class=Response)
+    @router.get("/metrics", response_class=Response)
     def metrics() -> Response:
         """Return figures of the service for Prometheus."""
         return Response(service.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
