@@ -460,8 +460,9 @@ def _identities(facts: dict[str, Any]) -> str:
     if not facts["identities"]:
         return "no image has a label"
     kept = {"beside": "centroids beside the images", "only": "centroids only", None: "no centroids"}
-    size = f"{_bytes(facts['bytes_per_identity'])} each"
-    return f"{facts['identities']:,}, {size}; {kept[facts['centroids']]}"
+    size = facts["bytes_per_identity"]
+    each = "" if size is None else f", {_bytes(size)} each"
+    return f"{facts['identities']:,}{each}; {kept[facts['centroids']]}"
 
 
 def _regions(found: dict[str, Any]) -> str:
