@@ -55,6 +55,7 @@ def scan(folder: Path, without: Path) -> Scan:
     found = Scan(listing.root, unreadable=[(item.path, item.reason) for item in listing.bad])
     own = f"{os.path.realpath(without)}{os.sep}"
     base = os.path.realpath(listing.root)
+    shared: dict[Place, Place] = {}  # the photos of a folder hold one in common
     for row in listing.rows:
         path = row["path"]
         if f"{base}{os.sep}{path}".startswith(own):
@@ -65,7 +66,8 @@ def scan(folder: Path, without: Path) -> Scan:
             reason = getattr(error, "strerror", None) or error
             found.unreadable.append((path, f"cannot be read ({reason})"))
             continue
-        found.places[path] = Place(row["split"], row["label"], tuple(row["categories"]))
+        place = Place(row["split"], row["label"], tuple(row["categories"]))
+        found.places[path] = shared.setdefault(place, place)
     return found
 
 

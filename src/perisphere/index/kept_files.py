@@ -96,8 +96,9 @@ class KeptFiles:
                 + ("LEFT JOIN files ON files.image = images.id " if noted else "")
                 + "WHERE images.path IS NOT NULL ORDER BY images.id"
             )
-            for id_, root, path, split, label, categories, size, changed, sha256 in connection.execute(query):
-                place = Place(split, label, tuple(as_list(categories) or ()))
+            shared: dict[tuple[str | None, ...], Place] = {}  # the photos of a class hold one in common
+            for id_, root, path, *named, size, changed, sha256 in connection.execute(query):
+                place = shared.get(tuple(named)) or shared.setdefault(tuple(named), _place(*named))
                 content = None if size is None else Content(size, changed, sha256)
                 yield Filed(id_, root, path, place, content)
 
@@ -160,6 +161,10 @@ def write(connection: sqlite3.Connection, ids: np.ndarray, contents: Sequence[Co
         "INSERT INTO files VALUES (?, ?, ?, ?)",
         ((id_, c.size, c.changed, c.sha256) for id_, c in zip(ids.tolist(), contents, strict=True)),
     )
+
+
+def _place(split: str | None, label: str | None, categories: str | None) -> Place:
+    return Place(split, label, tuple(as_list(categories) or ()))
 
 
 def _has_table(connection: sqlite3.Connection) -> bool:
