@@ -283,6 +283,14 @@ def test_what_cannot_be_searched_for(index, query, kind, message):
     assert "\n" not in str(caught.value)
 
 
+def test_weights_of_any_size(index):
+    plain, huge, tiny = search(
+        index,
+        [Query(tuple(Example(Row(id_), weight) for id_ in (1, SKY))) for weight in (1, 1.7e308, 5e-324)],
+    ).answers
+    assert plain.results == huge.results == tiny.results
+
+
 def test_under_l2_examples_have_a_weighted_mean(index):
     known, vectors = index.vectors()
     answer = one(index, Query((Example(Row(1), 3), Example(Row(SKY))), metric="l2", k=100))

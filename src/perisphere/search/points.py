@@ -115,7 +115,8 @@ def centroid(vectors: NDArray, weights: Sequence[float], metric: str) -> NDArray
 
 
 def _mean(vectors: NDArray, weights: Sequence[float], metric: str) -> NDArray:
-    return np.average(clean(vectors, metric, what="example").astype(np.float64), axis=0, weights=weights)
+    rows = clean(vectors, metric, what="example").astype(np.float64)
+    return np.average(rows, axis=0, weights=np.asarray(weights) / max(weights))  # their sum may be too large
 
 
 def _vectors(spaces: Spaces, things: Sequence[Ingredient]) -> list[NDArray]:
