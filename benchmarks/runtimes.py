@@ -159,8 +159,8 @@ def loss(options: argparse.Namespace) -> dict[str, Any]:
             assert quantised is not None
             print(
                 f"{engine}: mAP of {made.int8.measured:,} photos {exact:.4f} in float32, {quantised:.4f} "
-                f"in int8 ({quantised - exact:+.4f}); cosine of a pair {made.agreement.mean_cosine:.4f} on the "
-                f"mean, {made.agreement.cosine:.4f} at least; calibrated with {made.int8.calibration}"
+                f"in int8 ({quantised - exact:+.4f}); mean cosine {made.agreement.mean_cosine:.4f}, "
+                f"least {made.agreement.cosine:.4f}; calibrated with {made.int8.calibration}"
             )
     return told
 
