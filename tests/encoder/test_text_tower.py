@@ -169,6 +169,21 @@ def test_hostile_tokenizers(text: str, folder: Path, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("change", [{"ids": [900]}, {"id": "absent"}])
+def test_tokenizers_that_break_down_in_use(change: dict, folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "folder")
+    described = json.loads((copy / "tokenizer.json").read_text(encoding="utf-8"))
+    after = described["post_processor"]
+    if "id" in change:
+        after["single"][-1]["SpecialToken"] |= change
+    else:
+        after["special_tokens"]["</s>"] |= change
+    (copy / "tokenizer.json").write_text(json.dumps(described), encoding="utf-8")
+    with pytest.raises(PerisphereError, match="the tokenizer") as caught:
+        encoder_from_hub(copy)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("pad", [None, 7, "", "x" * 100, "absent", {"content": 3}])
 def test_hostile_padding(pad: object, folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "folder")

@@ -73,6 +73,8 @@ def _family(folder: HubFolder, config: dict[str, Any]) -> str:
     family = next((name for name, known in FAMILIES.items() if kind in (name, known.alone)), None)
     if family is None:
         mend = nearest(kind, list(FAMILIES)) or f" Known are {', '.join(FAMILIES)}."
+        if kind == "siglip2":
+            mend = " It takes photos of any shape; SigLIP 2 of one image size, of the type siglip, is read."
         raise PerisphereError(
             f"{folder.path / CONFIG}: networks of the type {kind[:60]!r} are not read.{mend}"
         )

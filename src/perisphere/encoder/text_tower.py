@@ -1,6 +1,7 @@
 """What reads texts into the space of photos: a tokenizer and the text network of CLIP or SigLIP."""
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,7 +79,8 @@ class TextTower:
         config = self.net.config
         self.dim = int(config.projection_dim if spec.family == "clip" else config.projection_size)
         self._json = tokenizer
-        self._tokenizer = _tokenizer(spec, tokenizer, int(config.vocab_size))
+        self._vocabulary = int(config.vocab_size)
+        self._tokenizer = _tokenizer(spec, tokenizer, self._vocabulary)
         if spec.length > config.max_position_embeddings:
             raise PerisphereError(
                 f"texts of {spec.length} tokens do not fit a network of {config.max_position_embeddings}."
@@ -95,7 +97,7 @@ class TextTower:
 
     @torch.inference_mode()
     def _rows(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        tokens = self._tokenizer.encode_batch([self._cleaned(text) for text in texts])
+        tokens = _encoded(self._tokenizer, [self._cleaned(text) for text in texts], self._vocabulary)
         options = {"input_ids": torch.tensor([found.ids for found in tokens])}
         if not self.spec.padded:
             options["attention_mask"] = torch.tensor([found.attention_mask for found in tokens])
@@ -147,6 +149,8 @@ def _tokenizer(spec: TextSpec, text: str, vocabulary: int) -> Any:
     Raises:
         PerisphereError: it cannot be read, or has tokens that the network does not know.
     """
+    # Its threads would not outlive a fork, and a batch of texts needs none.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
@@ -167,4 +171,22 @@ def _tokenizer(spec: TextSpec, text: str, vocabulary: int) -> Any:
     made.enable_truncation(spec.length)
     length = spec.length if spec.padded else None
     made.enable_padding(direction=spec.pad_side, pad_id=pad, pad_token=spec.pad, length=length)
+    _encoded(made, ["a photo"], vocabulary)
     return made
+
+
+def _encoded(tokenizer: Any, texts: list[str], vocabulary: int) -> list[Any]:
+    """Return the tokens of each text.
+
+    Raises:
+        PerisphereError: the tokenizer breaks down, or gives tokens that the network does not know.
+    """
+    try:
+        found = tokenizer.encode_batch(texts)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a tokenizer that panics raises what is no Exception
+        raise PerisphereError(f"the tokenizer breaks down ({str(error)[:200]}). Get it again.") from None
+    if max(max(text.ids, default=0) for text in found) >= vocabulary:
+        raise PerisphereError(f"the tokenizer gives tokens beyond the network's {vocabulary}. Get it again.")
+    return list(found)
