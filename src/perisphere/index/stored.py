@@ -67,7 +67,7 @@ class StoredIndex(Index):
         self.regions, self.files = _NoRegions(store), _NoFiles(store, self.dim)
         try:
             self._about: dict[str, Any] = store.fact("store")
-            self._engine = stores.connect(self._about, self.dim, self.metric)
+            self._engine = stores.connect(self._about, store.folder.absolute().parent, self.dim, self.metric)
             self._settle_if_alone()
         except BaseException:
             store.close()
@@ -474,7 +474,7 @@ def engine_for(store: str | None, folder: Path, dim: int, metric: str) -> Iterat
     name = re.sub(r"[^A-Za-z0-9]+", "_", folder.absolute().name)[:60]
     about = {
         "kind": "milvus",
-        "address": str(address),
+        "address": address.seen_from(folder.absolute().parent),
         "collection": f"perisphere_{name}_{secrets.token_hex(8)}",
     }
     engine = stores.create(address, about["collection"], dim, metric)
@@ -495,7 +495,9 @@ def replaced(folder: Path, overwrite: bool) -> Iterator[None]:
         old = SqliteFile(folder)
         try:
             about = old.fact("store")
-            engine = about and stores.connect(about, int(old.fact("dim")), str(old.fact("metric")))
+            engine = about and stores.connect(
+                about, folder.absolute().parent, int(old.fact("dim")), str(old.fact("metric"))
+            )
         finally:
             old.close()
     try:

@@ -39,9 +39,18 @@ class Address:
         named = f"/{self.database}" if self.database else ""
         return f"{'milvus+tls' if scheme == 'https' else 'milvus'}://{host}{named}"
 
+    def seen_from(self, base: Path) -> str:
+        """Return the address as it is noted in an index: a file below ``base`` by its way from there."""
+        inside = self.is_file and Path(self.uri).is_relative_to(base.absolute())
+        return str(Path(self.uri).relative_to(base.absolute())) if inside else str(self)
+
     @classmethod
-    def parse(cls, text: str) -> Address:
+    def parse(cls, text: str, base: Path = Path()) -> Address:
         """Read ``milvus://HOST:PORT[/DATABASE]`` or ``PATH.db``.
+
+        Args:
+            text: the address.
+            base: the folder that a path starts from.
 
         Raises:
             UsageError: it is neither, or it names a user or a password, which are never written down.
@@ -49,7 +58,7 @@ class Address:
         if "://" not in text:
             if not text.endswith(".db"):
                 raise UsageError(f"the store {text!r} is unknown: {_KINDS}.")
-            return cls(str(Path(text).absolute()))
+            return cls(str((base / text).absolute()))
         try:
             parts = urlsplit(text)
             port = parts.port or PORT
@@ -86,11 +95,12 @@ def create(address: Address, name: str, dim: int, metric: str) -> Store:
     return MilvusStore.create(address, name, dim, metric)
 
 
-def connect(about: dict[str, Any], dim: int, metric: str) -> Store:
+def connect(about: dict[str, Any], base: Path, dim: int, metric: str) -> Store:
     """Open the store that an index has noted.
 
     Args:
         about: ``address`` and ``collection``, as the index keeps them.
+        base: the folder that the index lies in.
         dim: values a vector.
         metric: of the index.
 
@@ -103,7 +113,7 @@ def connect(about: dict[str, Any], dim: int, metric: str) -> Store:
         address, collection = about["address"], about["collection"]
         if not re.fullmatch(r"perisphere_[A-Za-z0-9_]{1,200}", collection):
             raise ValueError(f"no collection of ours: {collection!r}")
-        found = Address.parse(address)
+        found = Address.parse(address, base)
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise PerisphereError(
             f"The index does not say where its vectors are ({error}). Restore it from a copy."
