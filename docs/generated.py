@@ -51,7 +51,9 @@ def on_page_content(html: str, page: Page, **_: object) -> str:
 
 def rooms() -> list[str]:
     """Name the packages that export something, those first that stand on the others."""
-    return [room for room in _layers() if (PACKAGE / room / "__init__.py").exists() and exported(room)]
+    packages = [path.parent for room in _layers() for path in sorted((PACKAGE / room).rglob("__init__.py"))]
+    names = [".".join(package.relative_to(PACKAGE).parts) for package in packages]
+    return [name for name in names if exported(name)]
 
 
 def _layers() -> Iterator[str]:
@@ -62,9 +64,13 @@ def _layers() -> Iterator[str]:
         yield from (layer.removeprefix("perisphere.") for layer in contract.get("layers", ()))
 
 
+def _source(room: str) -> Path:
+    return PACKAGE.joinpath(*room.split("."), "__init__.py")
+
+
 def exported(room: str) -> dict[str, str]:
     """Read what a package exports, and where each name is defined, without importing it."""
-    tree = ast.parse((PACKAGE / room / "__init__.py").read_text())
+    tree = ast.parse(_source(room).read_text())
     homes = {
         name.asname or name.name: f"{node.module}.{name.name}"
         for node in ast.walk(tree)
@@ -73,13 +79,15 @@ def exported(room: str) -> dict[str, str]:
     }
     for node in tree.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "__all__":
-            return {name: homes[name] for name in ast.literal_eval(node.value)}
+            return {
+                name: homes.get(name, f"perisphere.{room}.{name}") for name in ast.literal_eval(node.value)
+            }
     return {}
 
 
 def reference(room: str) -> str:
     """Write the page of one package: what it is for, and everything that it exports."""
-    about = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text()))
+    about = ast.get_docstring(ast.parse(_source(room).read_text()))
     names = exported(room)
     own = [f"::: {home}" for home in names.values() if home.startswith(f"perisphere.{room}.")]
     lent = [
