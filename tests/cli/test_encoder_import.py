@@ -101,6 +101,17 @@ def test_whitening_leaves_the_space_of_texts(folder, tmp_path) -> None:
     assert told("encoder", "change", folder / "e", "-o", tmp_path / "s", "--size", "48")["text"] is True
 
 
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad", "long"])
+def test_another_shape_of_the_input(resize, folder, tmp_path) -> None:
+    """Positions are interpolated; `long` gives each photo its own shape."""
+    words = ("encoder", "change", folder / "e", "-o", tmp_path / "c", "--resize", resize, "--size", "48")
+    assert told(*words)["text"] is True
+    changed = Encoder.load(tmp_path / "c")
+    assert changed.preprocessing.smooth == (resize in ("squash", "crop"))
+    rows = changed.encode([folder / "0.png", np.zeros((30, 80, 3), np.uint8)])
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+
+
 def test_it_has_its_own_pooling(folder, tmp_path) -> None:
     result = run("encoder", "change", folder / "e", "-o", tmp_path / "c", "--pooling", "gem")
     assert isinstance(result.exception, UsageError)

@@ -77,7 +77,8 @@ def change(
 
 def _input(old: Preprocessing, fields: dict[str, Any]) -> Preprocessing:
     if fields.get("resize", old.resize) != old.resize:
-        fields = {"shorter": None, **fields}
+        smooth = old.smooth and fields["resize"] in ("squash", "crop")
+        fields = {"shorter": None, "smooth": smooth, **fields}
     elif "size" in fields and old.shorter is not None:
         fields = {"shorter": old.at_size(*fields["size"]).shorter, **fields}
     return Preprocessing.model_validate({**old.model_dump(), **fields})
