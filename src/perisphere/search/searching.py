@@ -85,8 +85,8 @@ def search(
     asked = [_Asked(selves, way) for selves, way in zip(selves_of(index, queries), ways, strict=True)]
     asked = _with_words(spaces, _with_points(spaces, asked))
     found = _found(spaces, asked)
-    described_ = described(index, found)
-    return Results(tuple(_answer(spaces, *one) for one in zip(asked, found, described_, strict=True)))
+    answers = zip(asked, found, described(index, found), strict=True)
+    return Results(tuple(_answer(spaces, *answer) for answer in answers))
 
 
 def _with_points(spaces: Spaces, asked: list[_Asked]) -> list[_Asked]:
