@@ -18,7 +18,7 @@ from perisphere.catalog import Catalog
 from perisphere.catalog.readers import read
 from perisphere.encoder import Embeddings, Encoder, Preprocessing, embed, ray_embedding
 from perisphere.encoder.embedding_loop import Photos
-from perisphere.errors import PerisphereError
+from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets import NetSpec, build
 
 PHOTOS = 96
@@ -154,6 +154,12 @@ def test_ray_that_is_not_installed_is_named(catalog, encoder, tmp_path, monkeypa
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(PerisphereError, match=r"pip install 'perisphere\[ray\]'"):
         embed(catalog, encoder, tmp_path / "out", ray="auto")
+
+
+def test_rays_client_is_refused_before_anything_happens(catalog, encoder, tmp_path):
+    with pytest.raises(UsageError, match=r"--ray ray://head:10001: .* ray job submit"):
+        embed(catalog, encoder, tmp_path / "out", ray="ray://head:10001")
+    assert list(tmp_path.glob(".out*")) == []
 
 
 DRIVER = """

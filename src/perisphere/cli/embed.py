@@ -39,9 +39,7 @@ def embed(
     ] = False,
     ray: Annotated[
         str | None,
-        typer.Option(
-            metavar="ADDRESS", help="Embed on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT."
-        ),
+        typer.Option(metavar="ADDRESS", help="Embed on a Ray cluster: auto, local or HOST:PORT."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,

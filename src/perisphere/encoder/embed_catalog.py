@@ -56,9 +56,9 @@ def embed(
         half: keep the vectors as float16, in half the space: each number is off by up to 0.05 %.
         whole: embed images whole although the catalog has boxes.
         overwrite: replace an earlier ``out``.
-        ray: address of a Ray cluster whose machines embed (``auto``, ``local``, ``HOST:PORT``,
-            ``ray://HOST:PORT``); all of them must see the images under the same paths. ``auto`` is float32
-            then, so that all compute alike.
+        ray: address of a Ray cluster whose machines embed (``auto``, ``local`` or ``HOST:PORT``); all of them
+            must see the images under the same paths. ``precision="auto"`` is float32 then, so that all
+            compute alike.
 
     Raises:
         PerisphereError: ``out`` exists, no image can be embedded, the network gives NaN, the disk refuses, or

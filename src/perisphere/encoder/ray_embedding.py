@@ -27,7 +27,7 @@ from perisphere.encoder.encoder import Encoder
 from perisphere.encoder.inference import Inference, Precision
 from perisphere.encoder.journal import Journal
 from perisphere.encoder.loading import batches, cores
-from perisphere.errors import PerisphereError
+from perisphere.errors import PerisphereError, UsageError
 from perisphere.progress import bar
 
 MOST_BATCHES = 16
@@ -69,13 +69,16 @@ class Cluster:
     """The machines of a Ray cluster.
 
     Args:
-        address: ``auto`` (the cluster of this machine), ``local`` (a new one, of this machine alone),
-            ``HOST:PORT`` or ``ray://HOST:PORT``.
+        address: ``auto`` (the cluster of this machine), ``local`` (a new one, of this machine alone), or
+            ``HOST:PORT``.
         encoder: is sent to each actor.
         batch_size: images through the network at once.
         workers: decoding threads, and cores, of an actor; 0: those of the smallest machine.
         device: see :meth:`Encoder.inference`.
         precision: ``auto`` is float32, so that all machines compute alike.
+
+    Raises:
+        UsageError: an address of Ray's client, through which Ray Data does not work.
     """
 
     def __init__(
@@ -87,6 +90,11 @@ class Cluster:
         device: str | torch.device | None,
         precision: Precision,
     ) -> None:
+        if address.startswith("ray://"):
+            raise UsageError(
+                f"--ray {address}: Ray Data does not work through Ray's client. Run the command on a machine of "
+                "the cluster with --ray auto, or hand it in there: `ray job submit -- perisphere embed ...`."
+            )
         exact: Precision = "float32" if precision == "auto" else precision
         self.address, self.encoder, self.precision = address, encoder, f"torch.{exact}"
         self.batch_size, self.workers, self.runtime = batch_size, workers, encoder.runtime
