@@ -157,7 +157,7 @@ def test_ray_that_is_not_installed_is_named(catalog, encoder, tmp_path, monkeypa
 
 
 def test_rays_client_is_refused_before_anything_happens(catalog, encoder, tmp_path):
-    with pytest.raises(UsageError, match=r"--ray ray://head:10001: .* ray job submit"):
+    with pytest.raises(UsageError, match=r"--ray ray://head:10001: .*ray job submit"):
         embed(catalog, encoder, tmp_path / "out", ray="ray://head:10001")
     assert list(tmp_path.glob(".out*")) == []
 

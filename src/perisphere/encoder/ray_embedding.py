@@ -92,8 +92,8 @@ class Cluster:
     ) -> None:
         if address.startswith("ray://"):
             raise UsageError(
-                f"--ray {address}: Ray Data does not work through Ray's client. Run the command on a machine of "
-                "the cluster with --ray auto, or hand it in there: `ray job submit -- perisphere embed ...`."
+                f"--ray {address}: Ray Data does not work through Ray's client. Run this on a machine of the "
+                "cluster with --ray auto, or hand it in there: `ray job submit -- perisphere embed ...`."
             )
         exact: Precision = "float32" if precision == "auto" else precision
         self.address, self.encoder, self.precision = address, encoder, f"torch.{exact}"
