@@ -1,13 +1,15 @@
 // One result looked at closely: a larger picture, what is known of it, its masks, and matching points.
 
-import { h, icon, svg, counted } from "./dom.js";
+import { h, icon, photo, redraw, svg, counted } from "./dom.js";
 import { get, pictureOf, post } from "./http.js";
 import { isPhoto } from "./query.js";
 import { asExample, nameOf, sureness } from "./results.js";
 
 const FACTS = ["label", "caption", "tags", "categories", "concepts", "split", "camera", "domain", "path", "url"];
 
-// `on` has query(), can, step(by), like(result), part(result), wrong(result), remove(result).
+let view = "Photo"; // stays as one steps from result to result
+
+// `on` has query(), can, first, last, step(by), like(result), part(result), wrong(result), remove(result).
 export async function showDetails(dialog, result, on) {
   const title = h("h2", { id: "details-title" }, nameOf(result));
   const sheet = h("div", { class: "sheet" });
@@ -15,7 +17,10 @@ export async function showDetails(dialog, result, on) {
   const told = h("div", { role: "status", class: "faint" });
   const close = h("button", { type: "button", class: "plain close", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"));
   const step = (by, name) =>
-    h("button", { type: "button", class: "plain", "aria-label": by < 0 ? "Previous result" : "Next result", onclick: () => on.step(by) }, icon(name));
+    h("button", {
+      type: "button", class: "plain", "data-key": name, "aria-label": by < 0 ? "Previous result" : "Next result",
+      disabled: by < 0 ? on.first : on.last, onclick: () => on.step(by),
+    }, icon(name));
   const side = h(
     "div",
     { class: "side" },
@@ -26,10 +31,15 @@ export async function showDetails(dialog, result, on) {
     facts,
     actions(dialog, result, on),
   );
-  dialog.replaceChildren(h("div", { class: "bar" }, step(-1, "left"), step(1, "right"), close), h("div", { class: "both" }, sheet, side));
+  const bar = h("div", { class: "bar" }, step(-1, "left"), step(1, "right"), close);
+  redraw(dialog, () => dialog.replaceChildren(bar, h("div", { class: "both" }, sheet, side)));
   plain(sheet, result);
-  if (!dialog.open) dialog.showModal();
-  close.focus();
+  if (!dialog.open) {
+    view = "Photo";
+    dialog.showModal();
+  }
+  side.querySelector(`[data-key="${view}"][aria-pressed="false"]`)?.click();
+  if (!bar.contains(document.activeElement) && !side.contains(document.activeElement)) close.focus();
   if (result.photo === null) return;
   try {
     facts.replaceChildren(...described(await get(`/images/${result.photo}`)));
@@ -51,14 +61,14 @@ function described(row) {
 function actions(dialog, result, on) {
   const act = (text, run, kind = "") =>
     h("button", { type: "button", class: kind, onclick: () => { dialog.close(); run(result); } }, text);
-  const photo = result.photo !== null && result.thumbnail;
+  const shown = result.photo !== null && result.thumbnail;
   return h(
     "div",
     { class: "actions" },
     act("More like this", on.like, "primary"),
-    photo && on.can.photos ? act("Search with a part of it", on.part) : null,
+    shown && on.can.photos ? act("Search with a part of it", on.part) : null,
     act("Less like this", on.wrong),
-    photo ? h("a", { class: "button", href: `/images/${result.photo}/original`, target: "_blank", rel: "noopener" }, "Original") : null,
+    shown ? h("a", { class: "button", href: `/images/${result.photo}/original`, download: true }, "Download") : null,
     on.can.add && result.count === null ? act("Remove", on.remove, "danger") : null,
   );
 }
@@ -76,8 +86,10 @@ function views(sheet, result, on, told) {
   const buttons = shows.map(([name, show], place) =>
     h("button", {
       type: "button",
+      "data-key": name,
       "aria-pressed": String(place === 0),
       onclick: (event) => {
+        view = name;
         for (const button of buttons) button.setAttribute("aria-pressed", String(button === event.currentTarget));
         told.textContent = "";
         show();
@@ -90,7 +102,7 @@ function views(sheet, result, on, told) {
 function picture(result) {
   const name = nameOf(result);
   if (!result.thumbnail) return h("p", { class: "faint" }, "The index holds no photo of this image.");
-  return h("img", { src: `${result.thumbnail}?size=640`, alt: result.caption ?? name });
+  return photo(`${result.thumbnail}?size=640`, { alt: result.caption ?? name });
 }
 
 function plain(sheet, result) {
@@ -126,9 +138,9 @@ function legend(regions) {
 
 async function matched(sheet, result, query, told) {
   sheet.className = "sheet pair";
-  const mine = h("img", { src: pictureOf(query), alt: "The photo that was searched with" });
+  const mine = photo(pictureOf(query), { alt: "The photo that was searched with" });
   const theirs = picture(result);
-  sheet.replaceChildren(mine, theirs);
+  sheet.replaceChildren(h("div", { class: "frame" }, mine), h("div", { class: "frame" }, theirs));
   told.textContent = "Comparing …";
   try {
     const asked = { query: { [query.kind]: query.value }, id: result.photo };

@@ -24,7 +24,7 @@ export function h(tag, attributes = {}, ...children) {
     else if (name === "class") element.className = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
@@ -38,6 +38,22 @@ export function svg(tag, attributes = {}, ...children) {
 export function icon(name) {
   const drawn = svg("path", { d: ICONS[name] });
   return svg("svg", { viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true" }, drawn);
+}
+
+// A photo as large as its place allows, whatever its own size: the style sheet reckons with its shape.
+export function photo(source, attributes = {}) {
+  const image = h("img", { src: source, ...attributes });
+  image.addEventListener("load", () => {
+    image.parentElement?.style.setProperty("--shape", image.naturalWidth / image.naturalHeight);
+  });
+  return image;
+}
+
+// Draws a part of the page anew; what had the focus there has it again.
+export function redraw(place, draw) {
+  const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  draw();
+  if (key) place.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
 }
 
 export function number(value) {

@@ -1,6 +1,6 @@
 // The side of the page: what is searched among, the tree of categories, and the values of columns.
 
-import { h, icon, number } from "./dom.js";
+import { h, icon, number, redraw } from "./dom.js";
 
 const TITLES = {
   label: "Label", split: "Split", camera: "Camera", domain: "Domain",
@@ -8,6 +8,10 @@ const TITLES = {
 };
 const AMONG = { photos: "Photos", centroids: "One point a label", "centroids-then-photos": "Photos of the nearest labels" };
 const SHOWN = 8;
+
+// What was opened and closed by hand stays so, whatever is drawn anew.
+const unfolded = new Map();
+const whole = new Set();
 
 export function showAmong(section, kept, chosen, choose) {
   section.hidden = kept !== "beside";
@@ -33,10 +37,11 @@ export function showTree(section, nodes, path, on) {
   section.hidden = nodes.length === 0;
   const all = h(
     "button",
-    { type: "button", class: "node", "aria-pressed": String(path.length === 0), onclick: () => on.choose([]) },
+    { type: "button", class: "node", "data-key": "", "aria-pressed": String(path.length === 0), onclick: () => on.choose([]) },
     "Everything",
   );
-  section.querySelector(".tree").replaceChildren(all, level(nodes, [], path, on));
+  const tree = section.querySelector(".tree");
+  redraw(tree, () => tree.replaceChildren(all, level(nodes, [], path, on)));
 }
 
 function level(nodes, above, path, on) {
@@ -45,11 +50,12 @@ function level(nodes, above, path, on) {
 
 function branch(node, here, path, on) {
   const chosen = String(here) === String(path) && here.length === path.length;
-  const within = here.every((name, depth) => path[depth] === name);
+  const key = here.join("\n");
+  const within = unfolded.get(key) ?? here.every((name, depth) => path[depth] === name);
   const button = h(
     "button",
     {
-      type: "button", class: "node", "aria-pressed": String(chosen), disabled: node.where === null,
+      type: "button", class: "node", "data-key": key, "aria-pressed": String(chosen), disabled: node.where === null,
       onclick: () => on.choose(chosen ? here.slice(0, -1) : here), title: node.title,
     },
     h("span", { class: "title" }, node.title),
@@ -67,37 +73,49 @@ function branch(node, here, path, on) {
     filled = true;
   }
   if (within) fill();
-  const fold = h("button", { type: "button", class: "plain fold", "aria-expanded": String(within), "aria-label": `Below ${node.title}` }, icon("right"));
+  const fold = h("button", { type: "button", class: "plain fold", "data-key": `fold ${key}`, "aria-expanded": String(within), "aria-label": `Below ${node.title}` }, icon("right"));
   fold.addEventListener("click", () => {
     fill(); // large trees are made as they are opened
     inner.hidden = !inner.hidden;
+    unfolded.set(key, !inner.hidden);
     fold.setAttribute("aria-expanded", String(!inner.hidden));
   });
   return h("li", {}, h("div", { class: "row" }, fold, button, like), inner);
 }
 
-export function showFacets(place, columns, counts, chosen, choose) {
-  place.replaceChildren(
-    ...columns
-      .filter((column) => (counts[column] ?? []).length > 0 || chosen[column]?.length)
-      .map((column) => facet(column, counts[column] ?? [], chosen[column] ?? [], choose)),
-  );
+// `found` has the counts of each column, and how many images there are: one value that all have is no choice.
+export function showFacets(place, columns, found, chosen, choose) {
+  const parts = columns
+    .filter((column) => chosen[column]?.length || chooses(found.columns[column] ?? [], found.images))
+    .map((column) => facet(column, found.columns[column] ?? [], chosen[column] ?? [], choose));
+  redraw(place, () => place.replaceChildren(...parts));
+}
+
+function chooses(counts, images) {
+  return counts.length > 1 || (counts.length === 1 && counts[0].count < images);
 }
 
 function facet(column, counts, chosen, choose) {
   const missing = chosen.filter((value) => !counts.some((entry) => String(entry.value) === value));
   const entries = [...missing.map((value) => ({ value, count: 0 })), ...counts];
   const rows = entries.map(({ value, count }) => {
-    const tick = h("input", { type: "checkbox" });
+    const tick = h("input", { type: "checkbox", "data-key": `${column} ${value}` });
     tick.checked = chosen.includes(String(value));
     tick.addEventListener("change", () => choose(column, String(value), tick.checked));
     return h("li", {}, h("label", { title: String(value) }, tick, h("span", { class: "title" }, String(value)), h("span", { class: "count" }, number(count))));
   });
-  const list = h("ul", {}, rows.slice(0, SHOWN));
-  const rest = rows.slice(SHOWN);
-  const more = rest.length
-    ? h("button", { type: "button", class: "link", onclick: () => { list.append(...rest); more.remove(); } }, `${rest.length} more`)
-    : null;
-  const open = column !== "categories" || chosen.length > 0;
-  return h("details", { class: "facet", open }, h("summary", {}, TITLES[column] ?? column), list, more);
+  const shown = whole.has(column) ? rows.length : SHOWN;
+  const list = h("ul", {}, rows.slice(0, shown));
+  const rest = rows.slice(shown);
+  function unroll() {
+    whole.add(column);
+    list.append(...rest);
+    more.remove();
+    rest[0].querySelector("input").focus();
+  }
+  const more = rest.length ? h("button", { type: "button", class: "link", onclick: unroll }, `${rest.length} more`) : null;
+  const open = unfolded.get(column) ?? (column !== "categories" || chosen.length > 0);
+  const details = h("details", { class: "facet", open }, h("summary", { "data-key": `facet ${column}` }, TITLES[column] ?? column), list, more);
+  details.addEventListener("toggle", () => unfolded.set(column, details.open));
+  return details;
 }

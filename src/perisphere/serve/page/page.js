@@ -1,6 +1,6 @@
 // The page: one query, held by the address bar; everything else is drawn from it.
 
-import { $, counted, h, icon, number } from "./dom.js";
+import { $, counted, h, icon, number, redraw } from "./dom.js";
 import { showAdding, showSure } from "./adding.js";
 import { showDetails } from "./details.js";
 import { nodeAt, showAmong, showFacets, showTree } from "./facets.js";
@@ -14,6 +14,7 @@ let tree = [];
 let query = read(location.hash);
 let reply = { results: [], relevance: null };
 let drawing = 0; // which photo example is on the stage
+let staged = { key: null }; // it stays as it is while its region is drawn
 let opened = -1; // the result in the dialog
 let running = new AbortController();
 const selected = new Map();
@@ -65,6 +66,8 @@ function nodeFilter() {
 // -- what is searched for ------------------------------------------------------------------------------
 
 function drawQuery() {
+  const filters = Object.values(query.filters).flat().length + (query.node.length ? 1 : 0);
+  $("#filters-open .number").textContent = filters || "";
   $("#words").value = query.words || query.like.find(({ kind }) => kind === "text")?.value || "";
   if (query.like.some(({ kind }) => kind === "text")) $("#meaning").value = "text";
   const section = $("#query");
@@ -72,30 +75,40 @@ function drawQuery() {
   const photos = query.like.filter(isPhoto);
   drawing = Math.min(drawing, Math.max(photos.length - 1, 0));
   const shown = photos[drawing];
-  section.querySelector(".stage").replaceChildren(
-    ...(shown ? [stage(pictureOf(shown), "The photo to search with", shown.region, (region) => repart(shown, region))] : []),
-  );
-  for (const image of section.querySelectorAll(".stage img")) image.addEventListener("error", () => gone(shown));
-  section.querySelector(".chips").replaceChildren(
-    ...query.like.map((one) => chip(one, "like")),
-    ...query.unlike.map((one) => chip(one, "unlike")),
-  );
-  section.querySelector(".hint").replaceChildren(...hint(shown));
+  setStage(section.querySelector(".stage"), shown);
+  const chips = [...query.like.map((one) => chip(one, "like")), ...query.unlike.map((one) => chip(one, "unlike"))];
+  redraw(section, () => {
+    section.querySelector(".chips").replaceChildren(...chips);
+    section.querySelector(".hint").replaceChildren(...hint(shown));
+  });
+}
+
+function setStage(place, shown) {
+  const source = shown ? pictureOf(shown) : null;
+  const key = shown ? `${query.like.indexOf(shown)} ${source}` : null;
+  if (key === staged.key) staged.lay?.(shown.region);
+  else {
+    const at = query.like.indexOf(shown);
+    staged = shown ? { key, ...stage(source, "The photo to search with", shown.region, (region) => repart(at, region)) } : { key };
+    place.replaceChildren(...(shown ? [staged.frame] : []));
+    place.querySelector("img")?.addEventListener("error", () => gone(shown));
+  }
 }
 
 function hint(shown) {
   if (!shown) return [];
   if (!about.can.photos) return ["This index holds no network: photos of the index can be searched with, others cannot."];
-  const whole = h("button", { type: "button", class: "link", onclick: () => repart(shown, null) }, "Use the whole photo");
+  const whole = h("button", { type: "button", class: "link", "data-key": "whole", onclick: () => repart(query.like.indexOf(shown), null) }, "Use the whole photo");
   return shown.region ? [whole] : ["Draw on the photo to search with a part of it."];
 }
 
-function repart(one, region) {
-  return change({ like: query.like.map((other) => (other === one ? { ...one, region } : other)) });
+function repart(at, region) {
+  return change({ like: query.like.map((one, place) => (place === at ? { ...one, region } : one)) });
 }
 
 function gone(one) {
   const upload = one?.kind === "upload";
+  staged = { key: null };
   const line = upload ? "The photo of this link is not kept any more. Choose it again." : "The photo cannot be shown.";
   $("#query .hint").replaceChildren(line);
 }
@@ -111,7 +124,7 @@ function chip(one, side) {
       ? h("button", { type: "button", class: "plain", "aria-pressed": String(place === drawing), title: "Show and draw on it",
           onclick: () => { drawing = place; drawQuery(); } }, thumbnail(source), text)
       : h("span", { class: "plain" }, source ? thumbnail(source) : null, text);
-  const remove = h("button", { type: "button", class: "plain", "aria-label": `Leave out ${name}`,
+  const remove = h("button", { type: "button", class: "plain", "aria-label": `Leave out ${name}`, "data-key": `out ${side} ${name}`,
     onclick: () => change({ [side]: query[side].filter((other) => other !== one) }) }, icon("close"));
   return h("li", { class: `chip ${side}` }, picked, remove);
 }
@@ -137,13 +150,13 @@ async function choose(files) {
 // -- the answer ----------------------------------------------------------------------------------------
 
 function drawReply() {
-  show($("#results"), reply, {
+  redraw($("#results"), () => show($("#results"), reply, {
     open: (result) => openAt(reply.results.indexOf(result)),
     select,
     wrong: (result) => mark(result),
     isSelected: (result) => selected.has(keyOf(result)),
     isWrong: (result) => query.unlike.some((one) => same(one, asExample(result))),
-  });
+  }));
   $("#status").textContent = told();
   const seconds = reply.seconds === undefined ? "" : `, ${reply.seconds < 0.01 ? "under 0.01" : reply.seconds.toFixed(2)} s`;
   $("#road").textContent = asks(query) ? `${reply.road}${seconds}` : "";
@@ -156,7 +169,8 @@ function told() {
   const count = reply.results.length;
   if (!asks(query)) return `${counted(reply.total, "photo")}${count < reply.total ? `, the first ${number(count)}` : ""}`;
   if (!count) return "Nothing was found. Take a filter away, or use other words.";
-  const end = reply.relevance ? `; the first ${number(reply.relevance.rank)} are likely to be relevant` : "";
+  const rank = reply.relevance?.rank;
+  const end = rank === undefined ? "" : `; ${rank ? `the first ${number(rank)} are` : "none is"} likely to be relevant`;
   return `${counted(count, "result")} of ${counted(reply.images, "photo")}${end}`;
 }
 
@@ -194,9 +208,9 @@ async function drawSide(signal) {
     search: (name) => change({ like: [example("class", name)], unlike: [], words: "", node: [] }),
   });
   try {
-    const counts = await countsOf(signal);
+    const found = await countsOf(signal);
     const columns = about.columns.map(({ name }) => name);
-    showFacets($("#facets"), columns, counts, query.filters, (column, value, on) => {
+    showFacets($("#facets"), columns, found, query.filters, (column, value, on) => {
       const values = (query.filters[column] ?? []).filter((other) => other !== value);
       change({ filters: { ...query.filters, [column]: on ? [...values, value] : values } }, { keep: true });
     });
@@ -210,10 +224,11 @@ async function countsOf(signal) {
   const names = about.columns.map(({ name }) => name);
   const chosen = names.filter((name) => query.filters[name]?.length);
   const rest = names.filter((name) => !chosen.includes(name));
-  const ask = async (columns, but) =>
-    columns.length ? (await get("/facets", { columns: columns.join(","), where: filter(query, kinds(), nodeFilter(), but) }, signal)).columns : {};
+  const ask = (columns, but) =>
+    get("/facets", { columns: columns.join(",") || names[0], where: filter(query, kinds(), nodeFilter(), but) }, signal);
+  if (!names.length) return { images: about.images, columns: {} };
   const found = await Promise.all([ask(rest, null), ...chosen.map((name) => ask([name], name))]);
-  return Object.assign({}, ...found);
+  return { images: found[0].images, columns: Object.assign({}, ...found.map(({ columns }) => columns)) };
 }
 
 // -- selecting, marking, looking closely ---------------------------------------------------------------
@@ -248,6 +263,7 @@ function mark(result) {
 }
 
 function actOnSelected(act) {
+  $("#results").focus({ preventScroll: true }); // the bar goes away
   const chosen = [...selected.values()];
   if (act === "clear") {
     selected.clear();
@@ -293,6 +309,8 @@ function openAt(place) {
   showDetails($("#details"), reply.results[place], {
     query: () => query,
     can: about.can,
+    first: place === 0,
+    last: place === reply.results.length - 1,
     step: (by) => openAt(opened + by),
     like: (result) => like([result]),
     part,
@@ -383,11 +401,14 @@ function wireSide() {
 
 function wireTheme() {
   const root = document.documentElement;
-  root.dataset.theme = localStorage.getItem("theme") ?? "";
   $("#theme").addEventListener("click", () => {
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
-    localStorage.setItem("theme", root.dataset.theme);
+    try {
+      localStorage.setItem("theme", root.dataset.theme);
+    } catch {
+      // storage is forbidden here: it holds until the page is left
+    }
   });
 }
 

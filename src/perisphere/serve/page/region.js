@@ -1,20 +1,22 @@
 // A region drawn on a photo: by mouse, pen or finger, or with the arrow keys.
 
-import { h } from "./dom.js";
+import { h, photo as pictured } from "./dom.js";
 
 const LEAST = 0.04;
 const STEP = 0.02;
 const MIDDLE = [0.25, 0.25, 0.75, 0.75];
 
-// Returns an element that shows a photo; `changed` is called with [x0, y0, x1, y1] or null.
+// Returns {frame, lay}: an element that shows a photo, and what lays another region on it. `changed` is called
+// with the [x0, y0, x1, y1] that was drawn, or null.
 export function stage(source, title, region, changed) {
-  const photo = h("img", { src: source, alt: title, draggable: "false" });
+  const photo = pictured(source, { alt: title, draggable: "false" });
   const box = h("div", { class: "region", hidden: region === null });
   const frame = h(
     "div",
     {
       class: "frame",
       tabindex: "0",
+      "data-key": "region",
       role: "group",
       "aria-label":
         "Part of the photo to search with. Draw it with the pointer; or press Enter for a part in the middle, " +
@@ -90,8 +92,14 @@ export function stage(source, title, region, changed) {
     event.preventDefault();
   });
 
+  function lay(other) {
+    clearTimeout(waiting);
+    drawn = other;
+    show();
+  }
+
   show();
-  return frame;
+  return { frame, lay };
 }
 
 function clamp(value) {

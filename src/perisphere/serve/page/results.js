@@ -38,7 +38,7 @@ function card(result, on) {
   const facts = [sureness(result), result.count === null ? "" : counted(result.count, "photo")].filter(Boolean);
   const open = h(
     "button",
-    { type: "button", class: "open", onclick: () => on.open(result), "aria-label": spoken(result, name, facts) },
+    { type: "button", class: "open", "data-key": `open ${result.id}`, onclick: () => on.open(result), "aria-label": spoken(result, name, facts) },
     h("span", { class: "picture" }, picture, ...outlines(result)),
     h(
       "span",
@@ -48,7 +48,7 @@ function card(result, on) {
       result.caption && result.caption !== name ? h("span", { class: "caption" }, result.caption) : null,
     ),
   );
-  const tick = h("input", { type: "checkbox", "aria-label": `Select ${name}, rank ${result.rank}` });
+  const tick = h("input", { type: "checkbox", "data-key": `tick ${result.id}`, "aria-label": `Select ${name}, rank ${result.rank}` });
   tick.checked = on.isSelected(result);
   tick.addEventListener("change", () => {
     whole.classList.toggle("selected", tick.checked);
@@ -59,6 +59,7 @@ function card(result, on) {
     {
       type: "button",
       class: "wrong",
+      "data-key": `wrong ${result.id}`,
       title: "Wrong: less like this",
       "aria-label": `Wrong, less like ${name}, rank ${result.rank}`,
       "aria-pressed": String(on.isWrong(result)),
