@@ -1,3 +1,5 @@
+import fcntl
+import os
 import shutil
 from pathlib import Path
 
@@ -9,9 +11,10 @@ from PIL import Image
 
 from perisphere.catalog import Catalog
 from perisphere.encoder import Encoder, Preprocessing, Whitening
-from perisphere.encoder.runtimes.export import export
+from perisphere.encoder.runtimes import export as export_module
+from perisphere.encoder.runtimes import quantise as quantise_module
 from perisphere.encoder.runtimes.names import ENGINES
-from perisphere.encoder.runtimes.quantise import quantise
+from perisphere.encoder.runtimes.program import exported_program
 from perisphere.nets import NetSpec, build, input_spec
 
 
@@ -36,19 +39,36 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 
 @pytest.fixture(scope="session")
 def ready(tmp_path_factory: pytest.TempPathFactory, labelled: Catalog) -> Path:
-    """An encoder with whitening, exported to both runtimes in float32 and as int8; not to be changed."""
+    """An encoder with whitening, exported to both runtimes in float32 and as int8; not to be changed.
+
+    Made once in a test run, by whichever process comes first.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = base / "exported" / "encoder"
+    with (base / "exported.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            export_all(base / "exporting" / "encoder", labelled)
+            (base / "exporting").rename(base / "exported")
+    return folder
+
+
+def export_all(folder: Path, labelled: Catalog) -> None:
     rng = np.random.default_rng(5)
     net = build(NetSpec(backbone="small32", projection=24), seed=3)
     whitening = Whitening(rng.normal(size=24) / 50, rng.normal(size=(16, 24)))
     own = Encoder(
         net, Preprocessing.for_architecture(input_spec("small32")), name="tiny", whitening=whitening
     )
-    folder = tmp_path_factory.mktemp("ready") / "encoder"
     own.save(folder)
-    for engine in ENGINES:
-        export(own, engine)
-        quantise(own, engine, labelled, images=12, named="labelled")
-    return folder
+    program = exported_program(own)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (export_module, quantise_module):
+            patch.setattr(module, "exported_program", lambda encoder: program)
+        for engine in ENGINES:
+            export_module.export(own, engine)
+            quantise_module.quantise(own, engine, labelled, images=12, named="labelled")
 
 
 @pytest.fixture

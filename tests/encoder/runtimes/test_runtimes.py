@@ -363,14 +363,13 @@ from perisphere.encoder import Encoder
 encoder = Encoder.load(sys.argv[1])
 for runtime in ("openvino", "onnx"):
     encoder.encode([np.full((40, 40, 3), 77, np.uint8)], runtime=runtime)
-import nncf
+print(sys.modules["openvino_telemetry"])
 print(sorted(str(path.relative_to(Path.home())) for path in Path.home().rglob("*") if path.is_file()))
-print(type(nncf.telemetry.wrapper.telemetry).__name__ if hasattr(nncf, "telemetry") else "none")
 """
 
 
 def test_nobody_is_told_of_the_use(ready: Path, tmp_path: Path) -> None:
-    """OpenVINO, NNCF and ONNX Runtime write a machine's id and send events with it, unless kept from it."""
+    """OpenVINO and ONNX Runtime write a machine's id and send events with it, unless kept from it."""
     home = tmp_path / "home"
     home.mkdir()
     kept = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
@@ -379,9 +378,7 @@ def test_nobody_is_told_of_the_use(ready: Path, tmp_path: Path) -> None:
         env={**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    files, kind = done.stdout.splitlines()[-2:]
-    assert files == "[]"
-    assert kind in ("MagicMock", "none")
+    assert done.stdout.splitlines()[-2:] == ["None", "[]"]
