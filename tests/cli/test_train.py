@@ -94,3 +94,24 @@ def test_several_runs_are_told_with_mean_and_deviation(tiny, tmp_path):
     told = json.loads(invoke("train", tiny, "epochs=1", "--runs", 2, "-o", out, "--resume", "--json").stdout)
     assert told == json.loads((out / "runs.json").read_text())
     assert [run["encoder"] for run in told["runs"]] == [str(out / f"run-{n}" / "encoder") for n in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--node-rank", "1"], "say how many by --nodes"),
+        (["--nodes", "2", "--master", "first"], "by --node-rank, 0 to 1"),
+        (
+            ["--nodes", "2", "--node-rank", "0", "--master", "first", "--runs", "2"],
+            "--runs: takes one machine",
+        ),
+        (["--nodes", "3", "--node-rank", "0", "--master", "first"], "batch_size 8 cannot be shared by 3"),
+    ],
+)
+def test_machines_that_do_not_go_together_are_refused_before_anything_is_written(
+    tiny, tmp_path, words, complaint
+):
+    result = invoke("train", tiny, "-o", tmp_path / "run", *words)
+    assert isinstance(result.exception, UsageError)
+    assert complaint in str(result.exception)
+    assert not (tmp_path / "run").exists()

@@ -156,6 +156,14 @@ def test_ray_that_is_not_installed_is_named(catalog, encoder, tmp_path, monkeypa
         embed(catalog, encoder, tmp_path / "out", ray="auto")
 
 
+def test_what_ray_says_in_many_lines_is_told_in_one():
+    told = RuntimeError("ray::MapWorker()\n  File x\nModuleNotFoundError: No module named 'perisphere'\n")
+    assert str(ray_embedding._failure(told)).startswith(
+        "--ray: a machine failed (ModuleNotFoundError: No module named 'perisphere'). "
+    )
+    assert "(RuntimeError)" in str(ray_embedding._failure(RuntimeError()))
+
+
 def test_rays_client_is_refused_before_anything_happens(catalog, encoder, tmp_path):
     with pytest.raises(UsageError, match=r"--ray ray://head:10001: .*ray job submit"):
         embed(catalog, encoder, tmp_path / "out", ray="ray://head:10001")

@@ -155,7 +155,10 @@ class Cluster:
             compute=ray.data.ActorPoolStrategy(size=share.actors),
             fn_constructor_args=of_an_actor,
         )
-        yield from embedded.iter_rows()
+        try:
+            yield from embedded.iter_rows()
+        except ray.exceptions.RayError as error:
+            raise _failure(error) from error
 
 
 @contextmanager
@@ -184,7 +187,7 @@ def connected(address: str) -> Iterator[None]:
         quiet |= {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": LOCAL_STORE}
     try:
         ray.init(address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+    except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise PerisphereError(
             f"--ray {address}: no cluster answers ({reason}). Start one with `ray start --head`, or use "
@@ -260,6 +263,16 @@ def _inference(files: Mapping[str, bytes], how: Mapping[str, Any]) -> Inference:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         return Encoder.load(folder).inference(**how, unit=False)
+
+
+def _failure(error: Exception) -> PerisphereError:
+    """Return in one line what Ray says in many: the last of them is the cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[-1].rstrip(".") if lines else type(error).__name__
+    return PerisphereError(
+        f"--ray: a machine failed ({reason}). All of them need the same Perisphere and Ray; run the command "
+        "again once that is mended: it goes on from here."
+    )
 
 
 def _share(nodes: list[dict[str, Any]], workers: int) -> Share:
