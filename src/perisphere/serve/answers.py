@@ -17,16 +17,20 @@ ENOUGH = 0.5
 SHOWN = ("caption", "width", "height", "tags", "categories")
 
 
-def replies(index: Index, queries: Sequence[Query], encoder: "Encoder | None" = None) -> list[Reply]:
+def replies(
+    index: Index, queries: Sequence[Query], encoder: "Encoder | None" = None, images: int | None = None
+) -> list[Reply]:
     """Answer queries together.
 
     Args:
         index: where to search.
         queries: at least one.
         encoder: what embeds their photos; by default the index's own.
+        images: how many the index holds, where that was counted a moment ago.
     """
     answers = search(index, queries, encoder=encoder).answers
-    images, least = len(index), {metric: relevance_score(index, metric) for metric in _metrics(answers)}
+    images = len(index) if images is None else images
+    least = {metric: relevance_score(index, metric) for metric in _metrics(answers)}
     return [_reply(index, images, answer, least[answer.metric]) for answer in answers]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from perisphere.errors import PerisphereError
 from perisphere.index import Index
-from perisphere.index.filters import Comparison, Contains, Expression, In
+from perisphere.index.filters import And, Comparison, Contains, Expression, In
 from perisphere.taxonomy import ClassPoints, Taxonomy
 
 Node = dict[str, Any]
@@ -91,11 +91,17 @@ def _of_categories(paths: list[tuple[tuple[str, ...], int]]) -> list[Node]:
     children: dict[int, dict[str, Node]] = {}
     for path, count in paths:
         level = roots
-        for name in path:
-            node = level.setdefault(name, _node(name, name, 0, Contains("categories", name)))
+        for depth, name in enumerate(path, start=1):
+            node = level.setdefault(name, _node(name, name, 0, _under(path[:depth])))
             node["count"] += count
             level = children.setdefault(id(node), {})
     return _joined(roots, lambda node: children.get(id(node), {}))
+
+
+def _under(path: tuple[str, ...]) -> Expression:
+    """Return the filter of all categories of a path: one name may stand in several places of the tree."""
+    terms: tuple[Expression, ...] = tuple(Contains("categories", name) for name in dict.fromkeys(path))
+    return terms[0] if len(terms) == 1 else And(terms)
 
 
 def _joined(level: dict[str, Node], children: Callable[[Node], dict[str, Node]]) -> list[Node]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from perisphere.catalog.images import MAX_PIXELS
 from perisphere.serve.decode_worker import read, write
 from perisphere.serve.refused import RefusedError
 from perisphere.serve.settings import Settings
@@ -48,24 +49,29 @@ class Decoder:
             self._idle.put(_Worker(settings))
         self.pool = ThreadPoolExecutor(settings.decoders, "perisphere-decode")
 
-    def photo(self, data: bytes) -> Photo:
+    def photo(self, data: bytes, *, own: bool = False) -> Photo:
         """Decode a photo.
+
+        Args:
+            data: the bytes of its file.
+            own: it is of the index, where the owner put it: of any size that an index takes.
 
         Raises:
             RefusedError: 422 for bytes that are no photo, or one that takes too much memory or time.
         """
-        described, payload = self._ask({"jpeg": False, "side": self._settings.side}, data)
+        most = MAX_PIXELS if own else self._settings.pixels
+        described, payload = self._ask({"jpeg": False, "side": self._settings.side, "pixels": most}, data)
         shape = (*described["shape"], 3)
         picture = np.frombuffer(payload, np.uint8).reshape(shape)
         return Photo(picture, described["width"], described["height"])
 
     def thumbnail(self, data: bytes, side: int) -> bytes:
-        """Return a JPEG of a photo whose longer side has at most ``side`` pixels.
+        """Return a JPEG of a photo of the index whose longer side has at most ``side`` pixels.
 
         Raises:
             RefusedError: see :meth:`photo`.
         """
-        return self._ask({"jpeg": True, "side": side}, data)[1]
+        return self._ask({"jpeg": True, "side": side, "pixels": MAX_PIXELS}, data)[1]
 
     def close(self) -> None:
         """End all processes."""
@@ -78,7 +84,7 @@ class Decoder:
             raise RefusedError(422, "the photo is empty. Send its bytes.")
         worker = self._idle.get()
         try:
-            described, payload = worker.ask({**request, "pixels": self._settings.pixels}, data)
+            described, payload = worker.ask(request, data)
         finally:
             self._idle.put(worker)
         if "refused" in described:

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
@@ -60,6 +62,7 @@ class Service:
         self.model: Batches[Query, Reply] = Batches(
             self._replies, most=settings.batch, waiting=settings.waiting, seen=self.meters.batch
         )
+        self._count, self._counted = 0, -math.inf
         self._show_sizes()
 
     def start(self) -> None:
@@ -94,7 +97,7 @@ class Service:
     async def picture(self, id_: int) -> Photo:
         """Decode the photo of an image of the index."""
         row = await asyncio.to_thread(self.row, id_)
-        return await self._in(self.decoder.pool, lambda: self.decoder.photo(photos.read(row)))
+        return await self._in(self.decoder.pool, lambda: self.decoder.photo(photos.read(row), own=True))
 
     async def thumbnail(self, id_: int, side: int) -> bytes:
         """Return a JPEG of an image of the index whose longer side has at most ``side`` pixels."""
@@ -144,7 +147,13 @@ class Service:
             raise RefusedError(403, "this service is read-only: nothing can be added or removed here.")
 
     def _replies(self, queries: Sequence[Query]) -> list[Reply]:
-        return replies(self.index, queries, self.network.for_queries(queries))
+        return replies(self.index, queries, self.network.for_queries(queries), self._images())
+
+    def _images(self) -> int:
+        """Return how many images there were a moment ago: counting takes milliseconds."""
+        if time.monotonic() - self._counted > 1:
+            self._count, self._counted = len(self.index), time.monotonic()
+        return self._count
 
     def _embed(self, pictures: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], str]:
         encoder = self.network.encoder

@@ -49,11 +49,13 @@ export function photo(source, attributes = {}) {
   return image;
 }
 
-// Draws a part of the page anew; what had the focus there has it again.
+// Draws a part of the page anew; what had the focus there has it again, or the first thing there if it is gone.
 export function redraw(place, draw) {
   const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   draw();
-  if (key) place.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+  if (!key) return;
+  const again = place.querySelector(`[data-key="${CSS.escape(key)}"]`) ?? place.querySelector("[data-key]");
+  again?.focus({ preventScroll: true });
 }
 
 export function number(value) {

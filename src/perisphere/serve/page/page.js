@@ -109,6 +109,7 @@ function repart(at, region) {
 function gone(one) {
   const upload = one?.kind === "upload";
   staged = { key: null };
+  $("#query .stage").replaceChildren();
   const line = upload ? "The photo of this link is not kept any more. Choose it again." : "The photo cannot be shown.";
   $("#query .hint").replaceChildren(line);
 }
@@ -130,7 +131,7 @@ function chip(one, side) {
 }
 
 function thumbnail(source) {
-  return h("img", { src: source, alt: "", width: "28", height: "28" });
+  return h("img", { src: source, alt: "", width: "28", height: "28", onerror: (event) => event.target.remove() });
 }
 
 async function choose(files) {
@@ -181,7 +182,7 @@ function notes() {
       h("button", { type: "button", class: "link", onclick: () => askWords(wordsNow().replace(word, other)) }, other),
     );
     const ask = offers.length ? [" Did you mean ", ...offers.flatMap((offer, place) => (place ? [", ", offer] : [offer])), "?"] : [];
-    lines.push(h("p", { class: "note" }, `No photo is told to have “${word}”.`, ...ask));
+    lines.push(h("p", { class: "note" }, `The index does not know “${word}”.`, ...ask));
   }
   return lines;
 }
@@ -192,11 +193,19 @@ function failed(error) {
   $("#more").hidden = true;
   $("#road").textContent = "";
   $("#status").textContent = "";
-  const token = error.status === 401
-    ? h("form", { action: "/", method: "get" }, h("label", {}, "Token ", h("input", { name: "token", type: "password" })), h("button", { class: "primary" }, "Enter"))
-    : h("button", { type: "button", onclick: refresh }, "Try again");
-  $("#notes").replaceChildren(h("div", { class: "error", role: "alert" }, h("p", {}, error.message), token));
+  const line = error.message.charAt(0).toUpperCase() + error.message.slice(1);
+  $("#notes").replaceChildren(h("div", { class: "error", role: "alert" }, h("p", {}, line), mend(error)));
   drawSelection();
+}
+
+function mend(error) {
+  const offer = (text, run) => h("button", { type: "button", onclick: run }, text);
+  if (error.status === 401) {
+    const token = h("label", {}, "Token ", h("input", { name: "token", type: "password" }));
+    return h("form", { action: "/", method: "get" }, token, h("button", { class: "primary" }, "Enter"));
+  }
+  const gone = error.status === 404 && query.like.some(({ kind }) => kind === "upload");
+  return gone ? offer("Choose a photo", () => $("#file").click()) : offer("Try again", refresh);
 }
 
 // -- the side ------------------------------------------------------------------------------------------
