@@ -181,7 +181,7 @@ def test_words(page: Page) -> None:
     assert captions
     expect(page.locator("#notes")).to_contain_text("concepts: portal")
     asked(page, "portal zyxwv")
-    expect(page.locator("#notes")).to_contain_text("No photo is told to have “zyxwv”")
+    expect(page.locator("#notes")).to_contain_text("The index does not know “zyxwv”")
 
 
 def test_the_tree_of_categories_and_filters(page: Page) -> None:
@@ -305,6 +305,8 @@ def test_a_photo_that_is_gone_is_told(page: Page) -> None:
     page.goto(page.url.partition("#")[0] + "#like=upload:gone")
     expect(page.get_by_role("alert")).to_contain_text("not here any more")
     expect(page.locator("#query .hint")).to_contain_text("Choose it again")
+    expect(page.get_by_role("alert").get_by_role("button")).to_have_text("Choose a photo")
+    expect(page.locator("#query img")).to_have_count(0)
 
 
 def test_keys_go_about_the_grid(page: Page) -> None:
@@ -322,6 +324,37 @@ def test_keys_go_about_the_grid(page: Page) -> None:
     expect(page.locator(".card .open").last).to_be_focused()
     page.keyboard.press("/")
     expect(page.get_by_label("Words", exact=True)).to_be_focused()
+
+
+def test_the_focus_and_what_is_unfolded_stay(page: Page) -> None:
+    page.goto(page.url.partition("#")[0] + "#like=id:1")
+    settled(page)
+    page.locator("#tree .fold").first.click()
+    tick = page.locator(".facet").filter(has_text="Concepts").locator("input").first
+    tick.focus()
+    tick.press("Space")
+    page.wait_for_url("**is.concepts=**")
+    settled(page)
+    expect(page.locator(".facet input:checked")).to_be_focused()
+    expect(page.locator("#tree .fold").first).to_have_attribute("aria-expanded", "true")
+    page.locator(".card .open").last.focus()
+    marked = ids(page)[-1]
+    page.keyboard.press("w")
+    page.wait_for_url(f"**unlike=id%3A{marked}**")
+    settled(page)
+    expect(page.locator("#results :focus")).to_have_count(1)
+
+
+def test_results_are_stepped_through_in_one_view(page: Page) -> None:
+    page.locator(".card .open").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Previous result")).to_be_disabled()
+    expect(dialog.get_by_role("link", name="Download")).to_have_attribute("href", "/images/1/original")
+    dialog.get_by_role("button", name="Parts").click()
+    dialog.get_by_role("button", name="Next result").press("Enter")
+    expect(dialog.get_by_role("button", name="Next result")).to_be_focused()
+    expect(dialog.get_by_role("button", name="Parts")).to_have_attribute("aria-pressed", "true")
+    expect(dialog.locator(".mask")).to_have_attribute("src", "/images/2/mask")
 
 
 NAMELESS = """() => [...document.querySelectorAll('button, input, select, a, img, dialog[open]')]

@@ -37,7 +37,7 @@ export function showTree(section, nodes, path, on) {
   section.hidden = nodes.length === 0;
   const all = h(
     "button",
-    { type: "button", class: "node", "data-key": "", "aria-pressed": String(path.length === 0), onclick: () => on.choose([]) },
+    { type: "button", class: "node", "data-key": "everything\n", "aria-pressed": String(path.length === 0), onclick: () => on.choose([]) },
     "Everything",
   );
   const tree = section.querySelector(".tree");
