@@ -94,7 +94,7 @@ def test_the_table_and_the_sheet_of_a_combination(root: Path, tmp_path: Path) ->
     )
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0] == "0.png + 'portal zeppelin' - 3.png (Dom)"
+    assert lines[0] == "0.png + 'portal zeppelin' - 3.png (concepts: portal)"
     assert "6 images, cosine + words, exact, captions and categories and regions" in lines
     assert "no photo has 'zeppelin', it is left out" in result.stderr
     with PIL.Image.open(tmp_path / "sheet.png") as sheet:

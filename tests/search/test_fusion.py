@@ -74,6 +74,7 @@ def test_both_find_what_neither_puts_first(index, tmp_path):
     assert answer.results[0].regions[0].concept == "portal"
     assert (answer.name, answer.note) == ("4.png + 'portal'", "concepts: portal")
     assert answer.to_dict()["words"] == "portal"
+    assert answer.label is None, "what is right, the photo's label does not tell"
     assert answer.to_dict()["like"] == [{"id": 5, "weight": 1.0}]
     assert write_sheet(tmp_path / "sheet.png", [answer]).is_file()
 

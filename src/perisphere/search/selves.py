@@ -22,7 +22,7 @@ class Selves:
         query: the query, whose rows know their path and file.
         own: ids of the files that are searched with.
         rows: ids of the rows that are searched with.
-        label: the label given, or the one that all that is liked shares.
+        label: the label given, or the one that all that is liked shares, where no words are sought.
     """
 
     query: Query
@@ -49,7 +49,8 @@ def _selves(index: Index, query: Query, rows: Rows) -> Selves:
     examples = (*query.like, *query.unlike)
     chosen = frozenset(one.what.id for one in examples if isinstance(one.what, Row))
     labels = {label for _, label in liked}
-    known = labels.pop() if len(labels) == 1 else None
+    # Words ask for something else than the photo's own label.
+    known = labels.pop() if len(labels) == 1 and query.words is None else None
     return Selves(
         replace(query, like=_located(query.like, rows), unlike=_located(query.unlike, rows)),
         frozenset().union(*(own for own, _ in (*liked, *disliked))),
