@@ -361,7 +361,7 @@ def _client(address: Address) -> Any:
             db_name=address.database,
             timeout=CONNECT_SECONDS,
             dedicated=True,
-            **({"grpc_options": _PATIENT} if address.is_file else {}),
+            grpc_options=_PATIENT if address.is_file else {},
         )
     except MilvusException as error:
         raise PerisphereError(f"{address}: {_cause(error)}") from error

@@ -66,7 +66,7 @@ def compile_filter(expression: Expression, distinct: Distinct) -> Compiled:
         distinct: reads a column's values, where Milvus cannot decide a test.
 
     Raises:
-        UsageError: it asks for regions, which a store does not hold, or too many values pass.
+        UsageError: more values pass than Milvus is asked for.
     """
     compiler = _Compiler(distinct)
     return Compiled(compiler.compiled(expression, True), compiler.values)
@@ -124,8 +124,8 @@ class _Compiler:
         return _guarded(column, test if wanted else f"not ({test})", wanted)
 
     def _contains(self, column: str, value: str, wanted: bool) -> str:
-        if column == "regions":
-            raise _no_regions()
+        if column == "regions":  # no photo has any
+            return NOTHING if wanted else ALL
         test = f"array_contains({column}, {self._bound(value)})"
         return _guarded(column, test if wanted else f"not {test}", wanted)
 
@@ -156,19 +156,13 @@ def _guarded(column: str, test: str, wanted: bool) -> str:
 
 
 def _is_null(column: str, wanted: bool) -> str:
-    if column == "regions":
-        raise _no_regions()
-    if column == "id":
-        return NOTHING if wanted else ALL
+    if column in ("id", "regions"):
+        return ALL if wanted is (column == "regions") else NOTHING
     if COLUMNS[column] != "list":
         return f"{column} is {'' if wanted else 'not '}null"
     if wanted:
         return f"({column} is null or array_length({column}) == 0)"
     return f"({column} is not null and array_length({column}) > 0)"
-
-
-def _no_regions() -> UsageError:
-    return UsageError("regions: an index in Milvus keeps none. Leave them out of the filter.")
 
 
 def _literal(value: Any) -> str:
