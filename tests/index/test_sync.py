@@ -387,6 +387,21 @@ def test_what_cannot_be_followed_is_refused_in_one_line(tmp_path, photos, encode
         assert len(index) == 0
 
 
+def test_the_network_runs_as_it_is_asked_to(index, photos, monkeypatch):
+    asked, whole = [], Encoder.on
+
+    def on(self, runtime=None, **how):
+        asked.append(runtime)
+        return whole(self, None, **how)
+
+    monkeypatch.setattr(Encoder, "on", on)
+    sync(index, photos, runtime="onnx")
+    assert asked[0] == "onnx"
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="there is no such runtime"):
+        sync(index, photos, runtime="abacus")
+
+
 def test_codes_alone_are_enough_to_follow_a_folder(tmp_path, encoder):
     from perisphere.codes.unsupervised import fit
 

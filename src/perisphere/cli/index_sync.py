@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perisphere.cli.index import INDEX, JSON, index
+from perisphere.cli.runtimes import RUNTIME
 from perisphere.cli.search import printable
 from perisphere.errors import PerisphereError, UsageError
 
@@ -34,6 +35,7 @@ def sync_folder(
     duplicates: Annotated[
         bool, typer.Option("--duplicates/--no-duplicates", help="Look for near-duplicates of new photos.")
     ] = True,
+    runtime: RUNTIME = None,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Take all photos out where FOLDER holds none any more.")
     ] = False,
@@ -61,7 +63,9 @@ def sync_folder(
 
     def once(opened: Index) -> "Synced":
         found = threshold if duplicates else None
-        return sync(opened, photos, threshold=found, dry_run=dry_run, allow_empty=allow_empty)
+        return sync(
+            opened, photos, threshold=found, runtime=runtime, dry_run=dry_run, allow_empty=allow_empty
+        )
 
     with Index.open(folder) as opened:
         if watch:

@@ -25,7 +25,9 @@ from perisphere.index.sync_plan import Fresh, Plan, compare
 from perisphere.progress import bar
 
 if TYPE_CHECKING:
+    from perisphere.encoder import Encoder
     from perisphere.encoder.inference import Inference
+    from perisphere.encoder.runtimes.names import Runtime
 
 BATCH = 1024
 """Photos that are embedded before they are written: what a kill can cost."""
@@ -117,6 +119,7 @@ def sync(
     folder: Path | str,
     *,
     threshold: float | None = THRESHOLD,
+    runtime: Runtime | None = None,
     dry_run: bool = False,
     allow_empty: bool = False,
 ) -> Synced:
@@ -132,39 +135,42 @@ def sync(
         index: the index; its own encoder embeds.
         folder: the photos.
         threshold: least cosine of a near-duplicate of a new photo; ``None`` looks for none.
+        runtime: what runs the encoder's network; ``None``: its own.
         dry_run: only find out what would be done.
         allow_empty: take all photos out where the folder holds none any more.
 
     Raises:
         PerisphereError: no such folder, an empty one, another sync at work, an index without an encoder or
             with centroids only, or the disk refuses.
-        UsageError: the threshold is out of range.
+        UsageError: the threshold is out of range, or the runtime is another than that of an int8 encoder.
     """
     if threshold is not None:
         check_threshold(threshold)
-    _check(index)
+    encoder = _encoder(index).on(runtime)
     with _alone(index.folder):
         found, plan = _planned(index, Path(folder), allow_empty)
         told = Synced(same=plan.same, dry_run=dry_run)
         if dry_run:
             _foretell(plan, told)
         else:
-            _carry_out(index, found, plan, told, threshold)
+            _carry_out(index, encoder, found, plan, told, threshold)
         told.unreadable = sorted(found.unreadable)
         told.images = len(index)
     return told
 
 
-def _check(index: Index) -> None:
+def _encoder(index: Index) -> Encoder:
     if index.centroids_kept == "only":
         raise PerisphereError(
             f"{index.folder}: keeps centroids only, and a photo that goes has to be taken out of one by its "
             "vector. Make an index that keeps photos too (`perisphere index create --centroids`)."
         )
-    if index.encoder() is None:
+    encoder = index.encoder()
+    if encoder is None:
         raise PerisphereError(
             f"{index.folder}: holds no encoder to embed new photos with. Create it with --encoder."
         )
+    return encoder
 
 
 @contextmanager
@@ -207,7 +213,9 @@ def _tell_moves(plan: Plan, told: Synced) -> None:
     told.relabelled = [Entry(move.path, (move.id,)) for move in plan.relabelled]
 
 
-def _carry_out(index: Index, found: Scan, plan: Plan, told: Synced, threshold: float | None) -> None:
+def _carry_out(
+    index: Index, encoder: Encoder, found: Scan, plan: Plan, told: Synced, threshold: float | None
+) -> None:
     moves = [move for move, _ in plan.moves] + plan.relabelled
     if moves:
         index.files.move(moves, found.root)
@@ -218,8 +226,6 @@ def _carry_out(index: Index, found: Scan, plan: Plan, told: Synced, threshold: f
         index.remove([row.id for row, _ in plan.gone])
         told.removed = [Entry(path, was=(row.id,)) for row, path in plan.gone]
     if plan.fresh:
-        encoder = index.encoder()
-        assert encoder is not None
         inference = encoder.inference()
         with bar("embedding", len(plan.fresh)) as advance:
             for start in range(0, len(plan.fresh), BATCH):
