@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
@@ -52,7 +53,7 @@ def quantise(program: ExportedProgram, inputs: Samples, folder: Path, attention:
 
 
 class Model:
-    """A compiled model on the processor.
+    """A compiled model on the processor; threads take turns.
 
     Args:
         files: content of ``model.xml`` and ``model.bin``.
@@ -71,6 +72,7 @@ class Model:
             "INFERENCE_NUM_THREADS": str(threads),
             "NUM_STREAMS": "1",
         }
+        self._turn = threading.Lock()
         try:
             core = openvino.Core()
             # Kept as well: the model reads its weights out of these very bytes.
@@ -85,8 +87,9 @@ class Model:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Return float32 ``[n, d]`` of float32 ``[n, 3, h, w]``."""
-        found = self._request.infer([images.contiguous().numpy()], share_inputs=True)
-        return torch.from_numpy(np.array(found[0], np.float32))
+        with self._turn:
+            found = self._request.infer([images.contiguous().numpy()], share_inputs=True)
+            return torch.from_numpy(np.array(found[0], np.float32))
 
 
 def check_xml(content: bytes) -> None:
