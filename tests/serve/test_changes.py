@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
-from served import COLOURS, EACH, client_of, encoded, painted
+from served import COLOURS, EACH, client_of, encoded, painted, pixels
 
 from perisphere.index import Index
 
@@ -145,3 +146,22 @@ def test_readers_go_on_while_images_are_added_and_removed(changing: Path) -> Non
         for reader in readers:
             reader.join(10)
     assert wrong == []
+
+
+@pytest.mark.slow
+def test_an_index_over_milvus_is_served_like_any_other(tmp_path: Path) -> None:
+    pytest.importorskip("milvus_lite")
+    encoder, labels = pixels(), [*COLOURS, *COLOURS]
+    vectors = encoder.encode([painted(label, place) for place, label in enumerate(labels)])
+    with Index.create(tmp_path / "index", encoder=encoder, store=str(tmp_path / "vectors.db")) as index:
+        index.add(vectors, pl.DataFrame({"label": labels}), encoder_identity=encoder.identity)
+    with client_of(tmp_path / "index") as client:
+        assert [node["count"] for node in client.get("/classes").json()["nodes"]] == [2, 2, 2]
+        facets = client.get("/facets", params={"columns": "label", "where": "label != 'sky'"}).json()
+        assert facets["columns"]["label"] == [{"value": name, "count": 2} for name in ("brick", "grass")]
+        (id_,) = add(client, label="sky").json()["ids"]
+        found = client.post("/search", json={"like": [{"id": id_}], "k": 2}).json()["results"]
+        assert [result["label"] for result in found] == ["sky", "sky"]
+        assert client.get(f"/images/{id_}/original").content == NEW
+        assert client.delete(f"/items/{id_}").json() == {"removed": 1}
+        assert client.get("/health").json()["images"] == len(labels)
