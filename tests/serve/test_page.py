@@ -8,7 +8,7 @@ from typing import Any
 
 import page_world
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from perisphere.catalog import Catalog
 
@@ -355,6 +355,60 @@ def test_results_are_stepped_through_in_one_view(page: Page) -> None:
     expect(dialog.get_by_role("button", name="Next result")).to_be_focused()
     expect(dialog.get_by_role("button", name="Parts")).to_have_attribute("aria-pressed", "true")
     expect(dialog.locator(".mask")).to_have_attribute("src", "/images/2/mask")
+
+
+def test_several_photos_are_one_query(page: Page, photos: list[Path]) -> None:
+    sent(page, photos[2:4])
+    expect(page.locator(".chip.like")).to_have_count(2)
+    assert set(ids(page)[:2]) == {3, 4}
+    page.locator(".chip button").nth(2).click()
+    shown = page.locator(".stage img").get_attribute("src")
+    assert shown == page.locator(".chip img").nth(1).get_attribute("src")
+
+
+def test_a_part_of_a_result_is_searched_with(page: Page) -> None:
+    page.locator(".card .open").nth(4).click()
+    page.get_by_role("dialog").get_by_role("button", name="Search with a part of it").click()
+    page.wait_for_url("**#like=id%400.25%2C0.25%2C0.75%2C0.75%3A5")
+    settled(page)
+    expect(page.locator(".stage .region")).to_be_visible()
+
+
+def test_more_results_on_demand(page: Page) -> None:
+    page.goto(page.url.partition("#")[0] + "#like=id:1&k=5")
+    settled(page)
+    few = ids(page)
+    page.get_by_role("button", name="Show more").click()
+    page.wait_for_url("**k=53")
+    settled(page)
+    assert ids(page)[:5] == few
+    assert page.locator(".card").count() == IMAGES - 1
+    expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+
+
+def test_words_near_an_unknown_one_are_offered(page: Page) -> None:
+    def misspelt(route: Route) -> None:
+        reply = route.fetch().json()
+        reply["query"]["unknown"] = {"port": ["portal"]}
+        route.fulfill(json=reply)
+
+    page.route("**/search", misspelt)
+    asked(page, "portals, Port statue")
+    page.unroute("**/search")
+    page.locator("#notes").get_by_role("button", name="portal").click()
+    page.wait_for_url("**#words=portals%2C+portal+statue")
+
+
+def test_a_class_of_the_tree_is_searched_for(page: Page) -> None:
+    node = {"name": "t1", "title": "towers", "count": 0, "where": None, "query": True, "children": []}
+    page.route("**/classes", lambda route: route.fulfill(json={"nodes": [node]}))
+    page.reload()
+    settled(page)
+    expect(page.locator("#tree ul .node")).to_be_disabled()
+    with page.expect_request("**/search") as found:
+        page.get_by_role("button", name="Search for towers").click()
+    assert found.value.post_data_json["like"] == [{"class": "t1"}]
+    assert hash_of(page) == "like=class%3At1"
 
 
 NAMELESS = """() => [...document.querySelectorAll('button, input, select, a, img, dialog[open]')]

@@ -179,7 +179,7 @@ function notes() {
   const lines = (reply.query?.notes ?? []).map((note) => h("p", { class: "faint" }, note));
   for (const [word, near] of Object.entries(reply.query?.unknown ?? {})) {
     const offers = near.map((other) =>
-      h("button", { type: "button", class: "link", onclick: () => askWords(wordsNow().replace(word, other)) }, other),
+      h("button", { type: "button", class: "link", onclick: () => askWords(mended(wordsNow(), word, other)) }, other),
     );
     const ask = offers.length ? [" Did you mean ", ...offers.flatMap((offer, place) => (place ? [", ", offer] : [offer])), "?"] : [];
     lines.push(h("p", { class: "note" }, `The index does not know “${word}”.`, ...ask));
@@ -332,6 +332,12 @@ function openAt(place) {
 
 function wordsNow() {
   return $("#words").value.trim();
+}
+
+// The words with a whole word of them replaced.
+function mended(words, wrong, right) {
+  const literal = wrong.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+  return words.replace(new RegExp(`(?<![\\p{L}\\p{N}])${literal}(?![\\p{L}\\p{N}])`, "iu"), () => right);
 }
 
 function askWords(words) {
