@@ -24,9 +24,9 @@ AGAIN = 30.0  # seconds after which a sync that failed is tried again while watc
 @index.command("sync")
 def sync_folder(
     folder: INDEX,
-    photos: Annotated[Path, typer.Argument(metavar="FOLDER", help="The photos.", show_default=False)],
+    photos: Annotated[Path, typer.Argument(help="The folder of photos.", show_default=False)],
     watch: Annotated[
-        bool, typer.Option("--watch", help="Go on whenever something in FOLDER changes, until Ctrl-C.")
+        bool, typer.Option("--watch", help="Go on whenever something among the photos changes, until Ctrl-C.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
     threshold: Annotated[
@@ -37,7 +37,7 @@ def sync_folder(
     ] = True,
     runtime: RUNTIME = None,
     allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Take all photos out where FOLDER holds none any more.")
+        bool, typer.Option("--allow-empty", help="Take all photos out where the folder holds none any more.")
     ] = False,
     as_json: JSON = False,
 ) -> None:
