@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 import perisphere.cli.embed
 import perisphere.cli.encoder
-import perisphere.cli.index
 import perisphere.cli.search
 import perisphere.cli.show  # noqa: F401
 from perisphere.catalog import Catalog

@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-import perisphere.cli.index
 import perisphere.encoder
 from perisphere.catalog.readers import read
 from perisphere.cli.main import app
@@ -17,8 +16,6 @@ from perisphere.encoder import Encoder, Preprocessing, embed
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
 from perisphere.nets import NetSpec, build
-
-assert perisphere.cli.index  # registers the verb
 
 
 def invoke(*words: object):

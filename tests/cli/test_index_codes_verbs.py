@@ -7,16 +7,11 @@ import pytest
 import searchable
 from typer.testing import CliRunner
 
-import perisphere.cli.index
-import perisphere.cli.search
 from perisphere.cli.main import app
 from perisphere.codes import Codebooks
 from perisphere.encoder import Encoder, embed
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
-
-assert perisphere.cli.index
-assert perisphere.cli.search
 
 
 def invoke(*words: object):
