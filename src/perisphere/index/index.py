@@ -265,6 +265,7 @@ class Index:
             if sums is not None:
                 sums.write()
             _insert_rows(connection, new, table, root)
+            words.come(connection, after=taken)
             if contents is not None:
                 kept_files.write(connection, new, contents)
         self._keep_up(self._rebuild_if_due)
