@@ -281,7 +281,7 @@ def of_vectors(figures: Figures, of: Multiples) -> list[str]:
         of.space("disk: vectors alone, an image", bare["bytes_an_image"]),
         of.rate("adding, with catalog rows", add["rows_a_second"]),
         of.rate("adding vectors alone", bare["rows_a_second"]),
-        of.times("opening, to the first answer", flat["first_search_s"]),
+        of.times("reading all vectors, to the first answer", flat["first_search_s"]),
         of.memory("exact search: memory", flat["GiB_of_memory"]),
         of.nodes(flat["GiB_of_memory"]),
         of.times("exact search: one query, on one node", flat["ms_of_1"] / 1e3),
@@ -291,6 +291,7 @@ def of_vectors(figures: Figures, of: Multiples) -> list[str]:
         ),
         of.space(f"recall {RECALL}: its cache on disk, an image", ann["bytes_an_image_of_the_cache"]),
         of.times(f"recall {RECALL}: building it, at least", ann["built_s"]),
+        of.memory(f"recall {RECALL}: memory while it is built", ann["GiB_to_build"]),
     ]
 
 
