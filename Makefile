@@ -43,13 +43,14 @@ test: lint browser  ## lint and every quick test
 test-all: lint browser  ## lint and every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-# landmarks.py, verification.py, hashing.py, words.py and queries.py are not among them: they need what is given to them.
+# landmarks.py, verification.py, hashing.py, words.py, queries.py, "serve.py images" and "runtimes.py loss" are not among
+# them: they need what is given to them.
 BENCHMARKS := embed.py index.py evaluation.py scenes.py vlad.py revisited.py hierarchy.py reid.py \
 	"reid.py --size msmt17" "centroid.py loss" "centroid.py step" \
 	"rerank.py search" "rerank.py kreciprocal" "rerank.py kreciprocal --size msmt17" \
 	assignment.py codes.py "quantization.py loss" "tags.py build" "tags.py vectors" \
 	"segmentation.py pamr" "segmentation.py correspondence" "wikiscenes.py tree" "wikiscenes.py keypoints" "wikiscenes.py pairs" \
-	"runtimes.py speed" "serve.py vectors" "serve.py images" "serve.py cold" "serve.py soak" scale.py
+	"runtimes.py speed" "serve.py vectors" "serve.py cold" "serve.py soak" scale.py
 
 bench: $(READY)  ## the programs behind every performance claim
 	@for words in $(BENCHMARKS); do echo "== $$words"; $(BIN)/python benchmarks/$$words || exit 1; done

@@ -1,7 +1,7 @@
 """Benchmarks of the service, each against its target, on this machine alone.
 
 python benchmarks/serve.py vectors [--rows 100000 --dim 512 --clients 16 --seconds 20] [--recall 0.99]
-python benchmarks/serve.py images  [--encoder ENCODER] [--clients 16 --seconds 20]
+python benchmarks/serve.py images  --encoder ENCODER [--clients 16 --seconds 20]
 python benchmarks/serve.py soak    [--minutes 5]        5 % adds and removes; memory at start and end
 python benchmarks/serve.py cold    [--rows 100000]      from start to the first answer, and to the page
 
@@ -330,6 +330,8 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, help="for images")
     parser.add_argument("--side", type=int, default=500, help="pixels of the photos' longer side")
     options = parser.parse_args()
+    if options.benchmark == "images" and options.encoder is None:
+        parser.error("images: name the encoder of the index with --encoder.")
     # The clients are another process, so that their work is none of this one's memory or time.
     {"vectors": vectors, "images": images, "soak": soak, "cold": cold}[options.benchmark](options)
 
