@@ -54,8 +54,12 @@ def serve(
     `perisphere serve index --port 9000 --runtime openvino --allow-host upload.wikimedia.org`
     """
     _check_installed()
-    # Threads that wait for each other must not spin while the rest of the service needs the processor: on two
-    # busy cores a search of 16 queries among 100,000 x 512 then takes a tenth. Read when FAISS is loaded.
+    from perisphere.serve.batches import THREADS
+
+    # The cores are shared among the threads that answer: those of one search or network wait for each other,
+    # which takes long where the rest of the service needs the processor too, and must not spin meanwhile. Read
+    # when FAISS and torch are loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // THREADS)))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from perisphere.serve.running import EVERYWHERE, run
 

@@ -1,9 +1,10 @@
 """Queries that arrive while others are answered wait, and are then answered together."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from queue import Empty, Full, Queue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Generic, TypeAlias, TypeVar
 
 from perisphere.serve.refused import RefusedError
@@ -12,18 +13,21 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 T = TypeVar("T")
 
+THREADS = min(4, os.cpu_count() or 1)
+"""That answer beside each other, where nobody says."""
 Settled: TypeAlias = A | Exception
 """An answer, or why there is none."""
 
 
 class Batches(Generic[Q, A]):
-    """One thread that answers all waiting queries at once, again and again.
+    """Threads that answer all waiting queries at once, again and again.
 
     Args:
-        answer: what answers queries: one answer, or error, each. It is called by one thread alone.
+        answer: what answers queries: one answer, or error, each. Every thread calls it.
         most: queries that are answered together, at most.
         waiting: queries that may wait.
         seen: is told how many were answered together.
+        threads: how many answer. Of what is called by :meth:`run` one runs at a time.
     """
 
     def __init__(
@@ -33,11 +37,17 @@ class Batches(Generic[Q, A]):
         most: int,
         waiting: int,
         seen: Callable[[int], None] = lambda _: None,
+        threads: int = 1,
     ) -> None:
         self._answer, self._most, self._seen = answer, most, seen
         self._queue: Queue[_Asked[Q, A] | _Call | None] = Queue(waiting)
-        self._thread = Thread(target=self._run, name="perisphere-model", daemon=True)
-        self._thread.start()
+        self._alone = Lock()
+        self._threads = [
+            Thread(target=self._run, name=f"perisphere-model-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def __len__(self) -> int:
         """Return how many wait."""
@@ -54,7 +64,7 @@ class Batches(Generic[Q, A]):
         return asked.future
 
     def run(self, call: Callable[[], T]) -> Awaitable[T]:
-        """Call something in the same thread, between two batches; its result is awaited.
+        """Call something in one of the threads, between two batches; its result is awaited.
 
         Raises:
             RefusedError: 503 where too many wait.
@@ -65,8 +75,10 @@ class Batches(Generic[Q, A]):
 
     def close(self) -> None:
         """Answer what waits, and end."""
-        self._queue.put(None)
-        self._thread.join()
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
 
     def _put(self, job: "_Asked[Q, A] | _Call") -> None:
         try:
@@ -83,7 +95,9 @@ class Batches(Generic[Q, A]):
                 self._seen(len(asked))
                 _settle(asked, settled(self._answer, [job.query for job in asked]))
             for call in calls:
-                _settle([call], [_result(call.call)])
+                with self._alone:
+                    result = _result(call.call)
+                _settle([call], [result])
             if None in jobs:
                 return
 

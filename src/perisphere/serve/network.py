@@ -22,6 +22,11 @@ STORED = Row | Point | Centroid
 """What has a point without the encoder's help."""
 
 
+def is_stored(query: Query) -> bool:
+    """Say whether all things in a query have a point without the encoder's help."""
+    return all(isinstance(example.what, STORED) for example in (*query.like, *query.unlike))
+
+
 class Network:
     """What an index's encoder can do; it is loaded once, by whoever first needs it.
 
@@ -70,8 +75,7 @@ class Network:
 
     def for_queries(self, queries: Sequence[Query]) -> "Encoder | None":
         """Return the encoder where one of the queries has something that only it can place."""
-        things = (example.what for query in queries for example in (*query.like, *query.unlike))
-        return None if all(isinstance(thing, STORED) for thing in things) else self.encoder
+        return None if all(map(is_stored, queries)) else self.encoder
 
     @cached_property
     def _encoder(self) -> "Encoder | None":
