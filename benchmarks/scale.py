@@ -317,10 +317,10 @@ def of_codes(figures: Figures, of: Multiples) -> list[str]:
     ]
 
 
-def tables(figures: Figures, rows: int, dim: int) -> str:
+def tables(figures: Figures, rows: int, dim: int, rounds: int) -> str:
     """Write what was measured, and its multiples."""
     of, day = Multiples(rows), datetime.datetime.now(datetime.UTC)
-    where = f"threads: {faiss.omp_get_max_threads()}; {processor()}, {day:%Y-%m-%d}"
+    where = f"one query: median of {rounds}; threads: {faiss.omp_get_max_threads()}; {processor()}, {day:%Y-%m-%d}"
     head = f"`python benchmarks/scale.py` ({rows:,} vectors of {dim} numbers, seed 0, k = {K}; {where}):"
     columns = f"| | {rows:,} images, measured | 100 million | 1 billion |\n|---|---:|---:|---:|"
     return "\n".join([head, "", columns, *of_vectors(figures, of), *of_codes(figures, of)])
@@ -367,7 +367,7 @@ def main() -> None:
     print(f"{options.rows:,} x {options.dim}, k = {K}, {faiss.omp_get_max_threads()} threads")
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         figures = run_all(Path(folder), options.rows, options.dim, options.rounds)
-    body = tables(figures, options.rows, options.dim)
+    body = tables(figures, options.rows, options.dim, options.rounds)
     print(body)
     if options.write:
         write(options.write, body)
