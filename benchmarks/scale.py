@@ -320,8 +320,9 @@ def of_codes(figures: Figures, of: Multiples) -> list[str]:
 def tables(figures: Figures, rows: int, dim: int, rounds: int) -> str:
     """Write what was measured, and its multiples."""
     of, day = Multiples(rows), datetime.datetime.now(datetime.UTC)
-    where = f"one query: median of {rounds}; threads: {faiss.omp_get_max_threads()}; {processor()}, {day:%Y-%m-%d}"
-    head = f"`python benchmarks/scale.py` ({rows:,} vectors of {dim} numbers, seed 0, k = {K}; {where}):"
+    where = f"threads: {faiss.omp_get_max_threads()}; {processor()}, {day:%Y-%m-%d}"
+    head = f"`python benchmarks/scale.py` ({rows:,} vectors of {dim} numbers, seed 0, k = {K}; "
+    head += f"one query: median of {rounds}; {where}):"
     columns = f"| | {rows:,} images, measured | 100 million | 1 billion |\n|---|---:|---:|---:|"
     return "\n".join([head, "", columns, *of_vectors(figures, of), *of_codes(figures, of)])
 
