@@ -137,3 +137,15 @@ def test_a_name_that_is_not_utf8_is_printable_in_every_message(monkeypatch, caps
     for words in (["show", "caf\udce9"], ["read", "folders", "caf\udce9", "-o", "x"]):
         _, _, err = run(monkeypatch, capsys, *words)
         assert "caf\\xe9: " in err
+
+
+def test_each_module_can_be_imported_first():
+    code = """
+import pkgutil, sys, importlib, perisphere.cli
+for module in [found.name for found in pkgutil.iter_modules(perisphere.cli.__path__)]:
+    for name in [name for name in sys.modules if name.startswith("perisphere.cli")]:
+        del sys.modules[name]
+    importlib.import_module(f"perisphere.cli.{module}")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
