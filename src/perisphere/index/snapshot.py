@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from perisphere.index.store import last_id, read_blocks, read_fact
 
 SEGMENT_BYTES = 64 << 20
 LARGEST_BYTES = 1 << 30
+FEW = 16
+"""Pieces that removals may leave of a segment before it is copied without its gaps."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Segment:
     def empty(cls, dim: int, expected: int) -> Segment:
         """Return a segment without rows, with room for ``expected`` rows or for some more to come.
 
-        One large segment is searched with fewer waits between threads than many; but a removal copies one.
+        One large segment is searched with fewer waits between threads than many; but many removals copy it.
         """
         room = max(1024, SEGMENT_BYTES // (4 * dim), min(expected, LARGEST_BYTES // (4 * dim)))
         buffers = (np.empty(room, dtype=np.int64), np.empty((room, dim), dtype=np.float32))
@@ -47,10 +51,31 @@ class Segment:
         self.buffers[1][start:end] = vectors
         return Segment(self.buffers[0][:end], self.buffers[1][:end], self.buffers)
 
-    def only(self, kept: np.ndarray) -> Segment:
-        """Return a copy with the rows where the boolean mask ``kept`` is true."""
-        ids, vectors = self.ids[kept], self.vectors[kept]
-        return Segment(ids, vectors, (ids, vectors))
+    @classmethod
+    def joined(cls, pieces: Sequence[Segment]) -> Segment:
+        """Return a copy of pieces that follow each other."""
+        ids = np.concatenate([piece.ids for piece in pieces])
+        vectors = np.concatenate([piece.vectors for piece in pieces])
+        return cls(ids, vectors, (ids, vectors))
+
+    @property
+    def owner(self) -> np.ndarray:
+        """The array that the vectors lie in; pieces of one segment share it."""
+        return self.vectors if self.vectors.base is None else self.vectors.base
+
+    def without(self, places: np.ndarray) -> list[Segment]:
+        """Return the rows that are not at ``places`` (ascending): its pieces, or a copy where many go."""
+        if len(places) >= FEW:
+            ids, vectors = np.delete(self.ids, places), np.delete(self.vectors, places, axis=0)
+            return [Segment(ids, vectors, (ids, vectors))] if len(ids) else []
+        edges = pairwise([-1, *places.tolist(), len(self)])
+        return [self._piece(before + 1, end) for before, end in edges if before + 1 < end]
+
+    def _piece(self, start: int, end: int) -> Segment:
+        """Return the rows from ``start`` to ``end``; the last piece grows on in the same buffers."""
+        last = end == len(self)
+        ids, vectors = (buffer[start : None if last else end] for buffer in self.buffers)
+        return Segment(self.ids[start:end], self.vectors[start:end], (ids, vectors))
 
     def places(self, ids: np.ndarray) -> np.ndarray:
         """Return the places of those of the ascending ``ids`` that lie in this segment, ascending."""
@@ -167,15 +192,11 @@ def _gone(segments: tuple[Segment, ...], connection: sqlite3.Connection) -> np.n
 
 
 def _without(segments: tuple[Segment, ...], removed: np.ndarray) -> tuple[Segment, ...]:
-    kept = []
-    for segment in segments:
-        places = segment.places(removed)
-        if len(places):
-            mask = np.ones(len(segment), dtype=bool)
-            mask[places] = False
-            segment = segment.only(mask)
-        if len(segment):
-            kept.append(segment)
+    pieces = [piece for segment in segments for piece in segment.without(segment.places(removed))]
+    kept: list[Segment] = []
+    for _, group in groupby(pieces, lambda piece: id(piece.owner)):
+        some = list(group)
+        kept += some if len(some) <= FEW else [Segment.joined(some)]
     return tuple(kept)
 
 
