@@ -11,7 +11,7 @@ import perisphere.cli.embed  # noqa: F401  registers the verb
 from perisphere.catalog import Catalog
 from perisphere.cli.main import app
 from perisphere.encoder import Embeddings, Encoder, Preprocessing
-from perisphere.errors import PerisphereError
+from perisphere.errors import PerisphereError, UsageError
 from perisphere.nets import NetSpec, build
 
 
@@ -46,6 +46,13 @@ def test_embed_writes_a_folder_and_says_what_it_did(words: list[str], tmp_path: 
     embeddings = Embeddings.load(tmp_path / "out")
     assert embeddings.encoder["path"] == str(tmp_path / "encoder")
     np.testing.assert_allclose(np.linalg.norm(embeddings.vectors, axis=1), 1, atol=1e-6)
+
+
+def test_the_address_of_a_cluster_reaches_the_run(words: list[str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [*words, "--ray", "ray://head:10001"])
+    assert isinstance(result.exception, UsageError)
+    assert "ray job submit" in str(result.exception)
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_option_reaches_the_run(words: list[str], tmp_path: Path) -> None:

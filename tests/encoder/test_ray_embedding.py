@@ -45,7 +45,7 @@ class OneProcess:
         self.get_runtime_context = lambda: SimpleNamespace(get_node_id=lambda: "0123456789abcdef")
 
     def answers(self, machines: ray_embedding.Cluster, photos: Photos, start: int):
-        share = ray_embedding._share(self.nodes(), machines.workers)
+        share = ray_embedding._share(self.nodes(), machines.workers, machines.on_gpu)
         blocks = ray_embedding._blocks(photos, start, machines.batch_size, share.actors)
         files = ray_embedding._files(machines.encoder)
         actor = ray_embedding.Embedder(files, machines.how, machines.batch_size, int(share.cpus))
@@ -120,23 +120,26 @@ def test_a_machine_that_does_not_see_the_photos_is_told_and_no_photo_is_skipped(
 
 
 @pytest.mark.parametrize(
-    ("machines", "workers", "share"),
+    ("machines", "workers", "on_gpu", "share"),
     [
-        ([{"CPU": 4}, {"CPU": 8}], 0, (4, 0, 3)),
-        ([{"CPU": 4}, {"CPU": 8}], 2, (2, 0, 6)),
-        ([{"CPU": 16, "GPU": 4}, {"CPU": 8}, {"CPU": 8, "GPU": 1}], 0, (4, 1, 5)),
-        ([{"CPU": 0.5}], 1, None),
-        ([{"memory": 1}], 0, None),
+        ([{"CPU": 4}, {"CPU": 8}], 0, True, (4, 0, 3)),
+        ([{"CPU": 4}, {"CPU": 8}], 2, True, (2, 0, 6)),
+        ([{"CPU": 16, "GPU": 4}, {"CPU": 8}, {"CPU": 8, "GPU": 1}], 0, True, (4, 1, 5)),
+        ([{"CPU": 16, "GPU": 4}, {"CPU": 8}], 8, True, (8, 1, 2)),
+        ([{"CPU": 16, "GPU": 4}], 32, True, None),
+        ([{"CPU": 16, "GPU": 4}, {"CPU": 8}], 0, False, (8, 0, 3)),
+        ([{"CPU": 0.5}], 1, True, None),
+        ([{"memory": 1}], 0, True, None),
     ],
 )
-def test_the_share_of_an_actor_follows_the_machines(machines, workers, share):
+def test_the_share_of_an_actor_follows_the_machines(machines, workers, on_gpu, share):
     nodes = [{"Alive": True, "Resources": machine} for machine in machines]
     nodes.append({"Alive": False, "Resources": {"CPU": 1}})
     if share is None:
         with pytest.raises(PerisphereError, match="--ray: "):
-            ray_embedding._share(nodes, workers)
+            ray_embedding._share(nodes, workers, on_gpu)
     else:
-        found = ray_embedding._share(nodes, workers)
+        found = ray_embedding._share(nodes, workers, on_gpu)
         assert (found.cpus, found.gpus, found.actors) == share
 
 
@@ -198,6 +201,7 @@ def many(tmp_path_factory) -> Catalog:
 @pytest.fixture
 def two_nodes(monkeypatch):
     monkeypatch.setenv("RAY_worker_niceness", "0")  # else a busy machine gives the nodes no time
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # these nodes are started here, before we connect
     utils = pytest.importorskip("ray.cluster_utils")
     node = {"num_cpus": 1, "object_store_memory": 100 << 20}
     found = utils.Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})

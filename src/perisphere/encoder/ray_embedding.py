@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import time
 from collections import Counter
@@ -96,9 +97,11 @@ class Cluster:
                 "cluster with --ray auto, or hand it in there: `ray job submit -- perisphere embed ...`."
             )
         exact: Precision = "float32" if precision == "auto" else precision
-        self.address, self.encoder, self.precision = address, encoder, f"torch.{exact}"
+        self.address, self.encoder = address, encoder
+        self.precision = f"torch.{'int8' if encoder.int8 else exact}"
         self.batch_size, self.workers, self.runtime = batch_size, workers, encoder.runtime
         device = None if device is None else str(device)
+        self.on_gpu = self.runtime == "torch" and device != "cpu"
         self.how = {"device": device, "precision": exact, "runtime": encoder.runtime}
 
     def embed_rest(self, photos: Photos, journal: Journal, meter: Meter) -> dict[str, Any]:
@@ -137,7 +140,7 @@ class Cluster:
         """Yield what each block came to, in the order of the photos."""
         import ray
 
-        share = _share(ray.nodes(), self.workers)
+        share = _share(ray.nodes(), self.workers, self.on_gpu)
         blocks = _blocks(photos, start, self.batch_size, share.actors)
         if not blocks:
             return
@@ -275,22 +278,21 @@ def _failure(error: Exception) -> PerisphereError:
     )
 
 
-def _share(nodes: list[dict[str, Any]], workers: int) -> Share:
+def _share(nodes: list[dict[str, Any]], workers: int, on_gpu: bool) -> Share:
     """Return what an actor takes: a GPU where there are some, else the cores of the smallest machine."""
     there = [node["Resources"] for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
     if not there:
         raise PerisphereError("--ray: the cluster has no machine with a core to give; add one.")
-    with_gpu = [node for node in there if node.get("GPU")]
-    if with_gpu:
-        each = min(node["CPU"] / node["GPU"] for node in with_gpu)
-        return Share(workers or max(1, int(each)), 1, int(sum(node["GPU"] for node in with_gpu)))
-    cpus = workers or max(1, int(min(node["CPU"] for node in there)))
-    actors = sum(int(node["CPU"] // cpus) for node in there)
+    gpus = [node for node in there if on_gpu and node.get("GPU")]
+    each = min(node["CPU"] / node["GPU"] for node in gpus) if gpus else min(node["CPU"] for node in there)
+    cpus = workers or max(1, int(each))
+    places = ((node["CPU"] // cpus, node["GPU"] if gpus else math.inf) for node in gpus or there)
+    actors = sum(int(min(place)) for place in places)
     if not actors:
         raise PerisphereError(
             f"--ray: no machine of the cluster has {cpus} cores for an actor; name fewer --workers."
         )
-    return Share(cpus, 0, actors)
+    return Share(cpus, 1 if gpus else 0, actors)
 
 
 def _blocks(photos: Photos, start: int, batch_size: int, actors: int) -> list[dict[str, Any]]:

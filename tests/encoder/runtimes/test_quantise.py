@@ -11,6 +11,7 @@ import pytest
 
 from perisphere.catalog import Catalog
 from perisphere.encoder import Embeddings, Encoder, embed
+from perisphere.encoder.ray_embedding import Cluster
 from perisphere.encoder.runtimes import quantise as quantise_module
 from perisphere.encoder.runtimes.identified import load_identified
 from perisphere.encoder.runtimes.names import ENGINES, Engine
@@ -87,6 +88,12 @@ def test_what_int8_cannot(ready: Path, tmp_path: Path, pictures: list[np.ndarray
     encoder.save(bare)
     with pytest.raises(PerisphereError, match=r"no int8 model for onnx.*export .*bare --runtime onnx --int8"):
         Encoder.load(bare).on("onnx", int8=True)
+
+
+def test_a_cluster_takes_up_what_this_machine_began(ready: Path) -> None:
+    quantised = Encoder.load(ready).on("onnx", int8=True)
+    cluster = Cluster("auto", quantised, 8, 0, None, "auto")
+    assert cluster.precision == str(quantised.inference().dtype) == "torch.int8"
 
 
 def test_an_index_does_not_mix(
