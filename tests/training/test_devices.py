@@ -67,8 +67,9 @@ def test_machines_are_named_so_that_they_find_each_other():
         ((2, None, "first"), "by --node-rank, 0 to 1"),
         ((2, 2, "first"), "by --node-rank, 0 to 1"),
         ((2, 0, None), "name machine 0 by --master"),
-        ((2, 0, "first:99999"), "with a port of 1 to 65535"),
-        ((2, 0, ":80"), "with a port of 1 to 65535"),
+        ((2, 0, "first:99999"), "a port of 1 to 65535"),
+        ((2, 0, ":80"), "a port of 1 to 65535"),
+        ((2, 0, "fe80::1"), "an IPv6 address as"),
     ]:
         with pytest.raises(UsageError, match=complaint):
             Nodes.of(*words)

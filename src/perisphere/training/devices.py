@@ -108,8 +108,11 @@ class Nodes:
         host, colon, port = master.rpartition(":")
         if not colon:
             return cls(count, rank, master, MASTER_PORT)
-        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise UsageError(f"--master {master}: give HOST:PORT, with a port of 1 to 65535.")
+        bare = ":" in host and not (host.startswith("[") and host.endswith("]"))
+        if not host or bare or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise UsageError(
+                f"--master {master}: give HOST:PORT, a port of 1 to 65535; an IPv6 address as [HOST]:PORT."
+            )
         return cls(count, rank, host.strip("[]"), int(port))
 
 
