@@ -353,6 +353,17 @@ def test_near_duplicates_of_new_photos_are_named_once(index, photos):
     assert sync(index, photos, threshold=None).near == []
 
 
+def test_boxes_of_one_photo_are_no_near_duplicates_of_each_other(index, photos, encoder):
+    boxes = [[0, 0, 20, 20], [0, 0, 20, 20]]
+    rows = pl.DataFrame({"path": ["e.png"] * 2, "box": boxes, "width": [24] * 2, "height": [24] * 2})
+    index.add(encoder.encode([photos / "e.png"] * 2, boxes=boxes), rows, root=photos)
+    sync(index, photos)
+    draw(photos / "e.png", 5)
+    told = sync(index, photos)
+    assert len(told.changed[0].ids) == 2
+    assert told.near == []
+
+
 def test_a_dry_run_tells_the_same_and_writes_nothing(index, photos, encoder):
     sync(index, photos)
     draw(photos / "dome/new.png", 20)

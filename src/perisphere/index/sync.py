@@ -359,7 +359,7 @@ def _near(
     return [
         Near(int(ids[place]), paths[place], other, named[other], round(score, 6))
         for place, other, score in found
-        if other in named
+        if other in named and named[other] != paths[place]  # else it is another box of the photo
     ]
 
 
