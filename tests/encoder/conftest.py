@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 
 import polars as pl
@@ -11,11 +12,17 @@ from perisphere.nets import NetSpec, build, input_spec
 
 
 @pytest.fixture(scope="session")
-def encoder() -> Encoder:
+def resnet() -> Encoder:
     """A ResNet with random weights that looks at 32 x 32 pixels."""
     preprocessing = Preprocessing.for_architecture(input_spec("cifar_resnet20"))
     net = build(NetSpec(backbone="cifar_resnet20"), seed=3)
     return Encoder(net, preprocessing, name="tiny", provenance={"seed": 3}, metrics={"mAP": 0.5})
+
+
+@pytest.fixture
+def encoder(resnet: Encoder) -> Encoder:
+    """The same for each test, which may save it: that gives an encoder its folder."""
+    return copy.copy(resnet)
 
 
 @pytest.fixture
