@@ -70,7 +70,7 @@ def roads(work: Path, options: argparse.Namespace) -> tuple[dict[str, Forward], 
     preprocessing = Preprocessing.for_architecture(input_spec(options.backbone), size=options.size)
     encoder = Encoder(build(NetSpec(backbone=options.backbone), seed=0), preprocessing, name="random")
     encoder.save(work / "encoder")
-    photos = draw_photos(work / "photos", options.calibration + options.batch)
+    photos = draw_photos(work / "photos", max(2 * options.calibration, options.batch))  # half calibrates
     plain = encoder.net.eval().requires_grad_(False)
 
     @torch.inference_mode()
