@@ -82,6 +82,8 @@ def test_the_index_is_looked_after_as_ever(world: Path, tmp_path: Path) -> None:
     assert answer("index", "verify", index) == {"images": 8, "problems": []}
     shown = run("index", "info", index).output
     assert "store          vectors.db, collection perisphere_milvus_" in shown
+    assert " KiB, the folder alone\n" in shown
+    assert "blocks" not in shown
     assert run("index", "regions", index, tmp_path / "photos").exit_code == 1
 
 

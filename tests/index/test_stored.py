@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,8 @@ def test_an_address_is_read_as_it_is_written(text: str, address: str) -> None:
         "milvus://h:99999",
         "milvus://h/a b",
         "milvus://h/a/b",
+        "milvus://h\x1b[2J",
+        "\x1b[2J.db",
     ],
 )
 def test_what_is_no_address_is_refused(tmp_path: Path, text: str) -> None:
@@ -249,6 +253,38 @@ def test_a_change_that_was_killed_is_undone_or_finished(
         assert again.add(points(1)).tolist() == [21]
 
 
+def test_a_copy_of_the_folder_takes_nothing_back(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that was made while photos came in says that they are to be taken back, and it is not so."""
+    index.add(points(10))
+    own = stored.StoredIndex._commit_added
+
+    def copy(self: stored.StoredIndex, *arguments: object) -> None:
+        shutil.copytree(self.folder, tmp_path / "copy")
+        own(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stored.StoredIndex, "_commit_added", copy)
+    index.add(points(10, seed=1))
+    monkeypatch.undo()
+    with Index.open(tmp_path / "copy") as other:
+        assert other.ids().tolist() == [*range(1, 11)]
+        assert "the store holds the id 20, and 10 is the largest that was given" in other.verify()
+    assert (len(index.ids()), index.verify()) == (20, [])
+
+
+def test_a_copy_of_the_folder_gives_no_id_twice(index: Index, tmp_path: Path) -> None:
+    index.add(points(10))
+    shutil.copytree(index.folder, tmp_path / "copy")
+    index.add(points(10, seed=1))
+    with (
+        Index.open(tmp_path / "copy") as other,
+        pytest.raises(PerisphereError, match="ids above 10, the last that this folder gave"),
+    ):
+        other.add(points(1))
+    assert index.verify() == []
+
+
 KILLED = """
 import sys, numpy as np, polars as pl
 from perisphere.index import Index
@@ -312,12 +348,11 @@ def bound(request: Any) -> str:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Milvus Lite behind a port, and binding the values of filters, as a server of Milvus does."""
-    from milvus_lite.adapter.grpc.server import start_server_in_thread
+def binding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let servers of Milvus Lite bind the values of filters, as those of Milvus do."""
     from milvus_lite.adapter.grpc.servicer import MilvusServicer
 
-    def binding(own: Callable, field: str) -> Callable:
+    def bind(own: Callable, field: str) -> Callable:
         def answer(self: MilvusServicer, request: Any, context: Any) -> Any:
             setattr(request, field, bound(request))
             return own(self, request, context)
@@ -325,7 +360,31 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         return answer
 
     for verb, field in (("Query", "expr"), ("Search", "dsl")):
-        monkeypatch.setattr(MilvusServicer, verb, binding(getattr(MilvusServicer, verb), field))
+        monkeypatch.setattr(MilvusServicer, verb, bind(getattr(MilvusServicer, verb), field))
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens that servers started from now on are sent."""
+    from milvus_lite.adapter.grpc.servicer import MilvusServicer
+
+    tokens = []
+    own = MilvusServicer.CreateCollection
+
+    def listen(self: MilvusServicer, request: Any, context: Any) -> Any:
+        told = dict(context.invocation_metadata())
+        tokens.append(b64decode(told.get("authorization", "")).decode())
+        return own(self, request, context)
+
+    monkeypatch.setattr(MilvusServicer, "CreateCollection", listen)
+    return tokens
+
+
+@pytest.fixture
+def server(tmp_path: Path, binding: None) -> Iterator[str]:
+    """Milvus Lite behind a port."""
+    from milvus_lite.adapter.grpc.server import start_server_in_thread
+
     started, database, port = start_server_in_thread(str(tmp_path / "data"), host="127.0.0.1", port=0)
     yield f"milvus://127.0.0.1:{port}"
     started.stop(grace=0).wait()
@@ -348,13 +407,16 @@ def test_values_of_filters_are_bound_by_a_server(tmp_path: Path, server: str) ->
         assert index.ids("width in (3, 4) or width >= 17.5").tolist() == [4, 5, 19, 20]
 
 
-def test_a_server_is_spoken_to_as_a_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_is_spoken_to_as_a_file_is(
+    tmp_path: Path, binding: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from milvus_lite.adapter.grpc.server import start_server_in_thread
 
     monkeypatch.setenv("MILVUS_TOKEN", "root:secret")
     server, database, port = start_server_in_thread(str(tmp_path / "data"), host="127.0.0.1", port=0)
     try:
         address = f"milvus://127.0.0.1:{port}"
+        monkeypatch.setenv("MILVUS_TOKEN_FOR", address)
         with Index.create(tmp_path / "index", DIM, store=address) as index:
             index.add(points(30), pl.DataFrame({"label": ["a", "b"] * 15}))
             assert index.search(points(1), 1).ids.tolist() == [[1]]
@@ -369,6 +431,36 @@ def test_a_server_is_spoken_to_as_a_file_is(tmp_path: Path, monkeypatch: pytest.
     secrets = [b"secret" in file.read_bytes() for file in (tmp_path / "index").iterdir()]
     assert secrets
     assert not any(secrets)
+
+
+@pytest.mark.parametrize(
+    ("receiver", "sent"),
+    [
+        ("milvus://127.0.0.1:{port}", True),
+        ("milvus://127.0.0.1:{port}/photos", True),
+        ("milvus+tls://127.0.0.1:{port}", False),
+        ("milvus://127.0.0.1", False),
+        ("milvus://elsewhere:{port}", False),
+        ("", False),
+    ],
+)
+def test_a_token_goes_to_the_server_that_it_is_for_alone(
+    tmp_path: Path, heard: list, server: str, monkeypatch: pytest.MonkeyPatch, receiver: str, sent: bool
+) -> None:
+    """An index that comes from outside may name a server of a stranger."""
+    monkeypatch.setenv("MILVUS_TOKEN", "root:secret")
+    monkeypatch.setenv("MILVUS_TOKEN_FOR", receiver.format(port=server.rsplit(":")[-1]))
+    Index.create(tmp_path / "index", DIM, store=server).close()
+    assert heard == ["root:secret" if sent else ""]
+
+
+def test_a_file_has_one_name_however_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    with Index.create(tmp_path / "first", DIM, store=str(tmp_path / "vectors.db")) as first:
+        for way in ("a/../vectors.db", "link/vectors.db"):
+            Index.create(tmp_path / "second", DIM, store=str(tmp_path / way), overwrite=True).close()
+            assert first.add(points(1)).shape == (1,), "the other has not closed it for this one"
+        assert first.info()["store"]["address"] == "vectors.db"
 
 
 def test_a_file_that_another_program_has_open_is_named(tmp_path: Path) -> None:
@@ -394,6 +486,7 @@ def edit(folder: Path, value: str) -> None:
         '{"address": "/tmp/x.db", "collection": "users"}',
         '{"address": "file:///etc/passwd", "collection": "perisphere_a"}',
         '{"address": 7, "collection": "perisphere_a"}',
+        '{"address": "milvus://h\\u001b[2J", "collection": "perisphere_a"}',
         '{"address": "milvus://h", "collection": ["perisphere_a"]}',
     ],
 )

@@ -66,8 +66,8 @@ def create(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Keep vectors and rows in Milvus: milvus://HOST:PORT[/DATABASE] (token: MILVUS_TOKEN), or a "
-            "file PATH.db of Milvus Lite.",
+            help="Keep vectors and rows in Milvus: milvus://HOST:PORT[/DATABASE], or a file PATH.db of "
+            "Milvus Lite. MILVUS_TOKEN is sent to the server in MILVUS_TOKEN_FOR alone.",
         ),
     ] = None,
     split: SPLIT = None,
@@ -419,21 +419,20 @@ def _report(facts: dict[str, Any], as_json: bool) -> None:
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    encoder, ann = facts["encoder"], facts["ann"]
+    encoder, ann, there = facts["encoder"], facts["ann"], facts["store"]
     named = "none" if encoder is None else f"{encoder['name'] or 'unnamed'} ({encoder['identity']})"
-    per_image = f", {facts['bytes_per_image']:,.0f} an image" if facts["images"] else ""
+    blocks = f", {facts['blocks']:,} blocks" if there is None else ""
     lines = [
         ("index", facts["folder"]),
         ("images", f"{facts['images']:,} x {facts['dim']}"),
         ("metric", facts["metric"]),
         ("encoder", named),
-        ("size", f"{_bytes(facts['bytes'])}{per_image}"),
+        ("size", _size(facts)),
         ("identities", _identities(facts)),
-        ("debt", f"{facts['tombstones']:,} removed images not reclaimed, {facts['blocks']:,} blocks"),
+        ("debt", f"{facts['tombstones']:,} removed images not reclaimed{blocks}"),
         ("calibrated", _calibrated(facts)),
     ]
-    if facts["store"] is not None:
-        there = facts["store"]
+    if there is not None:
         lines.insert(1, ("store", f"{there['address']}, collection {there['collection']}"))
         return [*lines, ("search", there["search"])]
     if facts["regions"] is not None:
@@ -454,6 +453,13 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
             )
         lines.append((f"up to {k}", how))
     return lines
+
+
+def _size(facts: dict[str, Any]) -> str:
+    if facts["store"] is not None:
+        return f"{_bytes(facts['bytes'])}, the folder alone"
+    each = f", {facts['bytes_per_image']:,.0f} an image" if facts["images"] else ""
+    return _bytes(facts["bytes"]) + each
 
 
 def _identities(facts: dict[str, Any]) -> str:

@@ -316,7 +316,8 @@ class Index:
 
         An index with codes scans them. Where it keeps vectors too, these rank the short list of the best
         codes, and the scores are theirs; else a score is the inner product of the query with what the code
-        says of the vector. Of equal scores the lower id comes first.
+        says of the vector, and of equal scores the lower id comes first. Other searches leave the order of
+        equal scores open.
 
         Args:
             queries: floating ``[q, dim]`` or ``[dim]``; there may be none.

@@ -8,6 +8,7 @@ back.
 
 from __future__ import annotations
 
+import platform
 import re
 import secrets
 from collections import Counter
@@ -108,10 +109,11 @@ class StoredIndex(Index):
             self._settle()
             self._refuse_other_encoder(encoder_identity)
             taken = int(self._store.fact("last_id"))
+            self._refuse_stale(taken)
             new = np.arange(taken + 1, taken + 1 + len(vectors)) if given is None else free_ids(given, taken)
             for _ in self._blocks(vectors):
                 pass  # a bad row is found before anything is sent
-            self._store.set_facts(pending=ADDING)
+            self._store.set_facts(pending=ADDING, adder=self._place())
             try:
                 self._send(new, vectors, table)
                 self._commit_added(new, vectors, table, encoder_identity)
@@ -301,6 +303,7 @@ class StoredIndex(Index):
             **super().info(),
             "store": {**self._about, "search": self._engine.road},
             "identities": labels,
+            "bytes_per_image": None,
             "bytes_per_identity": None,
             "tombstones": self._store.fact("removed"),
         }
@@ -310,7 +313,7 @@ class StoredIndex(Index):
         from perisphere.index.stored_verification import verify
 
         with self._store.alone():
-            self._settle()
+            self._settle_own()
             return verify(self._store, self._engine, self.dim, unit_rows=self.metric == "cosine")
 
     def compact(self) -> int:
@@ -414,6 +417,18 @@ class StoredIndex(Index):
             if read_fact(connection, "encoder", None) is not None:
                 self._check_encoder(connection, identity)
 
+    def _refuse_stale(self, last: int) -> None:
+        """Refuse to give ids above ``last`` again, which another copy of the folder has given."""
+        if self._engine.count(Comparison("id", ">", last)):
+            raise PerisphereError(
+                f"{self.folder}: its collection holds photos with ids above {last}, the last that this "
+                "folder gave: another copy of the folder has added them. Go on with that one."
+            )
+
+    def _place(self) -> str:
+        """Return what tells this folder from its copies."""
+        return f"{platform.node()}:{(self.folder / FILE).stat().st_ino}"
+
     def _settle(self) -> None:
         """Finish a removal that was begun, or take back an addition that was not finished."""
         pending = self._store.fact("pending")
@@ -427,13 +442,18 @@ class StoredIndex(Index):
             self._engine.remove(np.array(pending, dtype=np.int64))
         self._store.set_facts(pending=None)
 
+    def _settle_own(self) -> None:
+        """Settle, unless this is a copy of a folder that was adding: that one may have finished."""
+        if self._store.fact("pending") != ADDING or self._store.fact("adder") == self._place():
+            self._settle()
+
     def _settle_if_alone(self) -> None:
         """Settle what a killed writer left. One that is at work is let be, and so is a read-only folder."""
         if self._store.fact("pending") is None:
             return
         try:
             with self._store.alone(timeout=0):
-                self._settle()
+                self._settle_own()
         except PerisphereError as error:
             log.info("%s: an unfinished change is left for the next writer: %s", self.folder, error)
 
@@ -509,7 +529,7 @@ def replaced(folder: Path, overwrite: bool) -> Iterator[None]:
             engine.close()
 
 
-_NEW = {"images": 0, "removed": 0, "last_id": 0, "pending": None}
+_NEW = {"images": 0, "removed": 0, "last_id": 0, "pending": None, "adder": None}
 _EMPTY = pl.DataFrame(schema=_FIELDS)
 
 

@@ -20,7 +20,8 @@ class Address:
     """An engine that is a Milvus server, or a file of Milvus Lite.
 
     Attributes:
-        uri: ``http://HOST:PORT`` or ``https://HOST:PORT``, or the absolute path of a file ``.db``.
+        uri: ``http://HOST:PORT`` or ``https://HOST:PORT``, or the absolute path of a file ``.db``, without
+            links.
         database: of a server; ``""`` is its default.
     """
 
@@ -41,8 +42,8 @@ class Address:
 
     def seen_from(self, base: Path) -> str:
         """Return the address as it is noted in an index: a file below ``base`` by its way from there."""
-        inside = self.is_file and Path(self.uri).is_relative_to(base.absolute())
-        return str(Path(self.uri).relative_to(base.absolute())) if inside else str(self)
+        inside = self.is_file and Path(self.uri).is_relative_to(base.resolve())
+        return str(Path(self.uri).relative_to(base.resolve())) if inside else str(self)
 
     @classmethod
     def parse(cls, text: str, base: Path = Path()) -> Address:
@@ -55,10 +56,10 @@ class Address:
         Raises:
             UsageError: it is neither, or it names a user or a password, which are never written down.
         """
+        if not text.isprintable() or ("://" not in text and not text.endswith(".db")):
+            raise UsageError(f"the store {text!r} is unknown: {_KINDS}.")
         if "://" not in text:
-            if not text.endswith(".db"):
-                raise UsageError(f"the store {text!r} is unknown: {_KINDS}.")
-            return cls(str((base / text).absolute()))
+            return cls(str((base / text).resolve()))
         try:
             parts = urlsplit(text)
             port = parts.port or PORT
@@ -67,7 +68,8 @@ class Address:
         if parts.username or parts.password:
             raise UsageError(
                 f"the store {parts.scheme}://{parts.hostname}: leave user and password out, which would be "
-                "written into the index. Put them into the environment: MILVUS_TOKEN=user:password."
+                "written into the index. Put them into the environment as MILVUS_TOKEN=user:password, and "
+                "the address as MILVUS_TOKEN_FOR."
             )
         database = parts.path.strip("/")
         plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,254}|", database) and not parts.query + parts.fragment
@@ -114,7 +116,7 @@ def connect(about: dict[str, Any], base: Path, dim: int, metric: str) -> Store:
         if not re.fullmatch(r"perisphere_[A-Za-z0-9_]{1,200}", collection):
             raise ValueError(f"no collection of ours: {collection!r}")
         found = Address.parse(address, base)
-    except (KeyError, TypeError, ValueError, UsageError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, UsageError) as error:
         raise PerisphereError(
             f"The index does not say where its vectors are ({error}). Restore it from a copy."
         ) from error

@@ -23,7 +23,9 @@ from perisphere.index.stores.address import Address
 from perisphere.index.stores.milvus_filters import compile_filter
 from perisphere.index.stores.protocol import VECTOR, Found
 
-TOKEN = "MILVUS_TOKEN"
+TOKEN, RECEIVER = "MILVUS_TOKEN", "MILVUS_TOKEN_FOR"
+"""Variables of the environment: the token, and the address of the one server that it is sent to."""
+
 METRICS = {"cosine": "IP", "l2": "L2"}
 """Rows of length 1 have their cosine for an inner product; so Milvus need not divide again."""
 
@@ -315,9 +317,16 @@ class _Files:
     def __init__(self) -> None:
         self._lock, self._open = Lock(), Counter[str]()
 
-    def enter(self, path: str) -> None:
+    @contextmanager
+    def entering(self, path: str) -> Iterator[None]:
+        """Count one more user of a file before the block opens it, and none where it fails."""
         with self._lock:
             self._open[path] += 1
+        try:
+            yield
+        except BaseException:
+            self.leave(path)
+            raise
 
     def leave(self, path: str) -> None:
         from milvus_lite.server_manager import (  # type: ignore[import-untyped]
@@ -335,7 +344,7 @@ _files = _Files()
 
 
 def _client(address: Address) -> Any:
-    """Connect, with the token of the environment.
+    """Connect, with the token of the environment where it is for this server.
 
     Raises:
         PerisphereError: the extra is missing, nobody answers, the token is refused, or the file is in use.
@@ -352,22 +361,25 @@ def _client(address: Address) -> Any:
         ) from error
     for name in ("pymilvus", "milvus_lite"):  # they print what they raise as well
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    if address.is_file:
-        Path(address.uri).parent.mkdir(parents=True, exist_ok=True)
+    options = {"db_name": address.database, "timeout": CONNECT_SECONDS, "dedicated": True}
     try:
-        client = MilvusClient(
-            uri=address.uri,
-            token="" if address.is_file else os.environ.get(TOKEN, ""),
-            db_name=address.database,
-            timeout=CONNECT_SECONDS,
-            dedicated=True,
-            grpc_options=_PATIENT if address.is_file else {},
-        )
+        if not address.is_file:
+            return MilvusClient(uri=address.uri, token=_token(address), **options)
+        Path(address.uri).parent.mkdir(parents=True, exist_ok=True)
+        with _files.entering(address.uri):
+            return MilvusClient(uri=address.uri, grpc_options=_PATIENT, **options)
     except MilvusException as error:
         raise PerisphereError(f"{address}: {_cause(error)}") from error
-    if address.is_file:
-        _files.enter(address.uri)
-    return client
+
+
+def _token(address: Address) -> str:
+    """Return the token where it is for this server: an index from a stranger may name one of theirs.
+
+    Raises:
+        UsageError: the variable that says what server it is for holds no address.
+    """
+    token, receiver = os.environ.get(TOKEN, ""), os.environ.get(RECEIVER, "")
+    return token if token and receiver and Address.parse(receiver).uri == address.uri else ""
 
 
 def _cause(error: Exception) -> str:
@@ -376,8 +388,11 @@ def _cause(error: Exception) -> str:
         return "cannot be opened: another program has it open, as Milvus Lite allows one, or it is damaged."
     if "Fail connecting" in words or "UNAVAILABLE" in words or "unavailable" in words:
         return "no Milvus answers there. Start it, or mend the address."
-    if re.search(r"auth|token|permission|privilege", words, re.IGNORECASE):
-        return f"refuses ({words[:200]}). Put user:password or an API key into the environment: {TOKEN}."
+    if re.search(r"\bauth|unauth|api key|permission|privilege", words, re.IGNORECASE):
+        return (
+            f"refuses ({words[:200]}). Put user:password or an API key into the environment as {TOKEN}, and "
+            f"this address as {RECEIVER}."
+        )
     if "database not found" in words:
         return f"holds no such database ({words[:200]}). Create it there first."
     return words[:400]
