@@ -16,6 +16,9 @@ from mkdocs.structure.pages import Page
 from perisphere.cli.main import app
 
 PACKAGE = Path(__file__).parents[1] / "src" / "perisphere"
+MODULES = ("errors", "encoder.segment", "index.sync", "search.word_query", "serve.app", "serve.settings")
+"""Modules whose names are imported from where they are defined."""
+
 METHODS = {
     "landmark": "Classification, with an embedding beside it",
     "hierarchy": "Class points of a taxonomy",
@@ -50,9 +53,12 @@ def on_page_content(html: str, page: Page, **_: object) -> str:
 
 
 def rooms() -> list[str]:
-    """Name the packages that export something, those first that stand on the others."""
-    packages = [path.parent for room in _layers() for path in sorted((PACKAGE / room).rglob("__init__.py"))]
-    names = [".".join(package.relative_to(PACKAGE).parts) for package in packages]
+    """Name the packages that export something, and :data:`MODULES`, those first that stand on the others."""
+    names = []
+    for room in _layers():
+        packages = [path.parent.relative_to(PACKAGE) for path in (PACKAGE / room).rglob("__init__.py")]
+        modules = [name for name in MODULES if name.split(".")[0] == room]
+        names += sorted([*(".".join(package.parts) for package in packages), *modules])
     return [name for name in names if exported(name)]
 
 
@@ -65,12 +71,16 @@ def _layers() -> Iterator[str]:
 
 
 def _source(room: str) -> Path:
-    return PACKAGE.joinpath(*room.split("."), "__init__.py")
+    place = PACKAGE.joinpath(*room.split("."))
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
 
 
 def exported(room: str) -> dict[str, str]:
-    """Read what a package exports, and where each name is defined, without importing it."""
+    """Read what a package or module exports, and where each name is defined, without importing it."""
     tree = ast.parse(_source(room).read_text())
+    if room in MODULES:
+        own = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        return {name: f"perisphere.{room}.{name}" for name in own if not name.startswith("_")}
     homes = {
         name.asname or name.name: f"{node.module}.{name.name}"
         for node in ast.walk(tree)

@@ -132,6 +132,18 @@ def test_every_command_named_in_the_prose_exists(page):
         perisphere([verb, *([inner] if verb in GROUPS and inner else []), "--help"])
 
 
+def test_the_road_of_the_guide_is_that_of_the_readme():
+    block = re.search(r"^```console\n(.*?)^```", PAGES["README"].read_text(), re.DOTALL | re.MULTILINE)
+    assert block is not None
+    assert block[1].replace("$ ", "") in PAGES["guide/road"].read_text()
+
+
+@pytest.mark.parametrize("page", GUIDE)
+def test_a_page_tells_which_pages_it_goes_on_from(page):
+    text = PAGES[page].read_text()
+    assert not [name for name in earlier(page)[1:] if f"({Path(name).name}.md)" not in text]
+
+
 @pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)#]+)", PAGES["README"].read_text()))
 def test_every_link_leads_somewhere(path):
     assert (ROOT / path).exists()

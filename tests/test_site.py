@@ -67,7 +67,23 @@ def test_every_recipe_has_its_place(site):
     assert not [name for name in packaged() if f'id="{name}"' not in page]
 
 
+def test_no_page_stands_twice_in_the_navigation():
+    named = re.findall(r"^ +- (?:.*: )?(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert len(named) > 30
+    assert sorted(named) == sorted(set(named))
+
+
 def test_every_page_of_the_guide_is_in_the_navigation(site):
     home = (site / "index.html").read_text()
     pages = [*(ROOT / "docs" / "guide").glob("*.md"), *(ROOT / "docs" / "tutorials").glob("*.md")]
     assert not [page.stem for page in pages if f'href="{page.parent.name}/{page.stem}.html"' not in home]
+
+
+def test_what_the_guide_imports_is_in_the_reference(site):
+    reference = "".join(path.read_text() for path in (site / "reference").glob("*.html"))
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    imports = re.findall(r"^from (perisphere\S*) import (.+)", "".join(p.read_text() for p in pages), re.M)
+    named = {(module, name) for module, names in imports for name in names.split(", ")}
+    assert len(named) > 5
+    for module, name in named:
+        assert re.search(rf'id="{re.escape(module)}\.(\w+\.)*{name}"', reference), f"{module}.{name}"

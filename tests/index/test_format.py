@@ -89,3 +89,14 @@ def test_an_index_with_codes_of_an_older_version_goes_on(tmp_path):
         assert index.add(index.vectors([2])[1]).tolist() == [13]
         assert index.compact() == 2
         assert index.verify() == []
+
+
+@pytest.mark.parametrize("version", range(1, FORMAT + 1))
+def test_words_of_photos_that_come_to_an_older_version_are_found(tmp_path, version):
+    shutil.copytree(DATA / f"index-v{version}", tmp_path / "index")
+    with Index.open(tmp_path / "index") as index:
+        index.add(index.vectors([1])[1], pl.DataFrame({"caption": ["a slim minaret"]}))
+        assert list(index.matches([["minaret"]])[0]) == [13]
+        index.remove([13])
+        assert index.matches([["minaret"]]) == [{}]
+        assert index.verify() == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -68,25 +68,14 @@ def verify(store: SqliteFile, dim: int, *, unit_rows: bool) -> list[str]:
     """
     with store.reading() as connection:
         mode = kept(connection)
+        if mode == "only":
+            return _faults_alone(connection, dim, unit_rows)
         if mode is None:
             return []
-        counts = dict(
-            connection.execute("SELECT label, count(*) FROM images WHERE label NOT NULL GROUP BY 1")
-        )
-        probes = np.random.default_rng(0).standard_normal((dim, PROBES))
-        places = {label: place for place, label in enumerate(counts)}
-        seen = _projected(connection, dim, probes, places) if mode == "beside" else None
-        problems = []
-        for found in read_sums(connection, dim):
-            problem = _fault(found, counts.pop(found.label, 0))
-            if problem is None and found.count and seen is not None:
-                problem = _untrue(found.total @ probes, seen[places[found.label]])
-            elif problem is None and found.count and unit_rows:
-                excess = np.linalg.norm(found.total) > found.count * (1 + 1e-3)
-                problem = "its sum is longer than its photos can make it" if excess else None
-            if problem is not None:
-                problems.append(f"centroid of {found.label!r}: {problem}")
-    return problems + [f"label {label!r}: has photos and no centroid" for label in counts]
+        check = Check(dim)
+        for labels, vectors in labelled_blocks(connection, dim):
+            check.put(labels, vectors)
+        return check.faults(connection)
 
 
 class Check:
@@ -107,14 +96,39 @@ class Check:
 
     def faults(self, connection: sqlite3.Connection) -> list[str]:
         """Return what is wrong with the centroids, one line a problem."""
-        problems, counts = [], {label: count for label, (count, _) in self._seen.items()}
-        for found in read_sums(connection, self._dim):
-            problem = _fault(found, counts.pop(found.label, 0))
-            if problem is None and found.count:
-                problem = _untrue(found.total @ self._probes, self._seen[found.label][1])
-            if problem is not None:
-                problems.append(f"centroid of {found.label!r}: {problem}")
-        return problems + [f"label {label!r}: has photos and no centroid" for label in counts]
+        counts = {label: count for label, (count, _) in self._seen.items()}
+
+        def untrue(found: Sum) -> str | None:
+            expected, length = np.split(self._seen[found.label][1], [PROBES])
+            far = (np.abs(found.total @ self._probes - expected) > TOLERANCE * length).any()
+            return "is not the sum of its photos" if far else None
+
+        return _faults(connection, self._dim, counts, untrue)
+
+
+def _faults_alone(connection: sqlite3.Connection, dim: int, unit_rows: bool) -> list[str]:
+    """Check centroids whose photos' vectors are not kept."""
+    counts = dict(connection.execute("SELECT label, count(*) FROM images WHERE label NOT NULL GROUP BY 1"))
+
+    def too_long(found: Sum) -> str | None:
+        excess = unit_rows and np.linalg.norm(found.total) > found.count * (1 + 1e-3)
+        return "its sum is longer than its photos can make it" if excess else None
+
+    return _faults(connection, dim, counts, too_long)
+
+
+def _faults(
+    connection: sqlite3.Connection, dim: int, counts: dict[str, int], untrue: Callable[[Sum], str | None]
+) -> list[str]:
+    """Compare the sums with the photos' counts by label, and those that agree by ``untrue``."""
+    problems = []
+    for found in read_sums(connection, dim):
+        problem = _fault(found, counts.pop(found.label, 0))
+        if problem is None and found.count:
+            problem = untrue(found)
+        if problem is not None:
+            problems.append(f"centroid of {found.label!r}: {problem}")
+    return problems + [f"label {label!r}: has photos and no centroid" for label in counts]
 
 
 def _fault(found: Sum, photos: int) -> str | None:
@@ -123,22 +137,3 @@ def _fault(found: Sum, photos: int) -> str | None:
     if found.count != photos:
         return f"counts {found.count} photos, and {photos} are there"
     return None if np.isfinite(found.total).all() else "its sum is not finite"
-
-
-def _untrue(own: np.ndarray, seen: np.ndarray) -> str | None:
-    expected, length = seen[:-1], seen[-1]
-    far = (np.abs(own - expected) > TOLERANCE * length).any()
-    return "is not the sum of its photos" if far else None
-
-
-def _projected(
-    connection: sqlite3.Connection, dim: int, probes: np.ndarray, places: dict[str, int]
-) -> np.ndarray:
-    """Return the projections of each label's sum and its photos' summed lengths, float64 ``[g, p + 1]``."""
-    seen = np.zeros((len(places), probes.shape[1] + 1))
-    for labels, vectors in labelled_blocks(connection, dim):
-        rows = vectors.astype(np.float64)
-        values = np.column_stack([rows @ probes, np.linalg.norm(rows, axis=1)])
-        own = [row for row, label in enumerate(labels) if label is not None]
-        np.add.at(seen, [places[str(labels[row])] for row in own], values[own])
-    return seen

@@ -47,9 +47,8 @@ def check_counted(column: str) -> None:
         )
 
 
-def count_paths(connection: sqlite3.Connection, where: Where | None = None) -> Paths:
-    """Return how many images that pass have each whole list of categories."""
-    text, values = where or ("1", ())
-    query = f"SELECT categories, count(*) FROM images WHERE categories IS NOT NULL AND ({text}) GROUP BY 1"
-    found = [(tuple(json.loads(path)), count) for path, count in connection.execute(query, values)]
+def count_paths(connection: sqlite3.Connection) -> Paths:
+    """Return how many images have each whole list of categories."""
+    query = "SELECT categories, count(*) FROM images WHERE categories IS NOT NULL GROUP BY 1"
+    found = [(tuple(json.loads(path)), count) for path, count in connection.execute(query)]
     return sorted((path, count) for path, count in found if path)
