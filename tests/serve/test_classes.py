@@ -84,6 +84,13 @@ def test_filters_of_labels_with_strange_characters_choose_them(tmp_path: Path, l
             assert len(index.ids(node["where"])) == node["count"]
 
 
+def test_a_class_whose_filter_is_longer_than_filters_may_be_has_none(tmp_path: Path) -> None:
+    folder = make(tmp_path, None, label=["x" * 5000, "y", "y", "y", "y"])
+    with Index.open(folder) as index:
+        nodes = class_tree(index, None)
+    assert [(node["count"], node["where"]) for node in nodes] == [(1, None), (4, "label == 'y'")]
+
+
 def test_a_category_in_two_places_is_two_nodes(tmp_path: Path) -> None:
     paths = [["a", "door"], ["b", "door"], ["b", "door"], ["b"], None]
     folder = make(tmp_path, None, categories=paths)

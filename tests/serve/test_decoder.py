@@ -115,6 +115,16 @@ def test_a_photo_that_takes_too_much_memory_is_refused_and_the_next_one_served()
         decoder.close()
 
 
+def test_a_process_that_ended_meanwhile_is_replaced_before_the_next_photo(decoder: Decoder) -> None:
+    decoder.photo(encoded(PHOTO))
+    worker = decoder._idle.get()
+    decoder._idle.put(worker)
+    assert worker._process is not None
+    worker._process.kill()
+    worker._process.wait()
+    assert np.array_equal(decoder.photo(encoded(PHOTO)).picture, PHOTO)
+
+
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 700))
 def test_a_reduced_picture_keeps_its_shape(width: int, height: int, side: int) -> None:
     across, down = size_within(width, height, side)

@@ -1,6 +1,8 @@
 """Files are opened under their root, and no link is followed on the way."""
 
+import gc
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,17 @@ def test_whatever_is_opened_lies_under_the_root(place: Path, path: str) -> None:
             assert real == root / path.removeprefix(f"{place}/root/")
     except RefusedError:
         return
+
+
+def test_an_original_that_is_never_sent_is_closed(place: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    answer = original({"id": 1, "root": str(place / "root"), "path": "photo.png"})
+    assert len(os.listdir("/proc/self/fd")) == before + 1  # noqa: PTH208
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        del answer
+        gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
 def test_no_descriptor_is_left_open(place: Path) -> None:

@@ -176,7 +176,12 @@ def test_a_wrong_query_is_told_in_one_line(
     assert str(index.folder) not in answer.text
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"like": 3}', b"\xff\xfe", b"[" * 100_000])
+SURROGATE = rb'{"\ud800": "\ud800"}'
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'{"like": 3}', b"\xff\xfe", b"[" * 100_000, SURROGATE]
+)
 def test_a_body_that_is_no_query_is_refused(client: TestClient, body: bytes) -> None:
     answer = client.post("/search", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422)
@@ -223,6 +228,26 @@ def test_categories_are_a_tree_whose_filters_choose_their_images(client: TestCli
     for node in (root, *root["children"]):
         passing = client.get("/facets", params={"where": node["where"]}).json()
         assert passing["images"] == node["count"]
+
+
+def test_images_are_listed_as_results_without_a_score(client: TestClient) -> None:
+    answer = client.get("/images", params={"where": "label == 'sky'", "k": 3}).json()
+    assert (answer["images"], answer["total"], answer["relevance"]) == (ALL, EACH, None)
+    assert [result["rank"] for result in answer["results"]] == [1, 2, 3]
+    assert {(result["label"], result["score"]) for result in answer["results"]} == {("sky", None)}
+    searched = client.post("/search", json={"like": [{"id": 1}], "k": 1}).json()["results"][0]
+    assert set(answer["results"][0]) == set(searched)
+    assert len(client.get("/images").json()["results"]) == ALL
+    assert client.get("/images", params={"where": "id > 99"}).json()["results"] == []
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"k": 0}, {"k": 1001}, {"k": "x"}, {"where": "x" * 10_001}, {"where": "label ="}, {"where": "1; drop"}],
+)
+def test_a_wrong_listing_is_told_in_one_line(client: TestClient, asked: dict[str, Any]) -> None:
+    answer = client.get("/images", params=asked)
+    assert (answer.status_code in (400, 422), list(answer.json())) == (True, ["detail"])
 
 
 def test_an_image_is_told_without_where_it_lies(client: TestClient, index: Index) -> None:

@@ -152,6 +152,14 @@ def test_no_index_is_one_line(tmp_path: Path) -> None:
     assert "holds no index" in str(result.exception)
 
 
+def test_the_folder_of_an_index_is_opened_by_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["serve", "none", "--port", "0"])
+    assert str(tmp_path / "none") in str(result.exception)
+
+
 def test_without_the_extra_it_is_named(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "NEEDED", ("json", "no_such_library"))
     result = CliRunner().invoke(app, ["serve", str(served)])

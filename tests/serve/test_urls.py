@@ -1,11 +1,13 @@
 """Photos by URL: from hosts that were allowed alone, and never from inside a private network."""
 
+import contextlib
 import ipaddress
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -109,6 +111,9 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         type(self).asked.append((self.path, self.headers["Host"]))
+        if self.path in ("/drip-head", "/drip-body"):
+            self.drip()
+            return
         if self.path == "/moved":
             self.send_response(302)
             self.send_header("Location", "https://photos.example/photo")
@@ -122,6 +127,16 @@ class Answers(BaseHTTPRequestHandler):
         if self.path == "/slow":
             threading.Event().wait(2)
         self.wfile.write(body)
+
+    def drip(self) -> None:
+        """Send a byte now and then, none of which comes too late for a timeout of one."""
+        if self.path == "/drip-body":
+            self.send_response(200)
+            self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                self.wfile.write(b"x")
+                threading.Event().wait(0.05)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -203,6 +218,14 @@ def test_redirects_and_large_answers_are_refused(host: Host, path: str, reason: 
 def test_a_slow_host_is_not_waited_for(host: Host) -> None:
     with pytest.raises(RefusedError, match=r"as it should|in time"):
         host.fetch("/slow", seconds=0.3)
+
+
+@pytest.mark.parametrize("path", ["/drip-head", "/drip-body"])
+def test_a_host_that_drips_is_cut_off(host: Host, path: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(RefusedError, match=r"as it should|in time"):
+        host.fetch(path, seconds=0.5)
+    assert time.monotonic() - started < 3
 
 
 def test_a_body_without_a_length_is_read_to_its_end(host: Host) -> None:

@@ -248,6 +248,13 @@ def columns(expression: Expression) -> set[str]:
     return columns(expression.term) if isinstance(expression, Not) else {expression.column}
 
 
+def tests(expression: Expression) -> int:
+    """Return of how many tests a filter is made; each is made of every row."""
+    if isinstance(expression, And | Or):
+        return sum(map(tests, expression.terms))
+    return tests(expression.term) if isinstance(expression, Not) else 1
+
+
 def evaluate(expression: Expression, row: Mapping[str, Any]) -> bool:
     """Decide the filter for one row, in plain Python: the meaning that :func:`to_sql` has to agree with.
 

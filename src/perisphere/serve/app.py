@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from perisphere import __version__
+from perisphere.catalog.images import ImageError
 from perisphere.errors import PerisphereError
 from perisphere.index import Index
 from perisphere.serve.door import Door
@@ -67,7 +68,11 @@ async def _refused(request: Request, error: Any) -> JSONResponse:
     """Tell in one line what a user can mend; the folder of the index is nobody's business."""
     service: Service = request.app.state.service
     status = error.status if isinstance(error, RefusedError) else 400
-    detail = " ".join(str(error).split()).replace(str(service.index.folder), service.name)
+    folder = service.index.folder
+    text = f"a photo of the index: {error.reason}." if isinstance(error, ImageError) else str(error)
+    detail = " ".join(text.split())
+    if folder.is_absolute():
+        detail = detail.replace(str(folder), service.name)
     return JSONResponse({"detail": detail}, status)
 
 

@@ -28,8 +28,9 @@ async def add_photo(service: Service, data: bytes, row: SentRow) -> list[int]:
         RefusedError: 422 for bytes that are no photo.
         PerisphereError: the index has no encoder, or cannot be written.
     """
-    photo = await service.photo(data)
-    vectors, identity = await service.embed([photo.picture])
+    with service.room_for(1):
+        photo = await service.photo(data)
+        vectors, identity = await service.embed([photo.picture])
     facts = {**row.model_dump(exclude_none=True), "width": photo.width, "height": photo.height}
     change = partial(_add_photo, service.index, data, facts, vectors, identity)
     return await service.write(change)
@@ -83,9 +84,9 @@ def _add_photo(
 
 def _remove(index: Index, ids: Sequence[int]) -> int:
     rows = index.rows(ids, missing_ok=True)
-    if len(rows) < len(ids):
-        missing = next(id_ for id_ in ids if id_ not in set(rows["id"]))
-        raise RefusedError(404, f"the index holds no image with id {missing}. Nothing was removed.")
+    missing = set(ids) - set(rows["id"])
+    if missing:
+        raise RefusedError(404, f"the index holds no image with id {min(missing)}. Nothing was removed.")
     removed = remove_from(index, ids)
     own = str((index.folder / PHOTOS).resolve())
     for root, path in rows.select("root", "path").unique().iter_rows():

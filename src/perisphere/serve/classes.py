@@ -5,7 +5,7 @@ from typing import Any
 
 from perisphere.errors import PerisphereError
 from perisphere.index import Index
-from perisphere.index.filters import And, Comparison, Contains, Expression, In
+from perisphere.index.filters import MAX_CHARACTERS, And, Comparison, Contains, Expression, In
 from perisphere.taxonomy import ClassPoints, Taxonomy
 
 Node = dict[str, Any]
@@ -21,7 +21,8 @@ def class_tree(index: Index, classes: ClassPoints | None) -> list[Node]:
         classes: the classes that its encoder knows.
 
     Each node has ``name``, ``title``, ``count`` (images), ``where`` (a filter that chooses these, ``None``
-    where there are none), ``query`` (whether the class has a point to search by) and ``children``.
+    where there are none, or it would be longer than filters may be), ``query`` (whether the class has a point
+    to search by) and ``children``.
     """
     labels = dict(index.counts("label"))
     if classes is not None:
@@ -121,12 +122,18 @@ def _labelled(labels: list[str], known: dict[str, int]) -> Expression | None:
     return Comparison("label", "==", there[0]) if len(there) == 1 else In("label", there)
 
 
+def _taken(where: Expression | None) -> str | None:
+    """Return a filter as text, where there is one and it can be read again."""
+    text = "" if where is None else str(where)
+    return text if 0 < len(text) <= MAX_CHARACTERS else None
+
+
 def _node(name: str, title: str, count: int, where: Expression | None, *, query: bool = False) -> Node:
     return {
         "name": name,
         "title": title,
         "count": count,
-        "where": None if where is None else str(where),
+        "where": _taken(where),
         "query": query,
         "children": [],
     }

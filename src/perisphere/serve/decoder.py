@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import LifoQueue
 from threading import Timer
@@ -100,6 +101,8 @@ class _Worker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        if self._process is not None and self._process.poll() is not None:  # ended meanwhile
+            self.stop()
         process = self._process = self._process or self._started()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -124,7 +127,8 @@ class _Worker:
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
-                    pipe.close()
+                    with suppress(BrokenPipeError):  # what it was still to be told
+                        pipe.close()
 
     def _started(self) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "perisphere.serve.decode_worker", str(self._settings.decode_bytes)]

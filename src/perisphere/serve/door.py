@@ -72,6 +72,8 @@ class Door:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self._guard.check(scope["method"], scope["path"], headers)
         if scope["method"] in SAFE:
+            if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+                raise RefusedError(400, f"{scope['method']} has no body.")
             await self._app(scope, receive, answer)
             return
         async with self._bodies.read(headers, receive) as body:

@@ -1,5 +1,6 @@
 """The regions of a photo as a picture to be laid over it."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,16 +49,23 @@ async def mask_of(service: Service, id_: int) -> bytes:
     Raises:
         RefusedError: 404 where it has none, or its size is not known and its photo cannot be read.
     """
+    row, found, concepts = await asyncio.to_thread(_outlined, service, id_)
+    width, height = row["width"], row["height"]
+    if width is None or height is None:
+        photo = await service.picture(id_)
+        width, height = photo.width, photo.height
+    shown = size_within(width, height, SIDE)
+    return await asyncio.to_thread(drawn, found, concepts, (width, height), shown)
+
+
+def _outlined(service: Service, id_: int) -> tuple[dict[str, Any], Sequence[Region], Sequence[str]]:
+    """Return the row of an image, its regions, and the concepts of the index."""
     row = service.row(id_)
     about = service.index.regions.about()
     found = service.index.regions.read([id_])
     if about is None or not found:
         raise RefusedError(404, f"the index knows no regions of image {id_}.")
-    width, height = row["width"], row["height"]
-    if width is None or height is None:
-        photo = await service.picture(id_)
-        width, height = photo.width, photo.height
-    return drawn(found, about["concepts"], (width, height), size_within(width, height, SIDE))
+    return row, found, about["concepts"]
 
 
 def drawn(

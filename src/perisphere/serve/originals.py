@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from io import FileIO
 from typing import Any
 
 from fastapi import Response
@@ -19,21 +20,22 @@ def original(row: dict[str, Any]) -> Response:
     with opened(row["root"], row["path"]) as handle:
         kind, end = kind_of(os.pread(handle, 16, 0))
         size = os.fstat(handle).st_size
-        held = os.dup(handle)
+        file = os.fdopen(os.dup(handle), "rb", buffering=0)
     headers = {
         "Content-Length": str(size),
         "Content-Disposition": f'inline; filename="{row["id"]}.{end}"',
         "Cache-Control": "private, max-age=3600",
     }
-    return StreamingResponse(_pieces(held, size), media_type=kind, headers=headers)
+    return StreamingResponse(_pieces(file, size), media_type=kind, headers=headers)
 
 
-def _pieces(handle: int, size: int) -> Iterator[bytes]:
-    """Yield as many bytes as were promised; a file that shrank meanwhile ends the connection."""
-    try:
+def _pieces(file: FileIO, size: int) -> Iterator[bytes]:
+    """Yield as many bytes as were promised; a file that shrank meanwhile ends the connection.
+
+    Nobody may ever ask for the first piece: then the file closes itself with the last reference to it.
+    """
+    with file:
         sent = 0
-        while sent < size and (piece := os.pread(handle, min(CHUNK, size - sent), sent)):
+        while sent < size and (piece := os.pread(file.fileno(), min(CHUNK, size - sent), sent)):
             sent += len(piece)
             yield piece
-    finally:
-        os.close(handle)

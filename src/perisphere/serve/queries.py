@@ -1,5 +1,6 @@
 """From a request to a Query: ids, uploads, bytes and URLs become what the search takes."""
 
+import asyncio
 import base64
 import binascii
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from perisphere.search import Centroid, ClassQuery, Example, Ingredient, Part, Point, Query, Row, TextQuery
+from perisphere.search.rerank import parse_chain
 from perisphere.serve.decoder import Photo
 from perisphere.serve.refused import RefusedError
+from perisphere.serve.rerankers import check_rerankers
 from perisphere.serve.service import Service
 from perisphere.serve.wire import SearchRequest, SentExample
 
@@ -20,10 +23,14 @@ async def query_of(service: Service, asked: SearchRequest) -> Query:
     """Return the query that a request means, its photos decoded.
 
     Raises:
-        RefusedError: a photo that is not there or cannot be decoded, or a URL that is not allowed.
+        RefusedError: a photo that is not there or cannot be decoded, a URL that is not allowed, or a costly
+            re-ranker.
         UsageError: no query, or an option out of range.
     """
     options: dict[str, Any] = {name: getattr(asked, name) for name in SAME}
+    if asked.rerank is not None:
+        options["rerank"] = parse_chain(asked.rerank)
+        check_rerankers(options["rerank"])
     if asked.words_weight is not None:
         options["words_weight"] = asked.words_weight
     like = [await _example(service, example) for example in asked.like]
@@ -45,7 +52,7 @@ async def _ingredient(service: Service, sent: SentExample) -> Ingredient:
     if sent.label is not None:
         return Centroid(sent.label)
     if sent.id is not None and sent.region is None:
-        service.row(sent.id)
+        await asyncio.to_thread(service.row, sent.id)
         return Row(sent.id)
     picture = (await _photo(service, sent)).picture
     return picture if sent.region is None else Part(picture, sent.region)

@@ -65,7 +65,8 @@ def run(folder: Path, settings: Settings, host: str, port: int, say: Callable[[s
     """
     check_binding(host, settings.token)
     listening = _listening(host, port)
-    with listening, Index.open(folder) as index:
+    # By its whole path, which cannot be mistaken for a word where it is left out of what clients are told.
+    with listening, Index.open(folder.resolve()) as index:
         config = _config(create_app(index, settings), settings)
         server = _Server(config, lambda: say(_told(listening, settings)))
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -4,8 +4,10 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -17,11 +19,11 @@ from perisphere.index import Index
 from perisphere.search import Query
 from perisphere.serve import photos
 from perisphere.serve.answers import Reply, replies
-from perisphere.serve.batches import Batches
+from perisphere.serve.batches import THREADS, Batches
 from perisphere.serve.bodies import Bodies
 from perisphere.serve.decoder import Decoder, Photo
 from perisphere.serve.meters import Meters
-from perisphere.serve.network import Network
+from perisphere.serve.network import Network, is_stored
 from perisphere.serve.refused import RefusedError
 from perisphere.serve.settings import Settings
 from perisphere.serve.thumbnails import Thumbnails
@@ -40,7 +42,8 @@ class Service:
         settings: what it may do.
         name: of the index, as the page shows it.
         network: its encoder.
-        model: the thread that searches, and runs the network.
+        points: the thread that answers queries which need no network.
+        model: the threads that answer all others, each with the network.
         writer: the thread that adds and removes.
         decoder: the processes that decode photos.
         uploads: photos that were sent.
@@ -59,10 +62,17 @@ class Service:
         self.thumbnails = Thumbnails(settings.thumbnails_bytes)
         self.decoder = Decoder(settings)
         self.writer = ThreadPoolExecutor(1, "perisphere-writer")
-        self.model: Batches[Query, Reply] = Batches(
-            self._replies, most=settings.batch, waiting=settings.waiting, seen=self.meters.batch
+        batches = partial(
+            Batches[Query, Reply],
+            self._replies,
+            most=settings.batch,
+            waiting=settings.waiting,
+            seen=self.meters.batch,
         )
+        # A search for points is fastest in one large batch; networks, with a core each.
+        self.points, self.model = batches(), batches(threads=THREADS)
         self._count, self._counted = 0, -math.inf
+        self._pictures = 0
         self._show_sizes()
 
     def start(self) -> None:
@@ -71,13 +81,30 @@ class Service:
 
     def close(self) -> None:
         """Finish what was begun, and let go of everything but the index."""
+        self.points.close()
         self.model.close()
         self.writer.shutdown()
         self.decoder.close()
 
     async def search(self, query: Query) -> Reply:
-        """Answer a query, together with those that wait beside it."""
-        return await self.model.ask(query)
+        """Answer a query, together with those of its kind that wait beside it."""
+        return await (self.points if is_stored(query) else self.model).ask(query)
+
+    @contextmanager
+    def room_for(self, photos: int) -> Iterator[None]:
+        """Hold memory for decoded photos until the block is left.
+
+        Raises:
+            RefusedError: 503 where other requests hold too much of it.
+        """
+        size = photos * 3 * self.settings.side**2
+        if size and self._pictures + size > self.settings.pictures_bytes:
+            raise RefusedError(503, "too many photos are searched with at once. Try again in a moment.")
+        self._pictures += size
+        try:
+            yield
+        finally:
+            self._pictures -= size
 
     async def photo(self, data: bytes) -> Photo:
         """Decode a photo."""
@@ -101,10 +128,10 @@ class Service:
 
     async def thumbnail(self, id_: int, side: int) -> bytes:
         """Return a JPEG of an image of the index whose longer side has at most ``side`` pixels."""
+        row = await asyncio.to_thread(self.row, id_)  # it may have been removed, by whomever
         key = (id_, side)
         known = self.thumbnails.get(key)
         if known is None:
-            row = await asyncio.to_thread(self.row, id_)
             known = await self._in(self.decoder.pool, lambda: self.decoder.thumbnail(photos.read(row), side))
             self.thumbnails.put(key, known)
         return known
@@ -172,7 +199,7 @@ class Service:
 
     def _show_sizes(self) -> None:
         gauge = self.meters.gauge
-        gauge("perisphere_waiting_queries", "Queries that wait.", lambda: len(self.model))
+        gauge("perisphere_waiting_queries", "Queries that wait.", lambda: len(self.points) + len(self.model))
         gauge("perisphere_body_bytes", "Bytes of bodies in memory.", lambda: self.bodies.held)
         gauge("perisphere_upload_bytes", "Bytes of sent photos in memory.", lambda: self.uploads.bytes)
         gauge("perisphere_thumbnail_bytes", "Bytes of thumbnails in memory.", lambda: self.thumbnails.bytes)

@@ -27,6 +27,7 @@ class Settings:
         body_seconds: that a request's body may take to arrive.
         pixels: of a photo that is sent, at most.
         side: pixels of the longer side that a sent photo is reduced to, where it has more.
+        pictures_bytes: memory for photos of requests that are being answered, decoded, at most.
         uploads_bytes: memory for photos that were sent to be searched with; the oldest go first.
         uploads_seconds: how long they are kept.
         thumbnails_bytes: memory for thumbnails; the oldest go first.
@@ -51,6 +52,7 @@ class Settings:
     body_seconds: float = 30.0
     pixels: int = 50_000_000
     side: int = 2048
+    pictures_bytes: int = 1024 * MIB
     uploads_bytes: int = 256 * MIB
     uploads_seconds: float = 3600.0
     thumbnails_bytes: int = 64 * MIB

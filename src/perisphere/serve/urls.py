@@ -8,8 +8,10 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse, HTTPSConnection
+from threading import Timer
 from urllib.parse import urlsplit
 
 from perisphere.serve.refused import RefusedError
@@ -55,8 +57,13 @@ def fetch(
     except OSError as error:
         raise _failed(f"{host} cannot be reached") from error
     try:
-        with (context or ssl.create_default_context()).wrap_socket(plain, server_hostname=host) as stream:
-            return _body(_asked(stream, host, path), stream, most, deadline)
+        tls = context or ssl.create_default_context()
+        with (
+            tls.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False) as stream,
+            _cut_off(stream, deadline),
+        ):
+            stream.do_handshake()
+            return _body(_asked(stream, host, path), most, deadline)
     except (OSError, HTTPException) as error:
         plain.close()
         raise _failed(f"{host} does not answer as it should") from error
@@ -115,6 +122,23 @@ def _connected(address: str, seconds: float) -> socket.socket:
     return socket.create_connection((address, 443), timeout=seconds)
 
 
+@contextmanager
+def _cut_off(stream: ssl.SSLSocket, deadline: float) -> Iterator[None]:
+    """End a connection at a moment: a host that sends a byte now and then never runs into a timeout."""
+
+    def cut() -> None:
+        with suppress(OSError):  # it has ended already
+            socket.socket.shutdown(stream, socket.SHUT_RDWR)
+
+    timer = Timer(deadline - time.monotonic(), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _asked(stream: ssl.SSLSocket, host: str, path: str) -> HTTPResponse:
     connection = HTTPSConnection(host)
     connection.sock = stream
@@ -122,16 +146,14 @@ def _asked(stream: ssl.SSLSocket, host: str, path: str) -> HTTPResponse:
     return connection.getresponse()
 
 
-def _body(response: HTTPResponse, stream: socket.socket, most: int, deadline: float) -> bytes:
+def _body(response: HTTPResponse, most: int, deadline: float) -> bytes:
     if response.status != 200:
         raise _failed(f"the host answers with status {response.status}; redirects are not followed")
     body = bytearray()
     while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise _failed("the photo does not arrive in time")
-        stream.settimeout(left)
         piece = response.read1(CHUNK)
+        if time.monotonic() >= deadline:  # an end is then none of the photo
+            raise _failed("the photo does not arrive in time")
         body += piece
         if len(body) > most:
             raise _failed(f"the photo has more than {most:,} bytes")

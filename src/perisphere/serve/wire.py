@@ -2,15 +2,33 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from perisphere.index.filters import parse, tests
 
 MOST_RESULTS = 1000
 MOST_EXAMPLES = 64
+MOST_TESTS = 32
+MOST_PHOTOS = 16
+"""Photos of one search that are decoded; images of the index go by their vectors, and do not count."""
+LONGEST = 100_000
+"""Characters of one text of a row."""
 
 Id = Annotated[int, Field(ge=1, le=2**62, strict=True)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 KINDS = ("id", "upload", "class", "text", "vector", "label", "image", "url")
+
+
+def _few_tests(where: str) -> str:
+    """Refuse a filter that takes long on every row; an empty one is for others to judge."""
+    count = tests(parse(where)) if where else 0
+    if count > MOST_TESTS:
+        raise ValueError(f"a filter of {count} tests; at most {MOST_TESTS} are taken here. Use in (...)")
+    return where
+
+
+Where = Annotated[str, Field(max_length=10_000), AfterValidator(_few_tests)]
 
 
 def _four(value: Any) -> Any:
@@ -57,9 +75,9 @@ class SentExample(Sent):
     weight: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 1.0
 
     @property
-    def kind(self) -> str:
-        """Which of :data:`KINDS` it is."""
-        return next(kind for kind in KINDS if self._of(kind) is not None)
+    def is_decoded(self) -> bool:
+        """Whether its pixels are needed."""
+        return any(given is not None for given in (self.region, self.upload, self.image, self.url))
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -101,7 +119,7 @@ class SearchRequest(Sent):
     unlike: Annotated[list[SentExample], Field(max_length=MOST_EXAMPLES)] = []
     words: Annotated[str, Field(max_length=1000)] | None = None
     words_weight: Share | None = None
-    where: Annotated[str, Field(max_length=10_000)] | None = None
+    where: Where | None = None
     k: Annotated[int, Field(ge=1, le=MOST_RESULTS)] = 50
     among: Literal["photos", "centroids", "centroids-then-photos"] | None = None
     identities: Annotated[int, Field(ge=1, le=1000)] | None = None
@@ -110,6 +128,17 @@ class SearchRequest(Sent):
     min_precision: Share | None = None
     rerank: Annotated[str, Field(max_length=1000)] | None = None
     exact: bool = False
+
+    @property
+    def photos(self) -> int:
+        """How many photos are decoded for it."""
+        return sum(example.is_decoded for example in (*self.like, *self.unlike))
+
+    @model_validator(mode="after")
+    def _few_photos(self) -> Self:
+        if self.photos > MOST_PHOTOS:
+            raise ValueError(f"{self.photos} photos to be decoded; at most {MOST_PHOTOS} go into one search")
+        return self
 
     def echo(self) -> dict[str, Any]:
         """Return the query as it was asked, without what is long: photos and points."""
@@ -141,18 +170,22 @@ class MatchRequest(Sent):
     id: Id
 
 
+Text = Annotated[str, Field(max_length=LONGEST)]
+Names = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=100)]
+
+
 class SentRow(Sent):
     """What is known of a vector that is added. It names no file: no path of a request reaches the disk."""
 
-    split: str | None = None
-    label: str | None = None
-    camera: str | None = None
-    domain: str | None = None
-    tags: list[str] | None = None
-    caption: str | None = None
-    categories: list[str] | None = None
-    concepts: list[str] | None = None
-    url: str | None = None
+    split: Text | None = None
+    label: Text | None = None
+    camera: Text | None = None
+    domain: Text | None = None
+    tags: Names | None = None
+    caption: Text | None = None
+    categories: Names | None = None
+    concepts: Names | None = None
+    url: Text | None = None
 
 
 class SentVectors(Sent):

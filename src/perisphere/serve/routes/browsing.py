@@ -9,7 +9,7 @@ from perisphere.serve.answers import listing
 from perisphere.serve.classes import class_tree
 from perisphere.serve.facets import facets
 from perisphere.serve.service import Service
-from perisphere.serve.wire import MOST_RESULTS
+from perisphere.serve.wire import MOST_RESULTS, Where
 
 
 def browsing(service: Service) -> APIRouter:
@@ -30,7 +30,7 @@ def browsing(service: Service) -> APIRouter:
 
     @router.get("/images")
     def listed(
-        where: Annotated[str | None, Query(max_length=10_000)] = None,
+        where: Where | None = None,
         k: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = 50,
     ) -> dict[str, Any]:
         """Return the first images that pass a filter, as a search returns its results."""
@@ -39,7 +39,7 @@ def browsing(service: Service) -> APIRouter:
     @router.get("/facets")
     def counts(
         columns: Annotated[str, Query(max_length=500)] = "label",
-        where: Annotated[str | None, Query(max_length=10_000)] = None,
+        where: Where | None = None,
     ) -> dict[str, Any]:
         """Return how many images have each value of columns, the most frequent first."""
         return facets(service.index, columns.split(","), where)

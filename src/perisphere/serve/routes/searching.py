@@ -25,8 +25,8 @@ def searching(service: Service) -> APIRouter:
     async def search(asked: SearchRequest) -> Any:
         """Search by photos, words, classes, points: examples, counter-examples, filters and weights."""
         started = time.perf_counter()
-        query = await query_of(service, asked)
-        reply = await service.search(query)
+        with service.room_for(asked.photos):
+            reply = await service.search(await query_of(service, asked))
         reply["query"] = {**asked.echo(), **reply["query"]}
         reply["seconds"] = round(time.perf_counter() - started, 4)
         return JSONResponse(reply)
@@ -47,6 +47,7 @@ def searching(service: Service) -> APIRouter:
     @router.post("/match")
     async def matched(asked: MatchRequest) -> dict[str, Any]:
         """Find the points of a photo that look alike in a photo of the index."""
-        return await match(service, asked)
+        with service.room_for(2):
+            return await match(service, asked)
 
     return router
