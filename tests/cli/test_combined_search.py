@@ -75,6 +75,19 @@ def test_weights_in_the_order_of_the_examples(root: Path) -> None:
     assert ids(query) == wanted(root, Query(examples, k=9))
 
 
+def test_a_part_of_a_photo_of_the_index(root: Path) -> None:
+    """It is the part of the file, and the photo itself is left out."""
+    (by_id,) = told(root, "--id", 1, "--region", "0,0,0.5,1", "-k", 9)
+    (by_file,) = told(root, "0.png", "--region", "0,0,0.5,1", "--exclude-self", "-k", 9)
+    assert by_id["results"] == by_file["results"]
+    assert sorted(ids(by_id)) == [2, 3, 4, 5, 6]
+    assert by_id["like"] == [{"id": 1, "region": [0, 0, 0.5, 1], "weight": 1.0}]
+    assert (by_id["query"], by_id["label"]) == ("0.png [0,0,0.5,1]", "Dom")
+    assert by_id["photos"] == by_file["photos"] == [str(root / "photos" / "0.png")]
+    apart = told(root, "1.png", "--id", 1, "--region", "0,0,0.5,1", "--region", "0,0,1,0.5", "--each")
+    assert [query["region"] for query in apart] == [[0, 0, 48, 64], [0, 0, 96, 32]]
+
+
 def test_words_beside_a_photo(root: Path) -> None:
     apart = told(root, "--id", 4, "--text", "portal", "-k", 9)
     assert [query["metric"] for query in apart] == ["cosine", "words"]
@@ -120,7 +133,10 @@ def test_the_table_and_the_sheet_of_a_combination(root: Path, tmp_path: Path) ->
         (["--id", "1", "--unlike", "1", "--gamma", "1"], "Lower --gamma"),
         (["--id", "1", "--text", "portal", "--by", "words"], "--by words searches with texts alone"),
         (["--text", "portal", "--by", "regions"], "`perisphere index regions INDEX"),
-        (["--id", "1", "--region", "0,0,1,1"], "name one photo"),
+        (["--id", "1", "--id", "2", "--region", "0,0,1,1"], "name one photo"),
+        (["--text", "portal", "--region", "0,0,1,1"], "name one photo"),
+        (["--text", "portal", "--unlike", "4", "--gamma", "1"], "there are none: leave it out"),
+        (["--id", "1", "--text", "portal", "--together", "--symmetric"], "not by codes alone"),
         (["--id", "1", "--id", "2", "--label", "a", "--label", "b"], "2 labels for 1 queries"),
     ],
 )

@@ -140,7 +140,9 @@ def test_filters_cut_offs_and_batches(index):
         ({"among": "centroids"}, "sought among photos"),
         ({"rerank": "aqe"}, "--rerank means nothing"),
         ({"min_precision": 0.5}, "--min-precision means nothing"),
-        ({"identities": 3}, "--identities"),
+        ({"identities": 3}, "--identities.*or the words"),
+        ({"symmetric": True}, "not by codes alone"),
+        ({"shortlist": 0}, "not by codes alone"),
         ({"by": "vectors"}, "leave the words out"),
     ],
 )

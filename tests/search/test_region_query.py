@@ -14,7 +14,7 @@ from asking import ask
 from perisphere.errors import PerisphereError, UsageError
 from perisphere.index import Index
 from perisphere.index.segmented import bring_regions
-from perisphere.search import Ingredient, Part, Query, write_sheet
+from perisphere.search import Ingredient, Part, Query, Row, write_sheet
 from perisphere.search.drawn_regions import colour_of, draw_regions
 from perisphere.search.part import parse_box
 from perisphere.search.rerank import parse_chain
@@ -76,6 +76,17 @@ def test_a_part_finds_photos_with_such_a_part_and_shows_it(index: Index, photos:
     told = results.to_dict()["queries"][0]
     assert (results.road, told["region"]) == ("regions", [8.0, 16.0, 40.0, 64.0])
     assert told["results"][0]["regions"][0]["box"] == list(PORTAL)
+
+
+def test_a_part_of_a_photo_of_the_index_finds_others(index: Index, photos: Path, tmp_path: Path) -> None:
+    parts = [Part(Row(1), PORTAL), Part(photos / "0.png", PORTAL)]
+    by_id, by_file = ask(index, parts, 6).answers
+    assert by_file.results[0].id == 1
+    assert [(r.id, r.score) for r in by_id.results] == [(r.id, r.score) for r in by_file.results[1:]]
+    assert (by_id.label, by_id.name) == ("Dom", "0.png [8,16,40,64]")
+    write_sheet(tmp_path / "part.png", [by_id])
+    with pytest.raises(PerisphereError, match="image 7: the index does not know where its photo lies"):
+        _ = Part(Row(7), PORTAL).picture
 
 
 def test_pixels_and_shares_are_the_same_part(index: Index, photos: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from perisphere.errors import UsageError
 
 if TYPE_CHECKING:
-    from perisphere.search import Example, Ingredient, Part, Query
+    from perisphere.search import Example, Ingredient, Query
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Asked:
 
     Attributes:
         photos: files.
-        regions: a part of each photo, or one for all.
+        regions: a part of each photo, by file or by id, or one for all.
         ids: photos of the index.
         classes: names of classes.
         texts: points where ``joined`` says so, else words.
@@ -49,13 +49,13 @@ class Asked:
         Raises:
             UsageError: options that do not go together.
         """
-        from perisphere.search import ClassQuery, Query, Row, TextQuery
+        from perisphere.search import ClassQuery, Query, TextQuery
 
         if self.each and self.together:
             raise UsageError(
                 "--each searches with each photo by itself, --together with all at once: choose one."
             )
-        photos: list[Ingredient] = [*self._photos(), *map(Row, self.ids)]
+        photos = self._photos()
         named: list[Ingredient] = [*map(ClassQuery, self.classes)]
         named += [TextQuery(text) for text in self.texts if texts_are_points]
         words = [text for text in self.texts if not texts_are_points]
@@ -75,13 +75,15 @@ class Asked:
             for like, text, label in zip(likes, said, labels, strict=True)
         ]
 
-    def _photos(self) -> "Sequence[Path | Part]":
-        """Give every photo its region: one for all, or one each."""
-        if not self.regions:
-            return self.photos
+    def _photos(self) -> "list[Ingredient]":
+        """Give every photo, by file or by id, its region: one for all, or one each."""
+        from perisphere.search import Row
         from perisphere.search.part import Part, parse_box
 
-        count = len(self.photos)
+        photos: list[Path | Row] = [*self.photos, *map(Row, self.ids)]
+        if not self.regions:
+            return list(photos)
+        count = len(photos)
         if not count or (count > 1 and not self.each and not self.together):
             raise UsageError("--region is a part of a photo: name one photo, or several with --each.")
         if len(self.regions) not in (1, count):
@@ -89,7 +91,7 @@ class Asked:
                 f"{len(self.regions)} regions for {count} photos. Give one for all, or one a photo."
             )
         boxes = [parse_box(region) for region in self.regions]
-        return [Part(file, box) for file, box in zip(self.photos, boxes * (count // len(boxes)), strict=True)]
+        return [Part(photo, box) for photo, box in zip(photos, boxes * (count // len(boxes)), strict=True)]
 
     def _weighted(self, groups: "Sequence[Sequence[Ingredient]]") -> "list[tuple[Example, ...]]":
         from perisphere.search import Example

@@ -84,7 +84,8 @@ REGION = Annotated[
     typer.Option(
         "--region",
         metavar="X0,Y0,X1,Y1",
-        help="Search with this part of the photo: pixels, or shares of width and height (0.1,0,0.5,0.6).",
+        help="Search with this part of the photo, of one by --id too: pixels, or shares of width and height "
+        "(0.1,0,0.5,0.6).",
     ),
 ]
 TAGS = Annotated[
@@ -288,7 +289,7 @@ def search(
         maker = _maker(opened, encoder, runtime)
         points = bool(text) and (by == "vectors" or (by is None and _points(opened, maker, known_tags)))
         queries = asked.queries(texts_are_points=points, **options)
-        _check_words(vocabulary, words_weight, queries)
+        _check_weights(vocabulary, gamma, words_weight, queries)
         results = answer(
             opened,
             queries,
@@ -346,10 +347,18 @@ def _weights(asked: Asked, gamma: float | None, words_weight: float | None) -> d
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _check_words(
-    vocabulary: "ConceptWords | None", words_weight: float | None, queries: "Sequence[Query]"
+def _check_weights(
+    vocabulary: "ConceptWords | None",
+    gamma: float | None,
+    words_weight: float | None,
+    queries: "Sequence[Query]",
 ) -> None:
-    """Refuse what is said of words where none are sought, or none beside a point."""
+    """Refuse weights, and words of concepts, that change nothing in these queries."""
+    if gamma is not None and not any(query.like for query in queries):
+        raise UsageError(
+            "--gamma weighs counter-examples against examples, and there are none: leave it out. How much "
+            "words count beside counter-examples alone is --words-weight."
+        )
     words = [query for query in queries if query.words is not None]
     if vocabulary is not None and not words:
         raise UsageError("--mapping says what words of --text mean: give --text with --by words.")

@@ -27,9 +27,6 @@ class Found:
         calibration: what tells the precision of the scores, where it can be told.
         regions: those that are shown with a photo, by its id.
         centroids: centroids, where these were found in place of photos.
-        unknown: of words, those that no photo has.
-        concepts: of words, those that they name.
-        note: a line to be shown with the query.
     """
 
     hits: Sequence[Hit] = ()
@@ -40,9 +37,6 @@ class Found:
     calibration: Calibration | None = None
     regions: Mapping[int, tuple[Region, ...]] = field(default_factory=dict)
     centroids: tuple[Result, ...] = ()
-    unknown: tuple[str, ...] = ()
-    concepts: tuple[str, ...] = ()
-    note: str = ""
 
 
 def described(index: Index, found: Sequence[Found]) -> list[tuple[Result, ...]]:

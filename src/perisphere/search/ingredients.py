@@ -11,6 +11,7 @@ import PIL.Image
 from perisphere.catalog.images import display
 from perisphere.errors import UsageError
 from perisphere.search.part import Part
+from perisphere.search.row import Row as Row
 from perisphere.sphere.geometry import Vectors
 
 Source = Path | str | PIL.Image.Image | np.ndarray
@@ -63,21 +64,6 @@ class Photos:
             raise UsageError("a query of several photos has none. Name at least one.")
 
 
-@dataclass(frozen=True)
-class Row:
-    """A photo of the index, by its stored vector ("more like this"); it is left out of its own results.
-
-    Attributes:
-        id: its id in the index.
-        path: its path in the catalog, as the search tells.
-        file: where it lies, as the search tells.
-    """
-
-    id: int
-    path: str | None = None
-    file: Path | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class Point:
     """A point in the space of the index.
@@ -112,7 +98,7 @@ def photos_of(what: Ingredient) -> tuple[Source, ...]:
     if isinstance(what, Photos):
         return what.photos
     if isinstance(what, Part):
-        return (what.photo,)
+        return photos_of(what.photo)
     if isinstance(what, Row):
         return () if what.file is None else (what.file,)
     return (what,) if isinstance(what, Source) else ()
@@ -142,7 +128,7 @@ def name_of(what: Ingredient) -> str:
         case Photos():
             return sum_of([display(photo) for photo in what.photos])
         case Part():
-            return f"{display(what.photo)} {what.name}"
+            return f"{name_of(what.photo)} {what.name}"
         case Row():
             return what.path or f"image {what.id}"
         case Point():
@@ -168,7 +154,7 @@ def told(what: Ingredient) -> dict[str, Any]:
         case Photos():
             return {"photos": [display(photo) for photo in what.photos]}
         case Part():
-            return {"photo": display(what.photo), "region": list(what.box)}
+            return told(what.photo) | {"region": list(what.box)}
         case Row():
             return {"id": what.id}
         case Point():

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from perisphere.catalog.images import decode
 from perisphere.errors import PerisphereError, UsageError
+from perisphere.search.row import Row
 
 Box = tuple[float, float, float, float]
 
@@ -19,7 +20,8 @@ class Part:
     """What lies in a box of a photo.
 
     Attributes:
-        photo: a file, an open picture or uint8 RGB ``[h, w, 3]``.
+        photo: a file, an open picture, uint8 RGB ``[h, w, 3]``, or a photo of the index, which is left out of
+            the results.
         box: ``x0, y0, x1, y1``, ``x1`` and ``y1`` outside: shares of width and height where all lie within
             0 to 1, else pixels.
 
@@ -27,7 +29,7 @@ class Part:
         UsageError: the box is empty or not finite.
     """
 
-    photo: Path | str | PIL.Image.Image | np.ndarray
+    photo: Path | str | PIL.Image.Image | np.ndarray | Row
     box: Box
 
     def __post_init__(self) -> None:
@@ -40,8 +42,14 @@ class Part:
 
     @cached_property
     def whole(self) -> NDArray[np.uint8]:
-        """The whole photo, uint8 RGB ``[h, w, 3]``."""
-        return decode(Path(self.photo) if isinstance(self.photo, str) else self.photo)
+        """The whole photo, uint8 RGB ``[h, w, 3]``.
+
+        Raises:
+            ImageError: it cannot be read.
+            PerisphereError: the index does not know where it lies.
+        """
+        photo = self.photo.photo if isinstance(self.photo, Row) else self.photo
+        return decode(Path(photo) if isinstance(photo, str) else photo)
 
     @cached_property
     def pixels(self) -> Box:

@@ -51,7 +51,7 @@ class Query:
         unlike: counter-examples.
         words: text to be sought in labels, captions, categories, tags, concepts and regions.
         words_weight: share of the words in the score beside a point, 0..1; with 0 they are left out.
-        gamma: weight of the counter-examples; finite, at least 0.
+        gamma: weight of the counter-examples against examples; finite, at least 0; with 0 they are left out.
         by: ``"vectors"``, ``"words"`` or ``"regions"``: what a part of a photo is compared with, and where
             words are sought (``"words"``: in regions too); by default what the index is made for.
         k: how many results, at most.

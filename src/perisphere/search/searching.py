@@ -145,7 +145,7 @@ def _by_points(spaces: Spaces, asked: Sequence[_Asked]) -> list[Found]:
 
 
 def _by_regions(spaces: Spaces, asked: Sequence[_Asked]) -> list[Found]:
-    own = [one.selves.own if one.query.exclude_self else frozenset[int]() for one in asked]
+    own = [one.selves.own if one.query.exclude_self else one.selves.rows for one in asked]
     return by_regions(spaces, [one.query for one in asked], own)
 
 
@@ -217,6 +217,8 @@ def _answer(spaces: Spaces, asked: _Asked, found: Found, results: tuple[Result, 
 
 def _understood(spaces: Spaces, query: Query) -> Query:
     """Say in the texts of a query which tags were found in them."""
+    if not any(isinstance(one.what, TextQuery) for one in (*query.like, *query.unlike)):
+        return query
     like, unlike = (
         tuple(
             replace(one, what=understood(one.what, spaces.tags))

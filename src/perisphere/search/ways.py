@@ -40,9 +40,7 @@ def way_of(spaces: Spaces, query: Query) -> Way:
     if way == "vectors":
         check_vectors(spaces.index, query)
     elif way == "both":
-        _refuse(query, "by words and a point", ["identities", "rerank", "min_precision"])
-        if chosen(spaces.index, query.among) != "photos":
-            raise UsageError("words are sought among photos: leave --among out, or the words.")
+        _check_both(spaces, query)
     else:
         name = "regions" if query.by == "regions" else way
         _refuse(query, f"by {name}", OF_POINTS + (OF_PHOTOS if way == "words" else []))
@@ -75,10 +73,22 @@ def _way(spaces: Spaces, query: Query) -> Way:
     return "both" if query.like or (query.unlike and query.gamma) else "words"
 
 
-def _refuse(query: Query, way: str, names: list[str]) -> None:
-    """Refuse options that were given and mean nothing to a way."""
+def _check_both(spaces: Spaces, query: Query) -> None:
+    """Refuse what means nothing for words beside a point."""
+    _refuse(query, "by words and a point", ["identities", "rerank", "min_precision"], "the words")
+    if chosen(spaces.index, query.among) != "photos":
+        raise UsageError("words are sought among photos: leave --among out, or the words.")
+    if query.symmetric or query.shortlist == 0:
+        raise UsageError(
+            "words are joined with scores by vectors, not by codes alone. Leave --symmetric and "
+            "--shortlist 0 out."
+        )
+
+
+def _refuse(query: Query, way: str, names: list[str], other: str = "use --by vectors") -> None:
+    """Refuse options that mean nothing to a way; the mend is to leave them out, or ``other``."""
     for name in names:
         value = getattr(query, name)
         if value is not None and value is not False:
             option = f"--{SPELLED.get(name, name).replace('_', '-')}"
-            raise UsageError(f"{option} means nothing to a search {way}: leave it out, or use --by vectors.")
+            raise UsageError(f"{option} means nothing to a search {way}: leave it out, or {other}.")
