@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from perisphere.encoder import Encoder
 from perisphere.encoder.from_hub import encoder_from_hub
+from perisphere.encoder.hub_text import cleaning
 from perisphere.errors import PerisphereError, UsageError
 
 pytest.importorskip("transformers")
@@ -85,10 +86,27 @@ def test_what_does_not_count_in_a_text(folder: Path, encoder: Encoder) -> None:
     assert np.allclose(plain, marked, atol=1e-6) == (folder.name == "siglip")
 
 
-def test_lowercase_alone_for_siglip_2(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tokenizer", "vocabulary", "clean"),
+    [
+        ("SiglipTokenizer", 32_000, "canonical"),
+        ("SiglipTokenizer", 250_000, "canonical"),  # of many languages
+        ("GemmaTokenizer", 256_000, "lowercase"),
+        ("SiglipTokenizer", 256_000, "canonical"),
+        (None, 250_000, "canonical"),
+        (None, 256_000, "lowercase"),
+    ],
+)
+def test_siglip_and_siglip_2_are_told_apart(tokenizer: str | None, vocabulary: int, clean: str) -> None:
+    assert cleaning("siglip", {"tokenizer_class": tokenizer}, vocabulary) == clean
+    assert cleaning("clip", {"tokenizer_class": tokenizer}, vocabulary) == "none"
+
+
+def test_lowercase_alone_for_siglip_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SigLIP 2 is told by its vocabulary, and filled up as its file says."""
     path = tmp_path / "siglip2"
-    hub_models.save("siglip", path, vocabulary=100_001)
+    hub_models.save("siglip", path)
+    monkeypatch.setattr("perisphere.encoder.hub_text._MANY", 10)
     described = {"tokenizer_class": "GemmaTokenizer", "pad_token": {"content": "<unk>"}}
     (path / "tokenizer_config.json").write_text(json.dumps(described), encoding="utf-8")
     tower = encoder_from_hub(path).text

@@ -8,10 +8,11 @@ from perisphere.nets.families import Value
 from perisphere.nets.hub_folder import MOST_TOKENIZER, TOKENIZER, TOKENIZER_CONFIG, HubFolder
 
 Side = Literal["left", "right"]
+Clean = Literal["none", "lowercase", "canonical"]
 
 _MEND = "Get the folder whole, or leave texts out with --no-text"
-_MANY = 100_000
-"""Tokens beyond which a SigLIP is SigLIP 2 (256,000, not 32,000), trained on texts that keep punctuation."""
+_MANY = 250_000
+"""Tokens of a SigLIP of many languages; of others they are 32,000, and of a SigLIP 2 256,000."""
 
 
 def text_parts(folder: HubFolder, family: str, config: dict[str, Value]) -> tuple[TextSpec, str]:
@@ -38,9 +39,6 @@ def text_parts(folder: HubFolder, family: str, config: dict[str, Value]) -> tupl
     length, vocabulary = config["max_position_embeddings"], config["vocab_size"]
     assert isinstance(length, int)
     assert isinstance(vocabulary, int)
-    clean: Literal["none", "lowercase", "canonical"] = "none"
-    if family == "siglip":
-        clean = "lowercase" if vocabulary > _MANY else "canonical"
     spec = TextSpec(
         family="clip" if family == "clip" else "siglip",
         config=config,
@@ -48,9 +46,20 @@ def text_parts(folder: HubFolder, family: str, config: dict[str, Value]) -> tupl
         padded=family == "siglip",
         pad=_pad(folder, given),
         pad_side=_side(folder, given),
-        clean=clean,
+        clean=cleaning(family, given, vocabulary),
     )
     return spec, tokenizer
+
+
+def cleaning(family: str, given: dict[str, Any], vocabulary: int) -> Clean:
+    """Return what happens to a text first: SigLIP was trained without punctuation, SigLIP 2 with it.
+
+    They are told apart by the tokenizer that is named, or by the vocabulary.
+    """
+    if family != "siglip":
+        return "none"
+    own = str(given.get("tokenizer_class")).startswith("SiglipTokenizer")
+    return "canonical" if own or vocabulary <= _MANY else "lowercase"
 
 
 def _pad(folder: HubFolder, given: dict[str, Any]) -> str:
