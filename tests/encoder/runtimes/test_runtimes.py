@@ -344,6 +344,22 @@ def test_what_torch_cannot_export_is_refused_by_name(monkeypatch: pytest.MonkeyP
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("runtime", ENGINES)
+def test_what_a_runtime_cannot_write_is_refused_by_name(
+    runtime: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = small()
+    encoder.save(tmp_path / "px")
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no such\noperation")
+
+    monkeypatch.setattr(choice.module_of(runtime), "write", refuse)
+    with pytest.raises(PerisphereError, match=rf"'px' .*for {runtime} \(RuntimeError: no such operation\)"):
+        export(encoder, runtime)
+    assert not list((tmp_path / "px").rglob("runtime*/*"))
+
+
 def test_the_network_is_set_up_once(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     own = choice.ready

@@ -74,7 +74,7 @@ def kept(
     identity = encoder.float_identity
     folder = writable(encoder.path, identity, model_name(runtime, int8))
     with whole_folder(folder, overwrite=True) as part:
-        write(part)
+        _written(encoder, runtime, write, part)
         files = {name: sha256(part / name) for name in FILES[runtime]}
         dtype = torch.int8 if int8 else torch.float32
         agreement, quantisation = judge(Compiled(runtime, dtype, ready(runtime, part, files)))
@@ -89,3 +89,16 @@ def kept(
         )
         (part / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return Exported(folder, manifest)
+
+
+def _written(encoder: "Encoder", runtime: Engine, write: Callable[[Path], None], folder: Path) -> None:
+    try:
+        write(folder)
+    except (PerisphereError, OSError):
+        raise
+    except Exception as error:  # what the converters raise shares no base class
+        reason = " ".join(str(error).split())[:200]
+        raise PerisphereError(
+            f"the network of the encoder {encoder.name!r} cannot be written for {runtime} "
+            f"({type(error).__name__}: {reason}). Leave --runtime out; torch runs it."
+        ) from error

@@ -75,9 +75,8 @@ class Model:
         self._turn = threading.Lock()
         try:
             core = openvino.Core()
-            # Kept as well: the model reads its weights out of these very bytes.
-            self._weights = np.frombuffer(files[BIN], np.uint8)
-            model = core.read_model(files[XML], openvino.Tensor(self._weights.copy()))
+            weights = openvino.Tensor(np.frombuffer(files[BIN], np.uint8))  # a copy, which the model keeps
+            model = core.read_model(files[XML], weights)
             self._request = core.compile_model(model, "CPU", settings).create_infer_request()
         except RuntimeError as error:
             raise PerisphereError(
