@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import uvicorn
+from served import COLOURS, painted, pixels
 from typer.testing import CliRunner
 
 from perisphere.catalog import Catalog
@@ -20,7 +22,9 @@ from perisphere.index.segmented import bring_regions
 from perisphere.nets.segmentation import SegmentationSpec, build_segmentation
 from perisphere.serve.app import create_app
 from perisphere.serve.settings import Settings
+from perisphere.tags import Tags
 from perisphere.tags.architecture import CONCEPTS
+from perisphere.taxonomy import ClassPoints, Taxonomy
 
 LANDMARKS, PHOTOS, SIZE = 3, 8, 64
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -46,6 +50,17 @@ def make_world(folder: Path) -> Path:
         segment_catalog(catalog, Segmenter(encoder, keep=0.1), folder / "segmented")
         bring_regions(index, Catalog.load(folder / "segmented"))
     return folder / "index"
+
+
+def knowing() -> Encoder:
+    """An encoder that knows the colours of :mod:`served` as words, and as the classes of a taxonomy."""
+    points = pixels().encode([painted(colour, 100) for colour in COLOURS])
+    places = range(1, len(COLOURS) + 1)
+    names = {0: "things", **dict(zip(places, COLOURS, strict=True))}
+    taxonomy = Taxonomy.from_pairs([(0, place) for place in places], names)
+    classes = ClassPoints(points, tuple(map(str, places)), taxonomy)
+    tags = Tags(tuple(COLOURS), points, np.ones(len(COLOURS), np.int64), {})
+    return pixels(classes=classes, tags=tags)
 
 
 def _run(*words: str) -> None:

@@ -38,12 +38,14 @@ def encoded(picture: np.ndarray, format: str = "PNG") -> bytes:
     return file.getvalue()
 
 
-def pixels() -> Encoder:
-    """The raw-pixel encoder."""
-    return Encoder(build(NetSpec(backbone="pixels", input_size=8)), Preprocessing(size=(8, 8)), name="pixels")
+def pixels(**known: Any) -> Encoder:
+    """The raw-pixel encoder, with what it knows besides."""
+    return Encoder(
+        build(NetSpec(backbone="pixels", input_size=8)), Preprocessing(size=(8, 8)), name="pixels", **known
+    )
 
 
-def make_index(folder: Path) -> Path:
+def make_index(folder: Path, encoder: Encoder | None = None) -> Path:
     """Make photos and an index of them in ``folder``; ids 1 to 12, three labels, a region in id 1."""
     photos = folder / "photos"
     rows = []
@@ -63,7 +65,7 @@ def make_index(folder: Path) -> Path:
                     "height": SIZE[1],
                 }
             )
-    encoder, table = pixels(), pl.DataFrame(rows)
+    encoder, table = encoder or pixels(), pl.DataFrame(rows)
     vectors = encoder.encode([photos / row["path"] for row in rows])
     with Index.create(folder / "index", encoder=encoder, centroids="beside") as index:
         index.add(vectors, table, root=photos, encoder_identity=encoder.identity)

@@ -8,6 +8,7 @@ from typing import Any
 
 import page_world
 import pytest
+import served
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from perisphere.catalog import Catalog
@@ -51,8 +52,9 @@ def opened(chromium: Browser, address: str, **options: Any) -> Page:
     context.set_default_timeout(10_000)
     page = context.new_page()
     strange: list[str] = []
+    origin = address.partition("#")[0]
     page.on("pageerror", lambda error: strange.append(str(error)))
-    page.on("request", lambda sent: None if sent.url.startswith(address) else strange.append(sent.url))
+    page.on("request", lambda sent: None if sent.url.startswith(origin) else strange.append(sent.url))
     page.strange = strange  # type: ignore[attr-defined]
     page.goto(address)
     settled(page)
@@ -158,6 +160,39 @@ def test_a_region_by_pointer(page: Page, photos: list[Path]) -> None:
     assert ids(page) == whole
 
 
+def test_a_region_by_touch(chromium: Browser, address: str) -> None:
+    page = opened(
+        chromium,
+        f"{address}/#like=id:3",
+        viewport={"width": 390, "height": 844},
+        has_touch=True,
+        is_mobile=True,
+    )
+    box = page.locator(".stage .frame").bounding_box()
+    assert box is not None
+    device = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [
+            {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"], "id": finger}
+            for finger, (x, y) in enumerate(places)
+        ]
+        device.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", (0.2, 0.2))
+    touch("touchMove", (0.5, 0.6))
+    touch("touchStart", (0.5, 0.6), (0.9, 0.1))  # another finger changes nothing
+    touch("touchMove", (0.5, 0.6), (0.1, 0.9))
+    touch("touchMove", (0.7, 0.8), (0.1, 0.9))
+    touch("touchEnd")
+    page.wait_for_url("**like=id%40**")
+    settled(page)
+    drawn = [float(share) for share in re.findall(r"%40([\d.%C]+)%3A", hash_of(page))[0].split("%2C")]
+    assert drawn == pytest.approx([0.2, 0.2, 0.7, 0.8], abs=0.03)
+    assert page.strange == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
 def test_a_region_by_keys(page: Page) -> None:
     page.goto(page.url.partition("#")[0] + "#like=id:3")
     settled(page)
@@ -171,6 +206,7 @@ def test_a_region_by_keys(page: Page) -> None:
     page.keyboard.press("Shift+ArrowDown")
     page.wait_for_url("**id%400.27%2C0.25%2C0.77%2C0.77**")
     settled(page)
+    expect(page.locator("#part")).to_have_text("A part of the photo: 27 to 77 % across, 25 to 77 % down.")
     page.locator(".stage .frame").press("Delete")
     page.wait_for_url("**#like=id%3A3")
 
@@ -211,15 +247,20 @@ def test_the_tree_of_categories_and_filters(page: Page) -> None:
     assert 0 < page.locator(".card").count() == count < page_world.PHOTOS
 
 
-def test_where_relevance_ends(page: Page) -> None:
-    page.goto(page.url.partition("#")[0] + "#like=id:1")
-    settled(page)
-    expect(page.locator(".ends")).to_have_count(1)
-    above = page.locator(".ends").evaluate("line => [...line.parentElement.children].indexOf(line)")
-    expect(page.locator("#status")).to_contain_text(f"the first {above} are likely to be relevant")
-    sure = [int(text.split()[0]) for text in page.locator(".card .score").all_inner_texts()]
-    assert all(share >= 50 for share in sure[:above])
-    assert all(share <= 50 for share in sure[above:])
+def test_where_relevance_ends(chromium: Browser, tmp_path: Path) -> None:
+    with page_world.serving(served.make_index(tmp_path), read_only=True) as address:
+        page = opened(chromium, f"{address}/#like=id:1")
+        above = page.locator(".ends").evaluate("line => [...line.parentElement.children].indexOf(line)")
+        assert above == served.EACH - 1  # the others of its colour
+        expect(page.locator("#status")).to_contain_text(f"the first {above} are likely to be relevant")
+        sure = [int(text.split()[0]) for text in page.locator(".card .score").all_inner_texts()]
+        assert all(share >= 50 for share in sure[:above])
+        assert all(share < 50 for share in sure[above:])
+        page.goto(f"{address}/#like=id:1&k={above}")  # where it ends is not among them
+        settled(page)
+        expect(page.locator(".ends")).to_have_count(0)
+        expect(page.locator("#status")).to_contain_text("all are likely to be relevant")
+        page.context.close()
 
 
 def test_details_masks_and_matching_points(page: Page) -> None:
@@ -277,7 +318,7 @@ def test_wrong_results_are_counter_examples(page: Page) -> None:
 def test_among_centroids(page: Page) -> None:
     page.goto(page.url.partition("#")[0] + "#like=id:1")
     settled(page)
-    page.get_by_role("radio", name="One point a label").check()
+    page.get_by_role("radio", name="Labels, one result each").check()
     settled(page)
     assert page.locator(".card").count() == page_world.LANDMARKS
     expect(page.locator(".card .score").first).to_contain_text(f"{page_world.PHOTOS} photos")
@@ -384,38 +425,108 @@ def test_more_results_on_demand(page: Page) -> None:
     assert ids(page)[:5] == few
     assert page.locator(".card").count() == IMAGES - 1
     expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+    expect(page.locator(".card .open").nth(5)).to_be_focused()
 
 
-def test_words_near_an_unknown_one_are_offered(page: Page) -> None:
-    def misspelt(route: Route) -> None:
-        reply = route.fetch().json()
-        reply["query"]["unknown"] = {"port": ["portal"]}
-        route.fulfill(json=reply)
+def test_classes_and_words_that_the_encoder_knows(chromium: Browser, tmp_path: Path) -> None:
+    with page_world.serving(served.make_index(tmp_path, page_world.knowing()), read_only=True) as address:
+        page = opened(chromium, address)
+        page.get_by_role("button", name="Below things").click()
+        page.get_by_role("button", name="Search for sky").click()
+        page.wait_for_url("**#like=class%3A3")
+        settled(page)
+        expect(page.locator(".chip")).to_have_text("sky")
+        assert page.locator(".card .label").all_inner_texts()[: served.EACH] == ["sky"] * served.EACH
+        page.get_by_role("button", name="Leave out sky").click()
+        page.get_by_label("How words are taken").select_option("by meaning")
+        page.get_by_label("Words", exact=True).fill("grass Gras")
+        page.get_by_label("Words", exact=True).press("Enter")
+        expect(page.locator("#notes")).to_contain_text("The index does not know “gras”. Did you mean grass")
+        page.locator("#notes").get_by_role("button", name="grass").click()
+        page.wait_for_url("**#like=text%3Agrass+grass")  # the whole word alone
+        settled(page)
+        assert page.locator(".card .label").first.inner_text() == "grass"
+        assert page.strange == []  # type: ignore[attr-defined]
+        page.context.close()
 
-    page.route("**/search", misspelt)
-    asked(page, "portals, Port statue")
-    page.unroute("**/search")
-    page.locator("#notes").get_by_role("button", name="portal").click()
-    page.wait_for_url("**#words=portals%2C+portal+statue")
 
-
-def test_a_class_of_the_tree_is_searched_for(page: Page) -> None:
-    node = {"name": "t1", "title": "towers", "count": 0, "where": None, "query": True, "children": []}
-    page.route("**/classes", lambda route: route.fulfill(json={"nodes": [node]}))
+def test_results_do_not_wait_for_the_tree(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/classes", lambda route: held.append(route))
     page.reload()
     settled(page)
-    expect(page.locator("#tree ul .node")).to_be_disabled()
-    with page.expect_request("**/search") as found:
-        page.get_by_role("button", name="Search for towers").click()
-    assert found.value.post_data_json["like"] == [{"class": "t1"}]
-    assert hash_of(page) == "like=class%3At1"
+    assert page.locator(".card").count() == IMAGES
+    expect(page.locator("#tree")).to_be_hidden()
+    held[0].continue_()
+    expect(page.locator("#tree ul .node").first).to_be_visible()
 
 
-NAMELESS = """() => [...document.querySelectorAll('button, input, select, a, img, dialog[open]')]
-    .filter((element) => element.checkVisibility())
-    .filter((element) => !(element.getAttribute('aria-label') || element.textContent.trim() || element.title
-        || element.labels?.length || element.hasAttribute('alt') || element.getAttribute('aria-labelledby')))
-    .map((element) => element.outerHTML.slice(0, 100))"""
+def test_what_is_asked_before_the_page_is_ready_is_answered_then(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/about", lambda route: held.append(route))
+    page.reload()
+    words = page.get_by_label("Words", exact=True)
+    words.fill("portal")
+    words.press("Enter")
+    page.wait_for_url("**#words=portal")
+    held[0].continue_()
+    expect(page.locator("#status")).to_contain_text("result")
+    expect(words).to_have_value("portal")
+
+
+def test_words_that_are_being_typed_stay(page: Page) -> None:
+    words = page.get_by_label("Words", exact=True)
+    words.fill("por")
+    page.locator(".facet").filter(has_text="Label").locator("input").first.check()
+    page.wait_for_url("**#is.label=**")
+    settled(page)
+    expect(words).to_have_value("por")
+
+
+def test_a_category_that_is_gone_is_told(page: Page) -> None:
+    page.goto(page.url.partition("#")[0] + "#in=nowhere")
+    expect(page.get_by_role("alert")).to_contain_text("no photos in the category nowhere")
+    page.locator("#tree").get_by_role("button", name="Everything").click()
+    expect(page.locator("#status")).to_have_text(f"{IMAGES} photos")
+
+
+def test_a_photo_that_cannot_be_shown(page: Page) -> None:
+    page.route("**/images/2/thumbnail?size=320", lambda route: route.abort())
+    page.reload()
+    expect(page.locator(".card").nth(1)).to_contain_text("no photo")
+
+
+def test_skipping_to_the_results_keeps_the_query(page: Page) -> None:
+    page.goto(page.url.partition("#")[0] + "#like=id:1")
+    settled(page)
+    page.get_by_role("link", name="Skip to the results").press("Enter")
+    expect(page.locator("#results")).to_be_focused()
+    assert hash_of(page) == "like=id:1"
+
+
+NAMED = {
+    "button",
+    "link",
+    "checkbox",
+    "radio",
+    "searchbox",
+    "textbox",
+    "combobox",
+    "dialog",
+    "image",
+    "application",
+}
+
+
+def nameless(page: Page) -> list[Any]:
+    """What a screen reader would find without a name, as the browser itself reckons names."""
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")
+    return [
+        node
+        for node in tree["nodes"]
+        if not node["ignored"] and node["role"]["value"] in NAMED and not node["name"]["value"].strip()
+    ]
+
 
 CONTRAST = """() => {
     const parse = (colour) => {
@@ -459,7 +570,7 @@ def test_it_fits_is_named_and_can_be_read(
         if part == "details":
             page.locator(".card .open").first.click()
             page.locator("#details dd").first.wait_for()
-        assert page.evaluate(NAMELESS) == []
+        assert nameless(page) == []
         assert page.evaluate(CONTRAST) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     page.context.close()
@@ -469,10 +580,17 @@ def test_a_phone_has_its_filters_in_a_drawer(chromium: Browser, address: str) ->
     page = opened(chromium, address, viewport={"width": 390, "height": 844})
     expect(page.locator("#filters")).to_be_hidden()
     page.get_by_role("button", name="Categories and filters").click()
+    expect(page.locator("#filters :focus")).to_have_count(1)
+    for _ in range(60):  # what lies behind is out of reach
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.matches('body, #filters *')")
     page.locator("#tree ul .node").first.click()
     page.get_by_role("button", name="Show results").click()
     expect(page.locator("#filters")).to_be_hidden()
     expect(page.locator("#status")).to_have_text(f"{page_world.PHOTOS} photos")
+    page.get_by_role("button", name="Categories and filters").click()
+    page.set_viewport_size({"width": 1280, "height": 800})  # turned, or made wider
+    page.get_by_label("Words", exact=True).click()
     page.context.close()
 
 

@@ -6,7 +6,7 @@ const TITLES = {
   label: "Label", split: "Split", camera: "Camera", domain: "Domain",
   tags: "Tags", categories: "Category", concepts: "Concepts", regions: "Seen in the photo",
 };
-const AMONG = { photos: "Photos", centroids: "One point a label", "centroids-then-photos": "Photos of the nearest labels" };
+const AMONG = { photos: "Photos", centroids: "Labels, one result each", "centroids-then-photos": "Photos of the nearest labels" };
 const SHOWN = 8;
 
 // What was opened and closed by hand stays so, whatever is drawn anew.
@@ -30,6 +30,15 @@ export function nodeAt(nodes, path) {
   const node = nodes.find(({ name }) => name === path[0]);
   if (!node || path.length === 1) return node ?? null;
   return nodeAt(node.children, path.slice(1));
+}
+
+// What a class is called, by its name in the tree.
+export function titleOf(nodes, name) {
+  for (const node of nodes) {
+    const title = node.name === name ? node.title : titleOf(node.children, name);
+    if (title) return title;
+  }
+  return null;
 }
 
 // `on` has choose(path) and search(name), which searches with the class's own point.

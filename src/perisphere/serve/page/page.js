@@ -3,19 +3,21 @@
 import { $, counted, h, icon, number, redraw } from "./dom.js";
 import { showAdding, showSure } from "./adding.js";
 import { showDetails } from "./details.js";
-import { nodeAt, showAmong, showFacets, showTree } from "./facets.js";
+import { nodeAt, showAmong, showFacets, showTree, titleOf } from "./facets.js";
 import { get, pictureOf, post, upload } from "./http.js";
 import { asked, asks, example, filter, isPhoto, PAGE, read, same, written } from "./query.js";
 import { asExample, keys, show } from "./results.js";
 import { stage } from "./region.js";
 
 let about = null;
-let tree = [];
+let tree = null; // no result waits for it
+let treeComes = null;
 let query = read(location.hash);
 let reply = { results: [], relevance: null };
 let drawing = 0; // which photo example is on the stage
 let staged = { key: null }; // it stays as it is while its region is drawn
 let opened = -1; // the result in the dialog
+let wordsDrawn = "";
 let running = new AbortController();
 const selected = new Map();
 
@@ -31,6 +33,7 @@ function change(changes, { keep = false } = {}) {
 }
 
 async function refresh() {
+  if (!about) return; // the beginning asks
   running.abort();
   running = new AbortController();
   const { signal } = running;
@@ -39,6 +42,7 @@ async function refresh() {
   document.body.classList.add("busy");
   $("#results").setAttribute("aria-busy", "true");
   try {
+    if (query.node.length) await treeComes;
     reply = await answered(signal);
     drawReply();
   } catch (error) {
@@ -60,7 +64,10 @@ function kinds() {
 }
 
 function nodeFilter() {
-  return query.node.length ? (nodeAt(tree, query.node)?.where ?? null) : null;
+  if (!query.node.length) return null;
+  const where = nodeAt(tree ?? [], query.node)?.where;
+  if (!where) throw new Error(`there are no photos in the category ${query.node.join(" › ")}. Choose another.`);
+  return where;
 }
 
 // -- what is searched for ------------------------------------------------------------------------------
@@ -68,7 +75,8 @@ function nodeFilter() {
 function drawQuery() {
   const filters = Object.values(query.filters).flat().length + (query.node.length ? 1 : 0);
   $("#filters-open .number").textContent = filters || "";
-  $("#words").value = query.words || query.like.find(({ kind }) => kind === "text")?.value || "";
+  const words = query.words || query.like.find(({ kind }) => kind === "text")?.value || "";
+  if (words !== wordsDrawn) $("#words").value = wordsDrawn = words; // else what is being typed stays
   if (query.like.some(({ kind }) => kind === "text")) $("#meaning").value = "text";
   const section = $("#query");
   section.hidden = query.like.length + query.unlike.length === 0;
@@ -76,6 +84,8 @@ function drawQuery() {
   drawing = Math.min(drawing, Math.max(photos.length - 1, 0));
   const shown = photos[drawing];
   setStage(section.querySelector(".stage"), shown);
+  const part = placed(shown?.region);
+  if ($("#part").textContent !== part) $("#part").textContent = part; // told once
   const chips = [...query.like.map((one) => chip(one, "like")), ...query.unlike.map((one) => chip(one, "unlike"))];
   redraw(section, () => {
     section.querySelector(".chips").replaceChildren(...chips);
@@ -88,6 +98,7 @@ function setStage(place, shown) {
   const key = shown ? `${query.like.indexOf(shown)} ${source}` : null;
   if (key === staged.key) staged.lay?.(shown.region);
   else {
+    staged.lay?.(null); // what its keys would still change is gone
     const at = query.like.indexOf(shown);
     staged = shown ? { key, ...stage(source, "The photo to search with", shown.region, (region) => repart(at, region)) } : { key };
     place.replaceChildren(...(shown ? [staged.frame] : []));
@@ -100,6 +111,13 @@ function hint(shown) {
   if (!about.can.photos) return ["This index holds no network: photos of the index can be searched with, others cannot."];
   const whole = h("button", { type: "button", class: "link", "data-key": "whole", onclick: () => repart(query.like.indexOf(shown), null) }, "Use the whole photo");
   return shown.region ? [whole] : ["Draw on the photo to search with a part of it."];
+}
+
+// Where the part is, for those who do not see it.
+function placed(region) {
+  if (!region) return "";
+  const [x0, y0, x1, y1] = region.map((share) => Math.round(100 * share));
+  return `A part of the photo: ${x0} to ${x1} % across, ${y0} to ${y1} % down.`;
 }
 
 function repart(at, region) {
@@ -116,7 +134,7 @@ function gone(one) {
 
 function chip(one, side) {
   const source = isPhoto(one) ? pictureOf(one, 160) : null;
-  const name = { id: `photo ${one.value}`, upload: "your photo", class: String(one.value), text: `“${one.value}”`, label: String(one.value) }[one.kind];
+  const name = { id: `photo ${one.value}`, upload: "your photo", class: titleOf(tree ?? [], one.value) ?? one.value, text: `“${one.value}”`, label: String(one.value) }[one.kind];
   const photos = query.like.filter(isPhoto);
   const place = photos.indexOf(one);
   const text = h("span", {}, side === "unlike" ? `less like ${name}` : name, one.region ? " (a part)" : "");
@@ -171,8 +189,13 @@ function told() {
   if (!asks(query)) return `${counted(reply.total, "photo")}${count < reply.total ? `, the first ${number(count)}` : ""}`;
   if (!count) return "Nothing was found. Take a filter away, or use other words.";
   const rank = reply.relevance?.rank;
-  const end = rank === undefined ? "" : `; ${rank ? `the first ${number(rank)} are` : "none is"} likely to be relevant`;
+  const end = rank === undefined ? "" : `; ${likely(rank, count)} likely to be relevant`;
   return `${counted(count, "result")} of ${counted(reply.images, "photo")}${end}`;
+}
+
+function likely(rank, count) {
+  if (rank < 2) return rank === 0 ? "none is" : "the first is";
+  return rank < count ? `the first ${number(rank)} are` : "all are";
 }
 
 function notes() {
@@ -212,11 +235,9 @@ function mend(error) {
 
 async function drawSide(signal) {
   showAmong($("#among"), about.centroids, query.among, (among) => change({ among }));
-  showTree($("#tree"), tree, query.node, {
-    choose: (node) => change({ node }),
-    search: (name) => change({ like: [example("class", name)], unlike: [], words: "", node: [] }),
-  });
+  drawTree();
   try {
+    if (query.node.length) await treeComes;
     const found = await countsOf(signal);
     const columns = about.columns.map(({ name }) => name);
     showFacets($("#facets"), columns, found, query.filters, (column, value, on) => {
@@ -226,6 +247,20 @@ async function drawSide(signal) {
   } catch (error) {
     if (error.name !== "AbortError") $("#facets").replaceChildren(h("p", { class: "faint" }, error.message));
   }
+}
+
+function drawTree() {
+  if (!tree) return;
+  showTree($("#tree"), tree, query.node, {
+    choose: (node) => change({ node }),
+    search: (name) => change({ like: [example("class", name)], unlike: [], words: "", node: [] }),
+  });
+}
+
+function planted({ nodes }) {
+  tree = nodes;
+  drawTree();
+  if (query.like.some(({ kind }) => kind === "class")) drawQuery(); // by their titles
 }
 
 // The counts of a column are those under the filters of all others: what choosing a value would add.
@@ -328,6 +363,12 @@ function openAt(place) {
   });
 }
 
+async function more() {
+  const before = reply.results.length;
+  await change({ k: Math.min(query.k + PAGE, 1000) }, { keep: true });
+  $("#results").querySelectorAll(".card .open")[before]?.focus();
+}
+
 // -- words ---------------------------------------------------------------------------------------------
 
 function wordsNow() {
@@ -350,7 +391,11 @@ function askWords(words) {
 // -- the beginning -------------------------------------------------------------------------------------
 
 async function begin() {
-  [about, { nodes: tree }] = await Promise.all([get("/about"), get("/classes")]);
+  about = await get("/about");
+  treeComes = get("/classes").then(planted, (error) => {
+    $("#tree").hidden = false;
+    $("#tree .tree").replaceChildren(h("p", { class: "faint" }, error.message));
+  });
   document.title = `${about.name} · Perisphere`;
   $("#meaning").hidden = !about.can.text;
   $("#add-open").hidden = !(about.can.add && about.can.photos);
@@ -359,9 +404,10 @@ async function begin() {
 
 function wire() {
   for (const place of document.querySelectorAll("[data-icon]")) place.append(icon(place.dataset.icon));
+  $(".skip").addEventListener("click", (event) => { event.preventDefault(); $("#results").focus(); }); // the address is the query's
   $("#ask").addEventListener("submit", (event) => { event.preventDefault(); askWords(wordsNow()); });
   $("#file").addEventListener("change", (event) => { choose(event.target.files); event.target.value = ""; });
-  $("#more").addEventListener("click", () => change({ k: Math.min(query.k + PAGE, 1000) }, { keep: true }));
+  $("#more").addEventListener("click", more);
   $("#selection").addEventListener("click", (event) => {
     const act = event.target.closest("[data-act]")?.dataset.act;
     if (act) actOnSelected(act);
@@ -382,7 +428,7 @@ function wire() {
 function wirePhotos() {
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
-    if (files.length && about.can.photos) { event.preventDefault(); choose(files); }
+    if (files.length && about?.can.photos) { event.preventDefault(); choose(files); }
   });
   let depth = 0;
   const dragged = (event) => event.dataTransfer?.types.includes("Files") && about?.can.photos;
@@ -402,11 +448,13 @@ function wireSide() {
   const set = (open) => {
     document.body.classList.toggle("filtering", open);
     $("#filters-open").setAttribute("aria-expanded", String(open));
-    if (open) $("#filters").querySelector("button, input, summary")?.focus();
+    for (const part of document.querySelectorAll(".skip, header, main, #selection")) part.inert = open;
+    if (open) [...$("#filters").querySelectorAll("button, input, summary")].find((one) => one.checkVisibility())?.focus();
     else $("#filters-open").focus();
   };
   $("#filters-open").addEventListener("click", () => set(!document.body.classList.contains("filtering")));
   $("#filters-close").addEventListener("click", () => set(false));
+  matchMedia("(min-width: 901px)").addEventListener("change", () => set(false)); // no drawer where there is room
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && document.body.classList.contains("filtering")) set(false);
     const typing = event.target.closest("input, select, textarea, dialog");

@@ -17,10 +17,9 @@ export function stage(source, title, region, changed) {
       class: "frame",
       tabindex: "0",
       "data-key": "region",
-      role: "group",
-      "aria-label":
-        "Part of the photo to search with. Draw it with the pointer; or press Enter for a part in the middle, " +
-        "arrow keys to move it, Shift and arrow keys to size it, Delete for the whole photo.",
+      role: "application",
+      "aria-label": "Part of the photo to search with",
+      "aria-describedby": "region-keys",
     },
     photo,
     box,
@@ -47,7 +46,7 @@ export function stage(source, title, region, changed) {
   }
 
   frame.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || !event.isPrimary) return;
     event.preventDefault();
     frame.focus({ preventScroll: true });
     frame.setPointerCapture(event.pointerId);
@@ -56,12 +55,14 @@ export function stage(source, title, region, changed) {
     const moves = before !== null && inside(start, before);
 
     function move(now) {
+      if (now.pointerId !== event.pointerId) return; // a second finger
       const point = place(now);
       drawn = moves ? shifted(before, point[0] - start[0], point[1] - start[1]) : between(start, point);
       show();
     }
 
     function end(now) {
+      if (now.pointerId !== event.pointerId) return;
       frame.removeEventListener("pointermove", move);
       frame.removeEventListener("pointerup", end);
       frame.removeEventListener("pointercancel", end);

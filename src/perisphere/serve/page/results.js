@@ -20,7 +20,8 @@ export function sureness(result) {
 // Fills `list`. `on` has open(result), select(result, chosen), wrong(result), isSelected(result), isWrong(result).
 export function show(list, reply, on) {
   const cards = reply.results.map((result) => card(result, on));
-  if (reply.relevance) cards.splice(reply.relevance.rank, 0, relevanceEnds(reply.relevance));
+  const { relevance } = reply;
+  if (relevance && relevance.rank < cards.length) cards.splice(relevance.rank, 0, relevanceEnds(relevance));
   list.replaceChildren(...cards);
 }
 
@@ -33,8 +34,8 @@ function relevanceEnds({ precision, rank }) {
 function card(result, on) {
   const name = nameOf(result);
   const picture = result.thumbnail
-    ? h("img", { src: `${result.thumbnail}?size=320`, alt: "", loading: "lazy", decoding: "async" })
-    : h("span", { class: "faint" }, "no photo");
+    ? h("img", { src: `${result.thumbnail}?size=320`, alt: "", loading: "lazy", decoding: "async", onerror: (event) => event.target.replaceWith(noPhoto()) })
+    : noPhoto();
   const facts = [sureness(result), result.count === null ? "" : counted(result.count, "photo")].filter(Boolean);
   const open = h(
     "button",
@@ -71,6 +72,10 @@ function card(result, on) {
   whole.dataset.id = result.id;
   whole.classList.toggle("selected", tick.checked);
   return whole;
+}
+
+function noPhoto() {
+  return h("span", { class: "faint" }, "no photo");
 }
 
 function spoken(result, name, facts) {
