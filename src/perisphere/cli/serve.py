@@ -56,9 +56,9 @@ def serve(
     _check_installed()
     from perisphere.serve.batches import THREADS
 
-    # The cores are shared among the threads that answer: those of one search or network wait for each other,
-    # which takes long where the rest of the service needs the processor too, and they must not spin while they
-    # wait. Read when FAISS and torch are loaded.
+    # The cores are shared among the threads that answer. Those of one search or network wait for each other,
+    # which takes long where the rest of the service needs the processor too; they must not spin meanwhile.
+    # Read when FAISS and torch are loaded.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // THREADS)))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from perisphere.serve.running import EVERYWHERE, run
