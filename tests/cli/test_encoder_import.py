@@ -117,6 +117,13 @@ def test_it_has_its_own_pooling(folder, tmp_path) -> None:
     assert "encoder import --pool" in str(result.exception)
 
 
+def test_no_weights_are_drawn_for_it(folder, tmp_path) -> None:
+    error = run("weights", "fresh", folder / "e", "-o", tmp_path / "fresh").exception
+    assert isinstance(error, UsageError)
+    assert "no weights are drawn" in str(error)
+    assert not (tmp_path / "fresh").exists()
+
+
 def test_without_the_library(folder, tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     for words in (

@@ -185,6 +185,11 @@ def fresh(
             preprocessing = preprocessing.at_size(size, size)
         if isinstance(known.net, SegmentationNet):
             net = build_segmentation(known.net.spec, seed=seed)
+        elif not isinstance(known.net, EmbeddingNet):
+            raise UsageError(
+                f"{like}: its network was imported in the hub's format, for which no weights are drawn. Name "
+                "another Encoder, or an architecture."
+            )
         else:
             spec = known.net.spec
             if size is not None and spec.input_size is not None:
