@@ -74,7 +74,7 @@ def test_calls_run_in_the_same_thread() -> None:
         batches.close()
         return names
 
-    assert asyncio.run(both()) == {"perisphere-model"}
+    assert asyncio.run(both()) == {"perisphere-model-0"}
 
 
 def test_more_than_may_wait_are_refused() -> None:

@@ -120,6 +120,12 @@ def test_relevance_ends_where_half_of_the_results_are_wrong(client: TestClient, 
     assert client.post("/search", json={"words": "sky"}).json()["relevance"] is None
 
 
+def told(answer: Any) -> tuple[list[int], list[float]]:
+    """Return ids and scores; other queries beside one change the last digits of its scores."""
+    results = answer.json().get("results", [])
+    return [result["id"] for result in results], [result["score"] for result in results]
+
+
 def test_queries_at_once_are_answered_as_alone(client: TestClient) -> None:
     asked = [{"like": [{"id": 1 + number % ALL}], "k": 2 + number % 3} for number in range(40)]
     asked[7] = {"like": [{"id": 10_000}]}
@@ -129,7 +135,8 @@ def test_queries_at_once_are_answered_as_alone(client: TestClient) -> None:
         together = list(pool.map(lambda each: client.post("/search", json=each), asked))
     for one, other in zip(alone, together, strict=True):
         assert one.status_code == other.status_code
-        assert one.json().get("results") == other.json().get("results")
+        assert told(one)[0] == told(other)[0]
+        assert told(one)[1] == pytest.approx(told(other)[1], abs=1e-5)
     assert [other.status_code for other in together].count(200) == 38
 
 
