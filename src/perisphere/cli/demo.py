@@ -135,7 +135,11 @@ Done in {seconds / 60:.1f} minutes.
 
 Search it with a photo of your own:
 
-  {program()} search {out / "index"} YOUR_PHOTO.jpg --sheet mine.png""")
+  {program()} search {out / "index"} YOUR_PHOTO.jpg --sheet mine.png
+
+or in a browser:
+
+  {program()} serve {out / "index"}""")
 
 
 def program() -> str:
