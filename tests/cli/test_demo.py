@@ -30,9 +30,10 @@ def test_ends_with_a_sheet_a_report_and_an_index(made: tuple[Path, str]) -> None
     assert (out / "plots" / "precision-recall.png").is_file()
 
 
-def test_its_last_line_is_a_command_that_runs(made: tuple[Path, str]) -> None:
+def test_the_command_that_it_ends_with_runs(made: tuple[Path, str]) -> None:
     out, text = made
-    *_, last = text.strip().splitlines()
+    *_, last, _, _, _, served = text.strip().splitlines()
+    assert served.endswith(f" serve {out / 'index'}")
     photo = next((out / "scenes" / "photos").rglob("*.jpg"))
     words = shlex.split(last.replace("YOUR_PHOTO.jpg", str(photo)).replace("mine.png", str(out / "mine.png")))
     start = words.index("search")
